@@ -1,0 +1,93 @@
+"""Every option of the tool, once: its default, its range and what it does to the picture.
+
+The command line reads its defaults and its help from `Options`; the library takes an `Options`; a batch job is an
+`Options` of its own. Nothing here needs TensorFlow, so `--help` and every wrong value answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+VERSION = "0.1.0"
+
+
+class UserError(Exception):
+    """Something the user can mend. The message is one line: what, what is wrong with it; what to do."""
+
+
+def _option(default, group: str, text: str, **how):
+    """A field of `Options`; `how` may hold `choices`, `least` or `above` (bounds), `metavar`."""
+    return dataclasses.field(default=default, metadata={"group": group, "help": text, **how})
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """All options of one picture. Names and defaults of the reference script where it has them."""
+
+    content_image_path: str = _option("", "input", "photo to be restyled", metavar="FILE")
+    style_image_path: str = _option("", "input", "photo whose look is taken", metavar="FILE")
+    content_seg_path: str = _option(
+        "", "input", "mask of the content photo: one colour per region; without masks the whole photos are matched", metavar="FILE"
+    )
+    style_seg_path: str = _option(
+        "", "input", "mask of the style photo: a region takes its look from the region of the same colour", metavar="FILE"
+    )
+    init_image_path: str = _option(
+        "", "input", "picture to start from; what style option 1 refines (without it, the content photo)", metavar="FILE"
+    )
+
+    output_image: str = _option(
+        "best_stylized.png", "output", "the result; PNG, JPEG, TIFF or WebP by its extension", metavar="FILE"
+    )
+    serial: str = _option("./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR")
+    print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1)
+    save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1)
+    quiet: bool = _option(False, "output", "print warnings and errors alone")
+
+    style_option: int = _option(
+        0,
+        "optimisation",
+        "0 segmented style (painterly), 1 photorealistic refinement of the init image, 2 both in sequence (photo style transfer)",
+        choices=(0, 1, 2),
+    )
+    max_iter: int = _option(1000, "optimisation", "most iterations of each stage (option 2 has two stages)", least=1)
+    lbfgs: bool = _option(True, "optimisation", "True L-BFGS-B, False Adam (slower, keeps more of the start image)")
+    learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
+    content_weight: float = _option(5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0)
+    style_weight: float = _option(100.0, "optimisation", "more takes more of the style's colours and textures", least=0)
+    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0)
+    affine_weight: float = _option(
+        1e4, "optimisation", "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)", least=0
+    )
+    seed: int = _option(0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0)
+    device: str = _option("auto", "optimisation", "where to compute; auto takes a GPU if there is one", choices=("auto", "cpu", "gpu"))
+
+    vgg19_weights: str = _option(
+        "auto",
+        "weights",
+        "auto (vgg19/vgg19.npy, else Keras' copy, else a download, else learned), pretrained (auto, but never learned), "
+        "learned (features learned from the two photos), or a file: .npy, .h5 or .npz",
+        metavar="auto|pretrained|learned|FILE",
+    )
+
+    strict_masks: bool = _option(
+        False, "masks", "the reference's nine colours and thresholds; by default each pixel joins the nearest colour"
+    )
+
+    apply_smooth: bool = _option(True, "smoothing", "smooth the result along the content's edges after options 1 and 2")
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
+    f_edge: float = _option(0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value, rule = getattr(self, field.name), field.metadata
+            name = "--" + field.name
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{name} {value} is not a finite number; give a number")
+            if "choices" in rule and value not in rule["choices"]:
+                raise UserError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
+            if "least" in rule and value < rule["least"]:
+                raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
+            if "above" in rule and value <= rule["above"]:
+                raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
