@@ -1,0 +1,297 @@
+"""VGG19 weights: finding them, downloading them, and reading them from a file that nobody has to trust.
+
+Three kinds of file are read, and of each only the thirteen convolutions up to conv5_1; whatever else it holds (conv5_2, fc6, ...)
+is left unread. The channels go in as BGR with the mean pixel subtracted, in all of them alike (Simonyan & Zisserman 2015).
+
+- `.npy` in the reference's layout: a pickled `{"conv1_1": [filters, biases], ...}`, or `{"weights": ..., "biases": ...}` a layer
+- `.h5` by Keras 1 to 3: layers named block1_conv1 and so on, or the unnamed conv2d, conv2d_1, ... of `.weights.h5`, in order
+- `.npz`: two arrays a layer, `conv1_1_W` and `conv1_1_b`, or `conv1_1/filters` and `conv1_1/biases`; kernel, weights, bias do too
+
+Filters are (3, 3, in, out), biases (out,). Thin networks, with fewer channels than VGG19, are as good as the full one.
+Neither TensorFlow nor Keras is imported before something must be downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import mmap
+import os
+import pickle
+import pickletools
+import queue
+import re
+import shutil
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from options import UserError
+
+CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, depth in enumerate((2, 2, 4, 4, 1), 1) for i in range(1, depth + 1))
+CHOICES = ("auto", "pretrained", "learned")
+LOCAL_WEIGHTS = Path(__file__).with_name("vgg19.npy")
+KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+KERAS_MD5 = "253f8cb515780f3b799900260a226db6"  # file_hash in keras.applications.VGG19
+DOWNLOAD_TIMEOUT = 10.0  # seconds
+
+# VGG19's largest tensor in double precision, and a header: a file that declares more is refused before memory is set aside.
+_LARGEST_BYTES = 3 * 3 * 512 * 512 * 8 + 1024
+_MOST_OPCODES = 10_000  # VGG19 with its dense layers takes about 1000
+_NAME = re.compile(r"(?:.*/)?(?:block|conv)(\d)_(?:conv)?(\d)[/_](?:W|kernel|filters|weights|(b|bias|biases))(?:_1)?(?::0)?")
+_KERAS_3_NAME = re.compile(r"layers/conv2d(?:_(\d+))?/vars/([01])")
+_ARRAY_GLOBALS = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+}
+
+Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+# What a reader yields of each tensor: its name in the file, its size in bytes, and how to read it.
+Tensor = tuple[str, int, Callable[[], np.ndarray]]
+logger = logging.getLogger("deep_photostyle")
+
+
+def check_weights_path(choice: str) -> None:
+    """Cheap check of `--vgg19_weights`: one of `CHOICES`, or a readable file of a known extension; else UserError."""
+    if choice in CHOICES:
+        return
+    path = Path(choice)
+    if not path.is_file():
+        wrong = "is a folder" if path.is_dir() else "is not there"
+        raise UserError(f"weights {choice} {wrong}; give a .npy, .h5 or .npz file or one of {', '.join(CHOICES)}")
+    if path.suffix.lower() not in _READERS:
+        raise UserError(f"weights {choice} are of an unknown kind; give a .npy, .h5 or .npz file")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"weights {choice} may not be read; change the file's permissions")
+
+
+def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weights, str] | None:
+    """The weights that `--vgg19_weights` asks for, and a line that describes them for the run's metadata.
+
+    `auto` and `pretrained` try `vgg19/vgg19.npy`, then Keras' copy, then Keras' download, both held against the published hash.
+
+    Args:
+        choice: `auto`, `pretrained`, `learned` or a file.
+        timeout: seconds after which a download that does not start is given up.
+
+    Returns:
+        Weights as of `load_weights` and their description; None where features are to be learned: for `learned`, and, with a
+        warning, for `auto` when no pretrained weights can be had.
+
+    Raises:
+        UserError: the file is no good, or `pretrained` weights cannot be had.
+    """
+    if choice == "learned":
+        return None
+    if choice not in CHOICES:
+        return load_weights(choice), f"VGG19 weights {choice}"
+    if LOCAL_WEIGHTS.exists():
+        return load_weights(LOCAL_WEIGHTS), "VGG19 weights vgg19/vgg19.npy"
+    keras_copy = _keras_home() / "models" / KERAS_FILE
+    try:
+        if not keras_copy.is_file() or _md5(keras_copy) != KERAS_MD5:
+            _download(_keras_url(), keras_copy, KERAS_MD5, timeout)
+    except (OSError, http.client.HTTPException) as error:
+        wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
+        mend = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {LOCAL_WEIGHTS.parent}, or give --vgg19_weights FILE"
+        if choice == "pretrained":
+            raise UserError(f"{wrong}; {mend}") from error
+        logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, mend)
+        return None
+    return load_weights(keras_copy), "VGG19 weights pretrained on ImageNet (Keras)"
+
+
+def load_weights(path: str | os.PathLike) -> Weights:
+    """Read and check the weights of the thirteen convolutions.
+
+    Args:
+        path: a `.npy`, `.h5` or `.npz` file as described above.
+
+    Returns:
+        Layer name to filters, float32 (3, 3, in, out), and biases, float32 (out,), in the order of `CONVOLUTIONS`.
+
+    Raises:
+        UserError: not such a file, or truncated, or asking for more than arrays; a layer is missing, does not fit the layer
+            before it, or is not finite.
+    """
+    check_weights_path(str(path))
+    tensors: dict[tuple[str, int], np.ndarray] = {}
+    try:
+        for name, size, read in _READERS[Path(path).suffix.lower()](path):
+            place = _place(name)
+            if place is None:
+                continue
+            if size > _LARGEST_BYTES:
+                raise ValueError(f"{name} is larger than any layer of VGG19")
+            tensor = read()
+            if tensor.dtype.kind != "f":
+                raise ValueError(f"{name} holds {tensor.dtype}, not floats")
+            with np.errstate(over="ignore"):  # what float32 cannot hold turns infinite and is refused below
+                tensors[place] = np.array(tensor, np.float32)
+    except Exception as error:  # a hostile or broken file can make pickle, h5py and zipfile raise almost anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"weights {path} cannot be read ({reason}); use a complete VGG19 .npy, .h5 or .npz file") from error
+    return _chained(tensors, path)
+
+
+def _chained(tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike) -> Weights:
+    """Pair filters and biases, each layer checked against the one before it."""
+    weights: Weights = {}
+    channels = 3
+    for layer in CONVOLUTIONS:
+        if (layer, 0) not in tensors or (layer, 1) not in tensors:
+            raise UserError(f"weights {path} lack filters or biases of {layer}; use VGG19 weights, all layers up to conv5_1")
+        filters, biases = tensors[layer, 0], tensors[layer, 1]
+        if filters.shape != (3, 3, channels, biases.size) or biases.ndim != 1 or biases.size == 0:
+            raise UserError(
+                f"weights {path} do not fit together: {layer} has filters {filters.shape} and biases {biases.shape} instead of "
+                f"(3, 3, {channels}, n) and (n,); use VGG19 weights with filters as (height, width, in, out)"
+            )
+        if not (np.isfinite(filters).all() and np.isfinite(biases).all()):
+            raise UserError(f"weights {path} are not finite in {layer}; use an undamaged file")
+        weights[layer] = filters, biases
+        channels = biases.size
+    return weights
+
+
+def _place(name: str) -> tuple[str, int] | None:
+    """Layer, and 0 for its filters or 1 for its biases; None for a tensor that is not needed."""
+    if match := _NAME.fullmatch(name):
+        layer, part = f"conv{match[1]}_{match[2]}", int(match[3] is not None)
+    elif (match := _KERAS_3_NAME.fullmatch(name)) and int(match[1] or 0) < len(CONVOLUTIONS):
+        layer, part = CONVOLUTIONS[int(match[1] or 0)], int(match[2])
+    else:
+        return None
+    return (layer, part) if layer in CONVOLUTIONS else None
+
+
+class _Stored:
+    """Stands for each NumPy object in a pickle: what it would be made of, while nothing is made."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+
+    def __setstate__(self, state):
+        self.state = state
+
+    def array(self) -> np.ndarray:
+        _, shape, dtype, fortran, content = self.state
+        kind = dtype.state[1] + dtype.arguments[0]
+        if not re.fullmatch("[<>=]f[248]", kind):
+            raise ValueError(f"an array holds {kind}, not floats")
+        raw = content.encode("latin1") if isinstance(content, str) else content  # str: a pickle of Python 2
+        return np.frombuffer(raw, kind).reshape(shape, order="F" if fortran else "C")
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickles dicts, lists, strings, numbers and `_Stored` arrays; can reach no other class or function."""
+
+    def find_class(self, module, name):
+        if (module, name) in _ARRAY_GLOBALS:
+            return _Stored
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, weights need arrays alone")
+
+
+def _read_npy(path: str | os.PathLike) -> Iterator[Tensor]:
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        np.lib.format.read_magic(content)
+        if not np.lib.format.read_array_header_1_0(content)[2].hasobject:
+            raise ValueError("it holds a plain array, not a dictionary of layers")
+        start = content.tell()
+        # The first pass makes nothing: every declared length must lie within the file, and no memo index may be huge.
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
+            if count > _MOST_OPCODES or (opcode.name == "LONG_BINPUT" and (argument or 0) > _MOST_OPCODES):
+                raise ValueError("its pickle is more than weights need")
+        content.seek(start)
+        (layers,) = _ArrayUnpickler(content, encoding="latin1").load().state[-1]
+    for layer, parts in layers.items():
+        for part, stored in parts.items() if isinstance(parts, dict) else zip(("filters", "biases"), parts, strict=True):
+            yield f"{layer}/{part}", len(stored.state[-1]), stored.array
+
+
+def _read_h5(path: str | os.PathLike) -> Iterator[Tensor]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+        file.visit(names.append)
+        for name in names:
+            if isinstance(file[name], h5py.Dataset):
+                yield name, file[name].nbytes, partial(file[name].__getitem__, ...)
+
+
+def _read_npz(path: str | os.PathLike) -> Iterator[Tensor]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                yield member.filename.removesuffix(".npy"), member.file_size, partial(np.lib.format.read_array, file)
+
+
+_READERS = {".npy": _read_npy, ".h5": _read_h5, ".hdf5": _read_h5, ".npz": _read_npz}
+
+
+def _keras_home() -> Path:
+    return Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+
+
+def _keras_url() -> str:
+    from keras.src.applications.vgg19 import WEIGHTS_PATH_NO_TOP  # the public module does not export it
+
+    return WEIGHTS_PATH_NO_TOP
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _download(url: str, path: Path, md5: str, timeout: float) -> None:
+    """Download to `path`, all or nothing; OSError or HTTPException says why not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        part = Path(folder, path.name)
+        with _connect(url, timeout) as response, part.open("wb") as file:
+            logger.info("downloading %s to %s", url, path)
+            shutil.copyfileobj(response, file)
+        if (found := _md5(part)) != md5:
+            raise OSError(f"{part.stat().st_size} bytes came with MD5 {found} instead of {md5}")
+        os.replace(part, path)
+
+
+def _connect(url: str, timeout: float) -> http.client.HTTPResponse:
+    """Open `url`, or raise within `timeout` seconds.
+
+    urlopen's own timeout bounds each step alone: not the name lookup, nor several addresses in turn. Hence the thread, a daemon
+    so that a lookup that hangs does not keep the program from ending.
+    """
+    answer: queue.SimpleQueue = queue.SimpleQueue()
+
+    def connect():
+        try:
+            answer.put(urllib.request.urlopen(url, timeout=timeout))
+        except Exception as error:  # raised again below, in the caller's thread
+            answer.put(error)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        response = answer.get(timeout=timeout)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {timeout:g} seconds") from None
+    if isinstance(response, urllib.error.HTTPError):
+        response.close()  # an error page is a response as well
+    if isinstance(response, Exception):
+        raise response
+    return response
