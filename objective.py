@@ -1,0 +1,200 @@
+"""What is minimised: content, region-wise style, total variation and photorealism (Luan et al. 2017, eq. 5).
+
+The variable is an image in levels, RGB 0..255, so that weights, step sizes and gradients are those of the reference script.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.sparse
+import tensorflow as tf
+
+from options import Options, UserError
+from segmentation import propagate
+from vgg19 import Network
+
+CONTENT_LAYER = "conv4_2"
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+class NonFiniteLoss(UserError):
+    """The loss or its gradient is not a finite number at some image."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The objective at one image.
+
+    Attributes:
+        losses: weighted `content`, `style`, `tv`, `affine` (with a Laplacian) and their sum `total`.
+        gradient: float64 (H, W, 3), derivative of the total by the image in levels.
+    """
+
+    losses: dict[str, float]
+    gradient: np.ndarray
+
+    @property
+    def total(self) -> float:
+        return self.losses["total"]
+
+
+class RegionGrams:
+    """Gram matrices of a layer's features, one for each region.
+
+    Only the pixels inside a region enter its product, so that the cost hardly depends on the number of regions.
+    `G_r = F' F / (size(F) * mean(m_r))` with F the features times the mask m_r, (h * w, channels), and size(F) = h * w * channels.
+    """
+
+    def __init__(self, masks: np.ndarray):
+        """Takes the masks (h, w, R) at the layer's size."""
+        pixels, regions = masks.shape[0] * masks.shape[1], masks.shape[2]
+        flat = masks.reshape(pixels, regions)
+        self.shares = flat.mean(axis=0)  # (R,)
+        self._pixels = pixels
+        self._inside = [np.flatnonzero(flat[:, r]).astype(np.int32) for r in range(regions)]
+        self._masks = [tf.constant(flat[inside, r, None]) for r, inside in enumerate(self._inside)]
+
+    def _rows(self, features: tf.Tensor) -> list[tf.Tensor]:
+        """Masked features (n_r, channels) of the pixels of each region, from features (1, h, w, channels)."""
+        flat = tf.reshape(features, (self._pixels, features.shape[-1]))
+        return [
+            (flat if len(inside) == self._pixels else tf.gather(flat, inside)) * mask
+            for inside, mask in zip(self._inside, self._masks, strict=True)
+        ]
+
+    def _grams(self, rows: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [tf.matmul(r, r, transpose_a=True) / size for r, size in zip(rows, self._sizes(rows), strict=True)]
+
+    def _sizes(self, rows: list[tf.Tensor]) -> list[float]:
+        return [self._pixels * int(r.shape[-1]) * (float(share) or 1.0) for r, share in zip(rows, self.shares, strict=True)]
+
+    def __call__(self, features: tf.Tensor) -> list[tf.Tensor]:
+        """Gram matrices (channels, channels) of features (1, h, w, channels), a list of R."""
+        return self._grams(self._rows(features))
+
+    def loss(self, features: tf.Tensor, targets: list[tf.Tensor]) -> tf.Tensor:
+        """Sum over regions of mean((G_r - target_r)^2) * mean(m_r) (Luan et al. 2017, eq. 6)."""
+
+        @tf.custom_gradient
+        def masked_style_loss(features):
+            rows = self._rows(features)
+            errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
+            loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
+
+            def gradient(upstream):
+                # d mean(E^2) / dF = 4 F E / (channels^2 * size); the scatter is one segment sum for all regions.
+                parts = []
+                for r, e, mask, size, share in zip(rows, errors, self._masks, self._sizes(rows), self.shares, strict=True):
+                    scale = 4.0 * float(share) / (int(e.shape[0]) ** 2 * size)
+                    parts.append(tf.matmul(r, e * (scale * upstream)) * mask)
+                if len(parts) == 1 and len(self._inside[0]) == self._pixels:
+                    flat = parts[0]
+                else:
+                    flat = tf.math.unsorted_segment_sum(tf.concat(parts, 0), np.concatenate(self._inside), self._pixels)
+                return tf.reshape(flat, features.shape)
+
+            return loss, gradient
+
+        return masked_style_loss(features)
+
+
+def total_variation(levels: tf.Tensor) -> tf.Tensor:
+    """Half the sum of squared differences to the right and lower neighbour, of an image (H, W, 3), without its last row and column."""
+    corner = levels[:-1, :-1]
+    return tf.reduce_sum((corner - levels[:-1, 1:]) ** 2 + (corner - levels[1:, :-1]) ** 2) / 2
+
+
+class Objective:
+    """Loss, its parts and its gradient, at the size of `content`, as one compiled function.
+
+    Attributes:
+        evaluations: number of evaluations so far.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        content: np.ndarray,
+        style: np.ndarray,
+        masks: tuple[np.ndarray, np.ndarray],
+        options: Options,
+        laplacian: scipy.sparse.csr_matrix | None = None,
+    ):
+        """Computes the targets.
+
+        Args:
+            network: feature extractor.
+            content: (H, W, 3), 0..1.
+            style: (h, w, 3), 0..1.
+            masks: of content (H, W, R) and style (h, w, R).
+            options: its weights are used.
+            laplacian: matting Laplacian of the content, (H * W, H * W); None leaves the photorealism term out.
+        """
+        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in masks)
+        self._network, self._options = network, options
+        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
+        content_features = network.features(tf.constant(content), [CONTENT_LAYER])
+        style_features = network.features(tf.constant(style), STYLE_LAYERS)
+        self._content_target = content_features[CONTENT_LAYER]
+        self._style_targets = {k: RegionGrams(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
+        self.laplacian = laplacian
+        self._sparse = None
+        if laplacian is not None:
+            triplets = laplacian.tocoo()
+            indices = np.stack([triplets.row, triplets.col], axis=1).astype(np.int64)
+            self._sparse = tf.SparseTensor(indices, triplets.data.astype(np.float32), laplacian.shape)
+        self._shape = content.shape
+        self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)])
+        self.evaluations = 0
+
+    def _losses(self, levels: tf.Tensor) -> dict[str, tf.Tensor]:
+        options = self._options
+        features = self._network.features(levels / 255.0, (*STYLE_LAYERS, CONTENT_LAYER))
+        layer_losses = [self._grams[k].loss(features[k], self._style_targets[k]) for k in STYLE_LAYERS]
+        losses = {
+            "content": options.content_weight * tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2),
+            "style": options.style_weight * tf.add_n(layer_losses),
+            "tv": options.tv_weight * total_variation(levels),
+        }
+        if self._sparse is not None:
+            losses["affine"] = options.affine_weight * self._affine_form(levels / 255.0)
+        return losses
+
+    def _affine_form(self, image: tf.Tensor) -> tf.Tensor:
+        """Sum over channels of v' L v (Luan et al. 2017, eq. 4), whose derivative by v is 2 L v."""
+
+        @tf.custom_gradient
+        def form(image):
+            v = tf.reshape(image, (-1, 3))
+            lv = tf.sparse.sparse_dense_matmul(self._sparse, v)
+            return tf.reduce_sum(v * lv), lambda upstream: tf.reshape(2.0 * upstream * lv, image.shape)
+
+        return form(image)
+
+    def _evaluate(self, levels: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(levels)
+            losses = self._losses(levels)
+            losses["total"] = tf.add_n(list(losses.values()))
+        return losses, tape.gradient(losses["total"], levels)
+
+    def __call__(self, levels: np.ndarray) -> Evaluation:
+        """The objective at an image in levels, (H, W, 3) or flat.
+
+        Raises:
+            NonFiniteLoss: the loss or its gradient is not finite.
+        """
+        self.evaluations += 1
+        losses, gradient = self._compiled(tf.constant(levels.reshape(self._shape), tf.float32))
+        evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64))
+        if not (np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()):
+            raise NonFiniteLoss(_non_finite_message(evaluation.losses))
+        return evaluation
+
+
+def _non_finite_message(losses: Mapping[str, float]) -> str:
+    terms = ", ".join(f"{k} {v:g}" for k, v in losses.items())
+    return f"loss {losses['total']:g} is not finite ({terms}); use smaller weights or a smaller learning rate"

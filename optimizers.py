@@ -1,0 +1,180 @@
+"""Minimisers of the objective over an image: L-BFGS-B, Adam and preconditioned L-BFGS, all with one signature.
+
+Each takes a function from an image in levels, float64 (H, W, 3), to an `Evaluation`, starts somewhere, makes at most `max_iter`
+true iterations, and calls `callback(step, levels, evaluation)` after each, and once with step 0 at the start.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import scipy.optimize
+
+from objective import Evaluation
+
+Evaluate = Callable[[np.ndarray], Evaluation]
+Callback = Callable[[int, np.ndarray, Evaluation], None]
+
+# Correction pairs that L-BFGS-B keeps: SciPy's default, which the reference uses.
+_LBFGSB_PAIRS = 10
+# Pairs of the preconditioned L-BFGS. Each costs two images of memory; more than 20 gained nothing measurable.
+_PAIRS = 20
+# Armijo's constant and the bounds of one backtracking step (Nocedal, Wright 2006, ch. 3.1 and 3.5).
+_SUFFICIENT_DECREASE = 1e-4
+_BACKTRACK_LEAST, _BACKTRACK_MOST = 0.1, 0.5
+_MOST_BACKTRACKS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimum:
+    """The best image found.
+
+    Attributes:
+        levels: float64 (H, W, 3).
+        evaluation: the objective there.
+        iterations: true iterations made.
+        reason: why it stopped, in words.
+    """
+
+    levels: np.ndarray
+    evaluation: Evaluation
+    iterations: int
+    reason: str
+
+
+def minimize_lbfgsb(evaluate: Evaluate, start: np.ndarray, max_iter: int, callback: Callback) -> Optimum:
+    """L-BFGS-B through SciPy, without bounds (Byrd, Lu, Nocedal, Zhu 1995), the reference's optimiser.
+
+    SciPy's tolerances are set to 0, so that it runs until `max_iter` or until no step lowers the loss in its arithmetic.
+    """
+    last: list[Evaluation] = []
+
+    def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        evaluation = evaluate(flat.reshape(start.shape))
+        if not last:
+            callback(0, start, evaluation)
+        last[:] = [evaluation]
+        return evaluation.total, evaluation.gradient.ravel()
+
+    steps = 0
+
+    def on_iteration(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+        # The line search ends on the point it accepts, so the last evaluation belongs to this iterate.
+        nonlocal steps
+        steps += 1
+        callback(steps, intermediate_result.x.reshape(start.shape), last[0])
+
+    result = scipy.optimize.minimize(
+        loss_and_gradient,
+        start.astype(np.float64).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        callback=on_iteration,
+        options={"maxiter": max_iter, "maxfun": np.inf, "ftol": 0.0, "gtol": 0.0, "maxcor": _LBFGSB_PAIRS},
+    )
+    levels = result.x.reshape(start.shape)
+    if result.fun != last[0].total:  # a failed line search ends elsewhere than at its best point
+        last[:] = [evaluate(levels)]
+    return Optimum(levels, last[0], result.nit, result.message.strip().rstrip(".").lower())
+
+
+def minimize_adam(evaluate: Evaluate, start: np.ndarray, max_iter: int, callback: Callback, learning_rate: float = 1.0) -> Optimum:
+    """Adam through Keras (Kingma, Ba 2014); returns the iterate with the lowest full objective."""
+    import keras
+
+    levels = keras.Variable(start.astype(np.float32))
+    optimizer = keras.optimizers.Adam(learning_rate, epsilon=1e-8)
+    evaluation = evaluate(start)
+    callback(0, start, evaluation)
+    best, best_levels = evaluation, start
+    for step in range(1, max_iter + 1):
+        optimizer.apply([keras.ops.convert_to_tensor(evaluation.gradient.astype(np.float32))], [levels])
+        current = np.asarray(levels.numpy(), np.float64)
+        evaluation = evaluate(current)
+        callback(step, current, evaluation)
+        if evaluation.total < best.total:
+            best, best_levels = evaluation, current
+    return Optimum(best_levels, best, max_iter, f"all {max_iter} iterations made")
+
+
+def minimize_preconditioned(
+    evaluate: Evaluate,
+    start: np.ndarray,
+    max_iter: int,
+    callback: Callback,
+    precondition: Callable[[np.ndarray], np.ndarray],
+    least_progress: float = 0.0,
+    patience: int = 5,
+) -> Optimum:
+    """L-BFGS whose initial inverse Hessian is given (Nocedal, Wright 2006, algorithm 7.4).
+
+    Args:
+        evaluate: the objective.
+        start: (H, W, 3).
+        max_iter: most iterations.
+        callback: see the module.
+        precondition: gradient (H, W, 3) to H0 gradient; a symmetric positive definite linear map, near the inverse of the known part
+            of the Hessian. It is rescaled at each step by s'y / y'H0 y of the newest pair (eq. 7.20 in the metric of H0).
+        least_progress: stop when the loss falls, over the last `patience` iterations, by less than this share of itself per evaluation.
+        patience: see `least_progress`.
+
+    Returns:
+        The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1).
+    """
+    evaluations = 1
+    x, current = np.asarray(start, np.float64), evaluate(start)
+    callback(0, x, current)
+    pairs: collections.deque = collections.deque(maxlen=_PAIRS)
+    history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
+    for step in range(1, max_iter + 1):
+        direction = -_two_loop(current.gradient, pairs, precondition)
+        slope = float(np.vdot(direction, current.gradient))
+        if slope >= 0:
+            return Optimum(x, current, step - 1, "no descent direction is left")
+        length, found = 1.0, None
+        for _ in range(_MOST_BACKTRACKS):
+            trial = evaluate(x + length * direction)
+            evaluations += 1
+            if trial.total <= current.total + _SUFFICIENT_DECREASE * length * slope:
+                found = trial
+                break
+            # Minimiser of the parabola through both losses and the slope, kept within bounds (Nocedal, Wright 2006, eq. 3.58).
+            parabola = -slope * length / (2 * (trial.total - current.total - slope * length))
+            length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
+        if found is None:
+            if not pairs:
+                return Optimum(x, current, step - 1, "no step along the gradient lowers the loss")
+            pairs.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
+            continue
+        move = length * direction
+        change = found.gradient - current.gradient
+        x, current = x + move, found
+        if np.vdot(move, change) > 0:  # else the pair would make the inverse Hessian indefinite
+            pairs.append((move.astype(np.float32), change.astype(np.float32)))
+        callback(step, x, current)
+        history.append((current.total, evaluations))
+        (before, evaluations_before), (now, _) = history[0], history[-1]
+        if len(history) > patience and before - now < least_progress * now * (evaluations - evaluations_before):
+            return Optimum(x, current, step, f"the loss falls by less than {least_progress:.2%} per evaluation")
+    return Optimum(x, current, max_iter, f"all {max_iter} iterations made")
+
+
+def _two_loop(gradient: np.ndarray, pairs: collections.deque, precondition: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Inverse Hessian of the pairs (newest last) and of H0 times the gradient (Nocedal, Wright 2006, algorithm 7.4)."""
+    q = gradient.astype(np.float64)
+    weights = []
+    for move, change in reversed(pairs):
+        rho = 1.0 / float(np.vdot(move, change))
+        alpha = rho * float(np.vdot(move, q))
+        q -= alpha * change
+        weights.append((rho, alpha))
+    r = precondition(q)
+    if pairs:
+        move, change = pairs[-1]
+        r *= float(np.vdot(move, change)) / float(np.vdot(change, precondition(change)))
+    for (move, change), (rho, alpha) in zip(pairs, reversed(weights), strict=True):
+        r += (alpha - rho * float(np.vdot(change, r))) * move
+    return r
