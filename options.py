@@ -36,6 +36,7 @@ class Options:
     init_image_path: str = _option(
         "", "input", "picture to start from; what style option 1 refines (without it, the content photo)", metavar="FILE"
     )
+    max_pixels: float = _option(200.0, "input", "refuse pictures of more megapixels, before they are decoded", above=0)
 
     output_image: str = _option(
         "best_stylized.png", "output", "the result; PNG, JPEG, TIFF or WebP by its extension", metavar="FILE"
@@ -43,6 +44,9 @@ class Options:
     serial: str = _option("./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR")
     print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1)
     save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1)
+    drop_exif: bool = _option(
+        False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
+    )
     quiet: bool = _option(False, "output", "print warnings and errors alone")
 
     style_option: int = _option(
