@@ -203,17 +203,18 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def _read_npy(path: str | os.PathLike) -> Iterator[Tensor]:
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        np.lib.format.read_magic(content)
-        if not np.lib.format.read_array_header_1_0(content)[2].hasobject:
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        if not np.lib.format.read_array_header_1_0(file)[2].hasobject:
             raise ValueError("it holds a plain array, not a dictionary of layers")
-        start = content.tell()
-        # The first pass makes nothing: every declared length must lie within the file, and no memo index may be huge.
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
-            if count > _MOST_OPCODES or (opcode.name == "LONG_BINPUT" and (argument or 0) > _MOST_OPCODES):
-                raise ValueError("its pickle is more than weights need")
-        content.seek(start)
-        (layers,) = _ArrayUnpickler(content, encoding="latin1").load().state[-1]
+        # A first pass that makes nothing: every declared length must lie within the file, and no memo index may be huge.
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            content.seek(file.tell())
+            most = {"LONG_BINPUT": _MOST_OPCODES, "FRAME": len(content)}
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
+                if count > _MOST_OPCODES or (opcode.name in most and (argument or 0) > most[opcode.name]):
+                    raise ValueError("its pickle declares more than weights need")
+        (layers,) = _ArrayUnpickler(file, encoding="latin1").load().state[-1]
     for layer, parts in layers.items():
         for part, stored in parts.items() if isinstance(parts, dict) else zip(("filters", "biases"), parts, strict=True):
             yield f"{layer}/{part}", len(stored.state[-1]), stored.array
