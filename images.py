@@ -126,6 +126,32 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     return Photo(samples, profile, _metadata(image, role, path), (image.xres, image.yres))
 
 
+def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixels) -> np.ndarray:
+    """A mask as its file holds it, upright. Its colours are labels, so that no colour profile is heeded.
+
+    Args:
+        path: the file.
+        role: what the file is to the user, for messages.
+        max_pixels: megapixels above which the file is refused, before anything is decoded.
+
+    Returns:
+        uint8 (H, W) grey or label values; (H, W, 3) colours, palettes looked up; (H, W, 4) with alpha. Samples of 16 bits
+        are labels if they fit in 8, and scaled otherwise.
+
+    Raises:
+        UserError: as `read_photo`.
+    """
+    image = _open(path, role, max_pixels)
+    try:
+        image = image.copy_memory().autorot()  # turning needs the pixels out of order
+        samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
+    except pyvips.Error as error:
+        raise UserError(f"{role} {path} is damaged or cut short ({_reason(error)}); get a whole copy of it") from error
+    if samples.dtype == np.uint16:
+        samples = (samples if samples.max() < 256 else np.rint(samples / 257)).astype(np.uint8)
+    return samples[..., [0, 0, 0, 1]] if samples.ndim == 3 and samples.shape[2] == 2 else samples
+
+
 def write_photo(
     path: str,
     image: np.ndarray | Iterable[np.ndarray],
