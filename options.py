@@ -78,6 +78,25 @@ class Options:
     strict_masks: bool = _option(
         False, "masks", "the reference's nine colours and thresholds; by default each pixel joins the nearest colour"
     )
+    seg_classes: str = _option(
+        "",
+        "masks",
+        "names for the colours of the masks, as in sky=0000ff,water=00ffff (for label images sky=2); other colours do not count",
+        metavar="NAME=COLOUR,...",
+    )
+    missing_class: str = _option(
+        "ignore",
+        "masks",
+        "a region that only the content mask has: ignore leaves it without a style of its own, merge joins it to the region "
+        "beside it, error stops",
+        choices=("ignore", "merge", "error"),
+    )
+    refine_masks: bool = _option(
+        False, "masks", "move the edges of the masks to the edges in the photos, softly where hair or leaves are"
+    )
+    mask_preview: str = _option(
+        "", "masks", "picture of both photos with the regions laid over, written before solving", metavar="FILE"
+    )
 
     apply_smooth: bool = _option(True, "smoothing", "smooth the result along the content's edges after options 1 and 2")
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
