@@ -1,0 +1,43 @@
+# Everything runs in .venv, made with PYTHON: make test PYTHON=python3.12
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+EXAMPLE := examples/landscape
+
+.PHONY: help demo test check bench
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/landscape.png
+	$(RUN) deep_photostyle.py --style_option 2 \
+		--content_image_path $(EXAMPLE)/content.jpg --content_seg_path $(EXAMPLE)/content_seg.png \
+		--style_image_path $(EXAMPLE)/style.jpg --style_seg_path $(EXAMPLE)/style_seg.png \
+		--output_image demo/landscape.png --serial demo
+	@echo "content $(EXAMPLE)/content.jpg, style $(EXAMPLE)/style.jpg, result $(CURDIR)/demo/landscape.png"
+
+test: $(VENV)/installed-dev  ## run every test
+	$(RUN) -m pytest
+
+check: $(VENV)/installed-dev  ## lint, formatting and types
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy .
+
+bench: $(VENV)/installed-dev  ## run every benchmark
+	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(RUN) $$benchmark; done
+
+# Empty files remember what is installed, so that pip runs when a list of requirements changes and not before.
+$(VENV)/installed: requirements.txt | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14) and \
+		"error: Python %d.%d is not supported; use 3.10 to 3.13, for example make PYTHON=python3.12" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
