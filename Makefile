@@ -6,6 +6,7 @@ EXAMPLE := examples/landscape
 
 .PHONY: help demo test check bench
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
