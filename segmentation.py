@@ -7,52 +7,36 @@ do: flat colours with hard, anti-aliased or JPEG edges, label images, soft grey 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
 from scipy import ndimage
 
-import images
+import mask_classes
+from closed_form_matting import matting_laplacian
+from mask_classes import REFERENCE_COLOURS, Colour
 from options import Options, UserError
-
-Colour = tuple[int, int, int]
 
 logger = logging.getLogger("deep_photostyle")
 
-# The nine colours of the reference script, in its order.
-REFERENCE_COLOURS: dict[str, Colour] = {
-    "blue": (0, 0, 255),
-    "green": (0, 255, 0),
-    "black": (0, 0, 0),
-    "white": (255, 255, 255),
-    "red": (255, 0, 0),
-    "yellow": (255, 255, 0),
-    "grey": (128, 128, 128),
-    "light blue": (0, 255, 255),
-    "purple": (255, 0, 255),
-}
-
 # Colours for previews of classes that have none: labels, and files of regions.
-_PREVIEW_COLOURS = list(dict.fromkeys([*REFERENCE_COLOURS.values(), *itertools.product((0, 85, 170, 255), repeat=3)]))
+_STEPS = (40, 105, 170, 235)
+_PREVIEW_COLOURS: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
 
 # VGG19 up to the last style layer: convolutions in each block, a pooling between blocks.
 _CONVOLUTIONS = (2, 2, 4, 4, 1)
 
-# Levels by which compression moves a flat colour, and by which one class may differ between the two masks.
-_NOISE, _SAME = 16, 32
-# A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
-_SPECK = 2e-4
-# More classes than this are a gradient, not labels.
-_MOST_CLASSES = 64
-# Share of a mask's pixels in flat colours: more than the first, and its edges are hard; less than the second, worth a warning;
-# less than the third, it is a photo.
-_HARD, _FLAT, _PHOTO = 0.999, 0.9, 0.5
-# How many pixels away from a class weigh as much as the way from black to full red.
-_REACH = 16
+# Levels by which the colour of one class may differ between the two masks.
+_SAME = 32
+
+# Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
+# photo, where a photo without edges is 0.
+_REFINED, _TRUST = 0.01, 1e-2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +69,8 @@ class Regions:
 
     def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
         """The regions of photos of other sizes (height, width); pixels are averaged, so that whole partitions stay whole."""
-        content, style = _resized(self.content, content_size), _resized(self.style, style_size)
+        content = mask_classes.resized(self.content, content_size)
+        style = mask_classes.resized(self.style, style_size)
         return dataclasses.replace(self, content=content, style=style)
 
 
@@ -114,41 +99,58 @@ def read_regions(
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
     """
     if not content_seg_path and not style_seg_path:
-        masks = (np.ones((*size, 1), np.float32) for size in (content_size, style_size))
-        return Regions(("whole image",), *masks, colours=((0, 0, 255),))
+        content_mask, style_mask = (np.ones((*size, 1), np.float32) for size in (content_size, style_size))
+        return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
     if not (content_seg_path and style_seg_path):
         missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
     listed = _parse_classes(options.seg_classes)
-    content_file, style_file = f"content segmentation {content_seg_path}", f"style segmentation {style_seg_path}"
-    if Path(content_seg_path).is_dir() or Path(style_seg_path).is_dir():
-        content = _region_files(content_file, content_seg_path, content_size)
-        style = _region_files(style_file, style_seg_path, style_size)
-        names = sorted({*content.names, *style.names})
-        return _match(content, style, dict(zip(names, _PREVIEW_COLOURS, strict=False)), listed, options.missing_class)
-    content_samples = _read_mask("content segmentation", content_seg_path, content_size)
-    style_samples = _read_mask("style segmentation", style_seg_path, style_size)
-    if options.strict_masks:
-        content = _Classes(content_file, list(REFERENCE_COLOURS), _thresholded(content_samples, content_size))
-        style = _Classes(style_file, list(REFERENCE_COLOURS), _thresholded(style_samples, style_size))
-        return _match(content, style, REFERENCE_COLOURS, listed, options.missing_class)
-    labels = _is_label_image(content_samples) and _is_label_image(style_samples)
-    noise = 0 if labels else _NOISE
-    content_colours, content_masks = _flat_masks(content_file, content_samples, content_size, noise)
-    style_colours, style_masks = _flat_masks(style_file, style_samples, style_size, noise)
-    palette = dict(listed)
-    content = _Classes(content_file, _named(content_colours, palette, labels), content_masks)
-    style = _Classes(style_file, _named(style_colours, palette, labels), style_masks)
+    if listed and options.strict_masks:
+        raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
+    both = (("content segmentation", content_seg_path, content_size), ("style segmentation", style_seg_path, style_size))
+    folders = [Path(path).is_dir() for _, path, _ in both]
+    if any(folders):
+        if not all(folders):
+            role, path, _ = both[folders.index(False)]
+            raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
+        classes = [_Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size)) for role, path, size in both]
+        palette = dict(zip(sorted({*classes[0].names, *classes[1].names}), _PREVIEW_COLOURS, strict=False))
+        return _match(classes[0], classes[1], palette, listed, options.missing_class)
+    samples = [mask_classes.read_samples(*mask) for mask in both]
+    labels = not options.strict_masks and all(mask_classes.is_label_image(mask) for mask in samples)
+    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
+    for (role, path, size), mask in zip(both, samples, strict=True):
+        file = f"{role} {path}"
+        if options.strict_masks:
+            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
+        else:
+            colours, masks = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(colours, palette, labels), masks))
     if labels:
         palette = dict(zip(palette, _PREVIEW_COLOURS, strict=False))
-    return _match(content, style, palette, listed, options.missing_class)
+    return _match(classes[0], classes[1], palette, listed, options.missing_class)
+
+
+def refine(regions: Regions, content: np.ndarray, style: np.ndarray) -> Regions:
+    """Moves the edges of the regions to the edges in the photos; they become soft where the photos mix both sides, as in hair.
+
+    Args:
+        regions: regions as drawn.
+        content: float32 (H, W, 3), 0..1.
+        style: float32 (h, w, 3), 0..1.
+
+    Returns:
+        The regions, changed along their edges only; at each pixel the sum over the regions stays what it was.
+    """
+    return dataclasses.replace(regions, content=_refined(regions.content, content), style=_refined(regions.style, style))
 
 
 def propagate(masks: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
     """Carries masks down VGG19, doing to them what each of its layers does to the reach of a pixel.
 
-    At each convolution a 3x3 mean with zeros around, always divided by 9; at each pooling a bilinear resize to ceil(size / 2) with
-    the sampling of TensorFlow 1 (corners not aligned, no half-pixel centres). A layer's masks are those after its own convolution.
+    At each convolution a 3x3 mean with zeros around, always divided by 9; at each pooling a bilinear resize to ceil(size / 2)
+    with the sampling of TensorFlow 1 (corners not aligned, no half-pixel centres). A layer's masks are those after its own
+    convolution.
 
     Args:
         masks: float32 (H, W, R), 0..1.
@@ -173,7 +175,7 @@ def propagate(masks: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]
 def table(regions: Regions) -> str:
     """The regions with their shares of both photos, and what becomes of every other class; printed before optimising."""
     rows = [(n, c, s, "") for n, c, s in zip(regions.names, _shares(regions.content), _shares(regions.style), strict=True)]
-    rows += [dataclasses.astuple(unmatched) for unmatched in regions.unmatched]
+    rows += [(other.name, other.content_share, other.style_share, other.fate) for other in regions.unmatched]
     width = max(len("region"), *(len(name) for name, *_ in rows))
     lines = [f"{'region':<{width}}  content    style"]
     lines += [f"{name:<{width}}  {content:7.1%}  {style:7.1%}  {fate}".rstrip() for name, content, style, fate in rows]
@@ -238,9 +240,8 @@ def _match(
     shares = {name: (content.share(name), style.share(name)) for name in palette}
     regions = [name for name, share in shares.items() if min(share) > 0 and (not listed or name in listed)]
     if not regions:
-        raise UserError(
-            f"{style.file} holds no class of the content segmentation (content: {content}; style: {style}); use the same colours in both"
-        )
+        both = f"content: {content}; style: {style}"
+        raise UserError(f"{style.file} holds no class of the content segmentation ({both}); use the same colours in both")
     content_masks = np.stack([content.mask(name) for name in regions], axis=-1)
     style_masks = np.stack([style.mask(name) for name in regions], axis=-1)
     missing, unmatched = [], []
@@ -257,36 +258,22 @@ def _match(
                 raise UserError(f"{what}; paint it in both masks, or use --missing_class merge or ignore")
             logger.warning("%s; it is %s", what, fate)
         unmatched.append(Unmatched(name, in_content, in_style, f"{lack}: {fate}"))
-    none = tuple(max(0.0, 1 - classes.masks.sum(axis=-1).mean(dtype=np.float64)) for classes in (content, style))
-    if max(none) > _SPECK:
-        unmatched.append(Unmatched("no class", *none, "left out of the style loss"))
+    in_content, in_style = (1 - float(classes.masks.sum(axis=-1).mean(dtype=np.float64)) for classes in (content, style))
+    if max(in_content, in_style) > mask_classes.SPECK:
+        unmatched.append(Unmatched("no class", in_content, in_style, "left out of the style loss"))
         logger.warning(
-            "%.1f %% of the content and %.1f %% of the style segmentation are in no class", 100 * none[0], 100 * none[1]
+            "%s has no class in %.1f %% of the photo; that is left out of the style loss", content.file, 100 * in_content
         )
     if missing and missing_class == "merge":
         lost = np.sum([content.mask(name) for name in missing], axis=0)
-        content_masks = content_masks + lost[..., None] * _filled(content_masks, content_masks.sum(axis=-1) > 0.5)
+        kept = content_masks.sum(axis=-1)
+        nearest = mask_classes.filled(content_masks, kept >= 0.5 * kept.max())
+        content_masks = content_masks + lost[..., None] * nearest / nearest.sum(axis=-1, keepdims=True)
     return Regions(tuple(regions), content_masks, style_masks, tuple(palette[name] for name in regions), tuple(unmatched))
-
-
-def _filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Gives each pixel that is not sure what the nearest one has that is; values (h, w, ...), sure (h, w)."""
-    if sure.all():
-        return values
-    nearest = ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True)
-    return values[tuple(nearest)]
 
 
 def _shares(masks: np.ndarray) -> list[float]:
     return [float(share) for share in masks.mean(axis=(0, 1), dtype=np.float64)]
-
-
-def _resized(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return masks if masks.shape[:2] == size else images.resize(masks, *size)
-
-
-def _rgb(samples: np.ndarray) -> np.ndarray:
-    return samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
 
 
 def _parse_classes(text: str) -> dict[str, Colour]:
@@ -321,140 +308,31 @@ def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) 
     return names
 
 
-def _read_mask(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
-    """uint8 samples (h, w) or (h, w, 3) of a mask; warns where bringing it to its photo's size (height, width) distorts it."""
-    samples = images.read_mask_samples(path, role)
-    height, width = samples.shape[:2]
-    # One pixel more or less is the rounding of whoever made the photo or the mask smaller.
-    if abs(height * size[1] - width * size[0]) > max(height, width, *size):
-        shapes = (width, height, size[1], size[0])
-        logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
-    return samples if samples.ndim == 2 or samples.shape[2] == 3 else _without_alpha(samples)
+def _refined(masks: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Masks (H, W, R) solved for in a band about their edges, so that they are locally affine in the photo's colours.
 
-
-def _without_alpha(samples: np.ndarray) -> np.ndarray:
-    """Colours over black where they are classes; where they are not, as in a subject cut out, alpha itself as a grey mask."""
-    alpha = samples[..., 3]
-    over_black = np.rint(samples[..., :3] * (alpha[..., None] / 255)).astype(np.uint8)
-    colours = _flat_colours(over_black, _NOISE)
-    classes = len(colours) > 1 and _nearest(over_black, colours, _NOISE)[1].mean() > _FLAT
-    return over_black if classes or alpha.min() == 255 else alpha
-
-
-def _region_files(file: str, folder: str, size: tuple[int, int]) -> _Classes:
-    """A region for each file of a folder: its grey value, or its alpha, is how much of the region a pixel has."""
-    if not Path(folder).is_dir():
-        raise UserError(f"{file} is a file and the other mask a folder; give two folders with files of the same names")
-    paths = sorted(path for path in Path(folder).iterdir() if not path.name.startswith("."))
-    if not paths or len(paths) > _MOST_CLASSES:
-        raise UserError(
-            f"{file} holds {len(paths)} files; give a folder with one picture for each region, {_MOST_CLASSES} at most"
-        )
-    masks = []
-    for path in paths:
-        samples = _read_mask(file.split(" /")[0], str(path), size)
-        grey = samples if samples.ndim == 2 else samples.mean(axis=-1)
-        # Networks write yes and no as 1 and 0.
-        masks.append(_resized((grey / np.float32(1 if grey.max() <= 1 else 255)).astype(np.float32), size))
-    stacked = np.stack(masks, axis=-1)
-    return _Classes(file, [path.stem for path in paths], stacked / np.maximum(stacked.sum(axis=-1, keepdims=True), 1))
-
-
-def _thresholded(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Masks (H, W, 9) of the reference's colours by its thresholds: 0 is below 0.1, 1 above 0.9, half between 0.4 and 0.6."""
-    unit = _resized(_rgb(samples).astype(np.float32) / 255, size)
-    level = {0: unit < 0.1, 128: (unit > 0.4) & (unit < 0.6), 255: unit > 0.9}
-    masks = [level[red][..., 0] & level[green][..., 1] & level[blue][..., 2] for red, green, blue in REFERENCE_COLOURS.values()]
-    return np.stack(masks, axis=-1).astype(np.float32)
-
-
-def _flat(samples: np.ndarray, noise: int) -> np.ndarray:
-    """Whether the 3x3 window about each pixel has one colour, give or take the noise: bool (h, w)."""
-    size = (3, 3, 1)
-    return (ndimage.maximum_filter(samples, size) - ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
-
-
-def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
-    """The colours that fill flat areas of a mask, the commonest first.
-
-    The pixels of a class crowd about one colour; edges are not flat, and the colours of a soft ramp are spread evenly.
+    Closed-form matting (Levin et al. 2008, eq. 15): least m' L m + trust |m - drawn|^2 with m as drawn outside the band. The
+    guided filter (He et al. 2013) is one step towards this solve: faster, but it leaves haloes as wide as its windows.
     """
-    samples = _rgb(samples)
-    codes, counts = np.unique(samples[_flat(samples, noise)] @ np.array([65536, 256, 1]), return_counts=True)
-    levels = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)  # (colours, 3)
-    found: list[Colour] = []
-    for _ in range(2 * _MOST_CLASSES):
-        if not counts.size:
-            break
-        peak = levels[counts.argmax()]
-        distance = np.abs(levels - peak).max(axis=-1)
-        own, crowd = (counts[distance <= reach].sum() for reach in (noise, noise // 4))
-        if own < _SPECK * samples[..., 0].size:
-            break
-        if crowd > own / 2:
-            found.append((int(peak[0]), int(peak[1]), int(peak[2])))
-        levels, counts = levels[distance > noise], counts[distance > noise]
-    return found
-
-
-def _nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each pixel the index of the nearest colour, and whether that is the pixel's but for the noise."""
-    samples = _rgb(samples).astype(np.int16)
-    distance = np.stack([np.abs(samples - np.int16(colour)).max(axis=-1) for colour in colours])
-    return distance.argmin(axis=0), distance.min(axis=0) <= noise
-
-
-def _is_label_image(samples: np.ndarray) -> bool:
-    """Whether these are labels: one channel with few values, all in flat areas and none between them."""
-    if samples.ndim == 3:
-        return False
-    values = _flat_colours(samples, 0)
-    return 0 < len(values) <= _MOST_CLASSES and _nearest(samples, values, 0)[1].mean() > _HARD
-
-
-def _flat_masks(file: str, samples: np.ndarray, size: tuple[int, int], noise: int) -> tuple[list[Colour], np.ndarray]:
-    """The classes of a mask: K colours and float32 (H, W, K), every pixel in the nearest; or a grey ramp, white against black.
-
-    Raises:
-        UserError: this is no mask but a picture.
-    """
-    colours = _flat_colours(samples, noise)
-    labels, sure = (
-        _nearest(samples, colours, noise) if colours else (np.zeros(samples.shape[:2], int), np.zeros(samples.shape[:2], bool))
-    )
-    share = sure.mean()
-    black_and_white = [REFERENCE_COLOURS["black"], REFERENCE_COLOURS["white"]]
-    if (
-        samples.ndim == 2
-        and share <= _HARD
-        and (share < _FLAT or all(min(_distance(c, end) for end in black_and_white) <= noise for c in colours))
-    ):
-        # Compression turns black into nearly black; the ends of the ramp are made flat again.
-        white = np.clip((samples.astype(np.float32) - _NOISE) / (255 - 2 * _NOISE), 0, 1)
-        white = _resized(white, size)
-        return black_and_white, np.stack([1 - white, white], axis=-1)
-    if len(colours) > _MOST_CLASSES or share < _PHOTO:
-        raise UserError(
-            f"{file} has flat colours in only {share:.0%} of it, like a photo; paint each region in one colour of its own"
-        )
-    if share < _FLAT:
-        logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
-    labels = _filled(labels, sure) if share > _HARD else _sharpened(samples, labels, sure, colours)
-    one_hot = np.eye(len(colours), dtype=np.float32)
-    masks = _resized(one_hot[labels], size)
-    return colours, masks if masks.shape[:2] == labels.shape else one_hot[masks.argmax(axis=-1)]
-
-
-def _sharpened(samples: np.ndarray, labels: np.ndarray, sure: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
-    """Labels (h, w) for a mask with soft or compressed edges: each pixel joins the class nearest in colour and in place.
-
-    Colour alone would not do: halfway from blue to white is as near to light blue as to either, and halfway from black to white is
-    grey.
-    """
-    inside = sure & _flat(samples, _NOISE)
-    unit = _rgb(samples).astype(np.float32) / 255
-    costs = []
-    for index, colour in enumerate(colours):
-        away = ndimage.distance_transform_edt(~(inside & (labels == index)))
-        costs.append(((unit - np.float32(colour) / 255) ** 2).sum(axis=-1) + (away / _REACH).astype(np.float32) ** 2)
-    return np.argmin(costs, axis=0)
+    height, width, regions = masks.shape
+    drawn = np.concatenate([masks, 1 - masks.sum(axis=-1, keepdims=True)], axis=-1)  # (H, W, R + 1), sum 1
+    inside = drawn.argmax(axis=-1)
+    edge = ndimage.maximum_filter(inside, 3) != ndimage.minimum_filter(inside, 3)
+    if not edge.any():
+        return masks
+    reach = max(2, round(_REFINED * max(height, width)))
+    band = ndimage.distance_transform_edt(~edge) <= reach
+    # The rows from the band's first to its last, and two more that the windows of its pixels reach into.
+    rows = np.flatnonzero(band.any(axis=1))
+    span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
+    laplacian = matting_laplacian(image[span])
+    unknown, known = np.flatnonzero(band[span]), np.flatnonzero(~band[span])
+    flat = drawn[span].reshape(-1, regions + 1).astype(np.float64)
+    of_unknown = laplacian[unknown]
+    system = (of_unknown[:, unknown] + _TRUST * scipy.sparse.identity(unknown.size)).tocsc()
+    factors = scipy.sparse.linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
+    flat[unknown] = np.clip(factors.solve(_TRUST * flat[unknown] - of_unknown[:, known] @ flat[known]), 0, 1)
+    flat /= flat.sum(axis=-1, keepdims=True)
+    refined = masks.copy()
+    refined[span] = flat[:, :regions].reshape(-1, width, regions)
+    return refined
