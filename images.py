@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyvips
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
 from pyvips.enums import ForeignKeep
 
 import colour_profiles
@@ -230,6 +233,14 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     resized = _resize(pyvips.Image.new_from_array(np.ascontiguousarray(image, np.float32)), height, width)
     return resized.reshape(height, width, *image.shape[2:])
+
+
+def drawn_text(line: str, size: int) -> np.ndarray:
+    """A line of text `size` pixels high, in a font that needs not be installed: float32 (h, w), 0 paper, 1 ink."""
+    font = ImageFont.load_default(size)
+    ink = PillowImage.new("L", (max(1, math.ceil(font.getlength(line))), round(1.4 * size)))
+    ImageDraw.Draw(ink).text((0, 0), line, 255, font)
+    return np.asarray(ink, np.float32) / 255
 
 
 def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels) -> None:
