@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from options import Options, UserError
 from segmentation import propagate
-from vgg19 import Network
+from vgg19.network import Network
 
 CONTENT_LAYER = "conv4_2"
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")

@@ -20,7 +20,7 @@ Callback = Callable[[int, np.ndarray, Evaluation], None]
 
 # Correction pairs that L-BFGS-B keeps: SciPy's default, which the reference uses.
 _LBFGSB_PAIRS = 10
-# Pairs of the preconditioned L-BFGS. Each costs two images of memory; more than 20 gained nothing measurable.
+# Pairs of the preconditioned L-BFGS. Each costs three images of memory; more than 20 gained nothing measurable.
 _PAIRS = 20
 # Armijo's constant and the bounds of one backtracking step (Nocedal, Wright 2006, ch. 3.1 and 3.5).
 _SUFFICIENT_DECREASE = 1e-4
@@ -127,10 +127,11 @@ def minimize_preconditioned(
     evaluations = 1
     x, current = np.asarray(start, np.float64), evaluate(start)
     callback(0, x, current)
-    pairs: collections.deque = collections.deque(maxlen=_PAIRS)
+    smoothed = precondition(current.gradient)
+    pairs: collections.deque[_Pair] = collections.deque(maxlen=_PAIRS)
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
     for step in range(1, max_iter + 1):
-        direction = -_two_loop(current.gradient, pairs, precondition)
+        direction = -_two_loop(current.gradient, smoothed, pairs)
         slope = float(np.vdot(direction, current.gradient))
         if slope >= 0:
             return Optimum(x, current, step - 1, "no descent direction is left")
@@ -149,11 +150,11 @@ def minimize_preconditioned(
                 return Optimum(x, current, step - 1, "no step along the gradient lowers the loss")
             pairs.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue
-        move = length * direction
-        change = found.gradient - current.gradient
-        x, current = x + move, found
-        if np.vdot(move, change) > 0:  # else the pair would make the inverse Hessian indefinite
-            pairs.append((move.astype(np.float32), change.astype(np.float32)))
+        smoothed_before, smoothed = smoothed, precondition(found.gradient)
+        pair = _Pair.between(length * direction, found.gradient - current.gradient, smoothed - smoothed_before)
+        x, current = x + length * direction, found
+        if pair.curvature > 0:  # else the pair would make the inverse Hessian indefinite
+            pairs.append(pair)
         callback(step, x, current)
         history.append((current.total, evaluations))
         (before, evaluations_before), (now, _) = history[0], history[-1]
@@ -162,19 +163,36 @@ def minimize_preconditioned(
     return Optimum(x, current, max_iter, f"all {max_iter} iterations made")
 
 
-def _two_loop(gradient: np.ndarray, pairs: collections.deque, precondition: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Inverse Hessian of the pairs (newest last) and of H0 times the gradient (Nocedal, Wright 2006, algorithm 7.4)."""
-    q = gradient.astype(np.float64)
-    weights = []
-    for move, change in reversed(pairs):
-        rho = 1.0 / float(np.vdot(move, change))
-        alpha = rho * float(np.vdot(move, q))
-        q -= alpha * change
-        weights.append((rho, alpha))
-    r = precondition(q)
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """A step, the change y of the gradient over it, and H0 y, each (H, W, 3), with their products."""
+
+    move: np.ndarray
+    change: np.ndarray
+    smoothed: np.ndarray
+    curvature: float  # s'y
+    stretch: float  # s'y / y'H0 y
+
+    @classmethod
+    def between(cls, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> _Pair:
+        curvature = float(np.vdot(move, change))
+        single = (a.astype(np.float32) for a in (move, change, smoothed))
+        return cls(*single, curvature, curvature / float(np.vdot(change, smoothed)))
+
+
+def _two_loop(gradient: np.ndarray, smoothed: np.ndarray, pairs: collections.deque[_Pair]) -> np.ndarray:
+    """Inverse Hessian of H0 and the pairs (oldest first) times the gradient (Nocedal, Wright 2006, algorithm 7.4).
+
+    `smoothed` is H0 times the gradient: as H0 is linear, H0 is needed for no other vector than each new gradient.
+    """
+    q, r, alphas = gradient.astype(np.float64), smoothed.astype(np.float64), []
+    for pair in reversed(pairs):
+        alpha = float(np.vdot(pair.move, q)) / pair.curvature
+        q -= alpha * pair.change
+        r -= alpha * pair.smoothed
+        alphas.append(alpha)
     if pairs:
-        move, change = pairs[-1]
-        r *= float(np.vdot(move, change)) / float(np.vdot(change, precondition(change)))
-    for (move, change), (rho, alpha) in zip(pairs, reversed(weights), strict=True):
-        r += (alpha - rho * float(np.vdot(change, r))) * move
+        r *= pairs[-1].stretch
+    for pair, alpha in zip(pairs, reversed(alphas), strict=True):
+        r += (alpha - float(np.vdot(pair.change, r)) / pair.curvature) * pair.move
     return r

@@ -1,0 +1,55 @@
+"""VGG19 as a feature extractor, convolutions up to conv5_1 (Simonyan, Zisserman 2014)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import tensorflow as tf
+
+from vgg19.weights import CONVOLUTIONS, Weights
+
+# Mean pixel of the training photos in BGR, 0..255 (Simonyan, Zisserman 2014).
+MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+class Network:
+    """VGG19 with given weights. Thinner networks of the same layers work alike.
+
+    Attributes:
+        description: where the weights come from, for the run's metadata.
+    """
+
+    def __init__(self, weights: Weights, description: str = "given weights"):
+        """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `CONVOLUTIONS`."""
+        self.description = description
+        self._layers = {name: (tf.constant(weights[name][0]), tf.constant(weights[name][1])) for name in CONVOLUTIONS}
+
+    def channels(self, layer: str) -> int:
+        """Number of channels of a layer."""
+        return int(self._layers[layer][0].shape[-1])
+
+    def features(self, image: tf.Tensor, layers: Iterable[str]) -> dict[str, tf.Tensor]:
+        """Activations, after their ReLU, of some layers.
+
+        Args:
+            image: float32 (H, W, 3), RGB, 0..1.
+            layers: names out of `vgg19.weights.CONVOLUTIONS`.
+
+        Returns:
+            Layer name to (1, h, w, channels), where h and w are H and W halved, rounded up, at each pooling before the layer.
+        """
+        wanted = set(layers)
+        found: dict[str, tf.Tensor] = {}
+        x = image[tf.newaxis, :, :, ::-1] * 255.0 - tf.constant(MEAN_BGR)
+        block = "1"
+        for name in CONVOLUTIONS:
+            if len(found) == len(wanted):
+                break
+            if name[4] != block:
+                block = name[4]
+                x = tf.nn.max_pool2d(x, 2, 2, "SAME")
+            filters, biases = self._layers[name]
+            x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases))
+            if name in wanted:
+                found[name] = x
+        return found
