@@ -55,8 +55,21 @@ class Options:
         "0 segmented style (painterly), 1 photorealistic refinement of the init image, 2 both in sequence (photo style transfer)",
         choices=(0, 1, 2),
     )
-    max_iter: int = _option(1000, "optimisation", "most iterations of each stage (option 2 has two stages)", least=1)
-    lbfgs: bool = _option(True, "optimisation", "True L-BFGS-B, False Adam (slower, keeps more of the start image)")
+    solver: str = _option(
+        "multiscale",
+        "optimisation",
+        "multiscale goes from coarse to fine and stops by itself; reference goes step for step as the reference script, for hours",
+        choices=("multiscale", "reference"),
+    )
+    max_size: int = _option(
+        512, "optimisation", "long side in pixels at which the style is solved; 0 is the photo's own. More is finer and slower", least=0
+    )
+    max_iter: int = _option(
+        1000, "optimisation", "most iterations of each stage (option 2 has two stages), and with --solver multiscale of each scale", least=1
+    )
+    lbfgs: bool = _option(
+        True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
+    )
     learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
     content_weight: float = _option(5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0)
     style_weight: float = _option(100.0, "optimisation", "more takes more of the style's colours and textures", least=0)
