@@ -367,16 +367,19 @@ def _save(samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: 
     image = pyvips.Image.new_from_array(samples).copy(interpretation="rgb16" if wide else "srgb", xres=xres, yres=yres)
     for name, blob in like.metadata.items():
         image.set_type(pyvips.GValue.blob_type, name, blob)
+    # The samples are upright. libvips corrects EXIF by this if it is set after EXIF.
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     for number, (name, value) in enumerate(text.items()):
         # PNG's text is Latin-1; ASCII with escapes survives every reader.
         ascii_value = str(value).encode("ascii", "backslashreplace").decode()
         image.set_type(pyvips.GValue.gstr_type, f"png-comment-{number}-{name}", ascii_value)
     keep = ForeignKeep.ICC | ForeignKeep.OTHER
     if not drop_exif:
-        exif = "exif-data" in like.metadata  # without any, libvips would make some up
+        # Without any EXIF, libvips would make some up; only a resolution is worth it.
+        exif = "exif-data" in like.metadata or like.resolution != Photo.resolution
         keep |= ForeignKeep.XMP | (ForeignKeep.EXIF if exif else 0) | (ForeignKeep.IPTC if form is _JPEG else 0)
     getattr(image, form.saver)(str(path), keep=keep, **form.settings)
-    if form is _TIFF and keep & ForeignKeep.EXIF:
+    if form is _TIFF and keep & ForeignKeep.EXIF and "exif-data" in like.metadata:
         tiff_exif.add_exif(path, like.metadata["exif-data"])
 
 
