@@ -1,8 +1,10 @@
-"""Smoothing a result along the content's edges, by local affine colour maps.
+"""A result as local affine colour maps of the content: smoothing it, and carrying it to another resolution.
 
-Luan et al. 2017 keep a result photorealistic by asking that near every pixel its colours be an affine map of the
-content's. Here that map is fitted at each pixel (`fit`) and averaged over pixels that are near and alike
-(`smooth_local_affine`), which takes out the speckles that the optimiser leaves.
+Luan et al. 2017 keep a result photorealistic by asking that near every pixel its colours be an affine map of the content's.
+`smooth_local_affine` fits that map at each pixel and averages it over pixels that are near and alike, which takes out the
+speckles that the optimiser leaves. `fit_maps` and `apply_maps` find the maps on a small photo and apply them to the same photo
+at any size: every edge and the grain are the large photo's own, so a result found at a few hundred pixels is good for a
+whole photo (`carry`).
 
 Maps are float32 (H, W, 3, 4): result channel by content channel, then the constant.
 """
@@ -10,12 +12,14 @@ Maps are float32 (H, W, 3, 4): result channel by content channel, then the const
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+from scipy.ndimage import convolve1d, uniform_filter1d
 
-RIDGE = 1e-3  # of the reference: added to the colours of the normal matrix of a window, not to its constant
+SMOOTHING_RIDGE = 1e-3  # of the reference: added to the colours of the normal matrix of a window, not to its constant
+FLAT = 2e-3  # variance of a window, 0..1, below which it counts as flat and keeps the content's grain; chosen on photos
 BLOCK = 12  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
 LEAST_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
 LEAST_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
+STRIP = 64  # rows of a large photo at a time: the working memory of `carry`
 
 
 def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
@@ -26,36 +30,23 @@ def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
     return values
 
 
-def fit(content: np.ndarray, target: np.ndarray, radius: int = 1, ridge: float = RIDGE) -> np.ndarray:
-    """At each pixel, the affine map of the content's colours that is nearest to the target over a window.
+def _moments(content: np.ndarray, target: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
+    """Of each pixel's window: how many pixels (H, W, 1), the means (H, W, 3) of content and target, and the content's
+    covariance with itself and with the target, (H, W, 3, 3), divided by the number of pixels. float64."""
+    both = np.concatenate([content, target], -1, dtype=np.float64)
+    count = _window_sum(np.ones((*both.shape[:2], 1)), radius)
+    means = _window_sum(both, radius) / count
+    covariance = np.stack(
+        [_window_sum(both[..., i, None] * both, radius) / count - means[..., i, None] * means for i in range(3)], -2
+    )
+    return count, means[..., :3], means[..., 3:], covariance[..., :3], covariance[..., 3:]
 
-    Least squares over the square window of `radius`, clipped to the image, plus `ridge` times the squared colour
-    coefficients. The constant carries no ridge, so it can be eliminated: covariances give the colours' part.
 
-    Args:
-        content: image (H, W, 3), 0..1.
-        target: (H, W, 3), any range.
-        radius: pixels; 1 is a window of 3x3.
-        ridge: more flattens the map where the window holds little contrast.
-
-    Returns:
-        Maps float32 (H, W, 3, 4).
-    """
-    x, y = content.astype(np.float64), target.astype(np.float64)
-    count = _window_sum(np.ones(x.shape[:2]), radius)[..., None]
-    x_mean, y_mean = _window_sum(x, radius) / count, _window_sum(y, radius) / count
-    both = np.concatenate([x, y], -1)
-    means = np.concatenate([x_mean, y_mean], -1)
-    products = [_window_sum(x[..., i, None] * both, radius) - count * x_mean[..., i, None] * means for i in range(3)]
-    moments = np.stack(products, -2)  # (H, W, 3, 6): covariance of the content, then with the target
-    colours = np.linalg.solve(moments[..., :3] + ridge * np.eye(3), moments[..., 3:])  # (H, W, content, target)
-    constant = y_mean - np.einsum("hwi,hwij->hwj", x_mean, colours)
+def _ridge_regression(ridge: np.ndarray, content_mean, target_mean, variance, covariance) -> np.ndarray:
+    """Maps whose colours' part has `ridge` (H, W, 1) against it; the constant, which has none, follows from the means."""
+    colours = np.linalg.solve(variance + ridge[..., None] * np.eye(3), covariance)  # (H, W, content, target)
+    constant = target_mean - np.einsum("hwi,hwij->hwj", content_mean, colours)
     return np.concatenate([colours.swapaxes(-1, -2), constant[..., None]], -1).astype(np.float32)
-
-
-def _transform(maps: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Each pixel's map applied to its colour: maps (..., 3, 4), content (..., 3) -> (..., 3)."""
-    return np.einsum("...ij,...j->...i", maps[..., :3], content) + maps[..., 3]
 
 
 def smooth_local_affine(
@@ -81,7 +72,8 @@ def smooth_local_affine(
         Image (H, W, 3), float32; not clipped.
     """
     height, width, _ = content.shape
-    maps = fit(content, stylized, patch // 2).reshape(height, width, 12)
+    count, *moments = _moments(content, stylized, patch // 2)
+    maps = _ridge_regression(SMOOTHING_RIDGE / count, *moments).reshape(height, width, 12)
     pad = [(radius, radius + -size % BLOCK) for size in (height, width)] + [(0, 0)]
     # the last channel counts the weights: 1 in the image, 0 in the margin
     values = np.pad(np.concatenate([maps, np.ones_like(maps[..., :1])], -1), pad)
@@ -107,5 +99,91 @@ def smooth_local_affine(
             np.clip(exponent, LEAST_EXPONENT, 0, out=exponent)
             total = np.exp(exponent, out=exponent) @ values[window].reshape(-1, 13)
             averaged = (total[:, :12] / total[:, 12:]).reshape(BLOCK, BLOCK, 3, 4)
-            smoothed[block] = _transform(averaged, content[block])
+            smoothed[block] = np.einsum("hwij,hwj->hwi", averaged[..., :3], content[block]) + averaged[..., 3]
     return smoothed[radius : radius + height, radius : radius + width]
+
+
+def fit_maps(content: np.ndarray, stylized: np.ndarray, radius: int = 1, flat: float = FLAT) -> np.ndarray:
+    """The change from content to stylized image as a smooth field of affine maps of the content's colours.
+
+    Ridge regression of `stylized - content` over the window of each pixel, then the maps averaged with their neighbours:
+    a guided filter whose coefficients are kept (He and Sun 2015, "Fast Guided Filter"). As it is the change that is
+    fitted, the ridge pulls towards the identity: nothing changed gives maps of exactly 0, and where the content is flat
+    its grain is kept as it is. The ridge is `flat^2 / (flat + variance)` and not a constant, since a constant one
+    leaves a glow along strong edges; Li et al. 2015, "Weighted Guided Image Filtering", fade it for the same reason.
+
+    Args:
+        content: image (H, W, 3), 0..1.
+        stylized: image (H, W, 3), 0..1, the result for this content.
+        radius: of the window, in pixels; 1 follows the result most closely, more irons out its speckles and spreads its
+            colours across edges.
+        flat: variance (0..1, summed over the channels) up to which texture keeps the content's contrast instead of the
+            stylized image's.
+
+    Returns:
+        Maps (H, W, 3, 4) of the change, for `apply_maps`.
+    """
+    change = stylized.astype(np.float64) - content
+    _, *moments = _moments(content, change, radius)
+    variance = np.trace(moments[2], axis1=-2, axis2=-1)[..., None]
+    maps = _ridge_regression(flat**2 / (flat + np.maximum(variance, 0)), *moments)
+    for axis in (0, 1):
+        maps = convolve1d(maps, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
+    return maps
+
+
+def _between(size: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where fractions `at` (0..1) of a side fall among `size` samples: the samples before and after, the share of the latter."""
+    position = np.clip(at * size - 0.5, 0, size - 1)
+    before = position.astype(int)
+    return before, np.minimum(before + 1, size - 1), (position - before).astype(np.float32)
+
+
+def apply_maps(maps: np.ndarray, content: np.ndarray, first_row: int, height: int, strength: float = 1.0) -> np.ndarray:
+    """Rows of the large photo, restyled: the maps, interpolated bilinearly to its size, applied to its colours.
+
+    Args:
+        maps: of the change, (h, w, 3, 4), from `fit_maps` on the same photo at another size.
+        content: rows of the photo (rows, W, 3), 0..1; a strip of some tens of rows keeps the memory small.
+        first_row: where in the photo these rows begin.
+        height: rows of the whole photo.
+        strength: 0 leaves the photo as it is, 1 gives the result, between them a blend, above 1 more than the result.
+
+    Returns:
+        Image rows (rows, W, 3), float32, 0..1.
+    """
+    rows, width, _ = content.shape
+    above, below, down = _between(len(maps), (np.arange(first_row, first_row + rows) + 0.5) / height)
+    left, right, across = _between(maps.shape[1], (np.arange(width) + 0.5) / width)
+    top = above[0]
+    planes = np.float32(strength) * maps[top : below[-1] + 1].transpose(2, 3, 0, 1)  # (3, 4, rows of maps, w)
+    planes = planes[..., left] * (1 - across) + planes[..., right] * across  # (3, 4, rows of maps, W)
+    # one row at a time: its maps stay in the cache
+    restyled = np.empty((rows, width, 3), np.float32)
+    colours = np.ones((4, width), np.float32)
+    for row, (i, j, share) in enumerate(zip(above - top, below - top, down, strict=True)):
+        colours[:3] = content[row].T
+        change = planes[:, :, i] * (1 - share)
+        change += planes[:, :, j] * share
+        change *= colours
+        restyled[row] = (colours[:3] + change.sum(1)).T
+    return np.clip(restyled, 0, 1, out=restyled)
+
+
+def carry(content: np.ndarray, stylized: np.ndarray, large_content: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    """The result for a small photo, carried to the same photo at another size.
+
+    Args:
+        content: image (h, w, 3), 0..1.
+        stylized: image (h, w, 3), 0..1, its result.
+        large_content: image (H, W, 3), 0..1, the same photo.
+        strength: as in `apply_maps`.
+
+    Returns:
+        Image (H, W, 3), float32, 0..1: exactly `large_content` where nothing was changed.
+    """
+    maps, height = fit_maps(content, stylized), len(large_content)
+    large = np.empty(large_content.shape, np.float32)
+    for row in range(0, height, STRIP):
+        large[row : row + STRIP] = apply_maps(maps, large_content[row : row + STRIP], row, height, strength)
+    return large
