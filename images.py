@@ -340,7 +340,15 @@ def _from_srgb(strips: Iterable[np.ndarray], like: Photo, size: tuple[int, int])
 
 
 def _resize(image: pyvips.Image, height: int, width: int) -> np.ndarray:
-    return image.resize(width / image.width, vscale=height / image.height, kernel="linear").numpy()
+    """float32 (height, width, C) or (height, width), pixel centres in place."""
+    smaller = image.resize(min(1, width / image.width), vscale=min(1, height / image.height), kernel="linear")
+    if (smaller.height, smaller.width) == (height, width):
+        return smaller.numpy()
+    # libvips' own resize enlarges half a pixel off.
+    scale = [width / smaller.width, 0, 0, height / smaller.height]
+    centres = {"idx": 0.5, "idy": 0.5, "odx": -0.5, "ody": -0.5}
+    bilinear = pyvips.Interpolate.new("bilinear")
+    return smaller.affine(scale, interpolate=bilinear, oarea=[0, 0, width, height], extend="copy", **centres).numpy()
 
 
 def _metadata(image: pyvips.Image, role: str, path: str) -> dict[str, bytes]:
