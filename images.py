@@ -217,6 +217,12 @@ def write_photo(
         partial.unlink(missing_ok=True)
 
 
+def fitted(size: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """(height, width) brought to at most `long_side` pixels on the longer side; 0 leaves it as it is."""
+    scale = min(1.0, long_side / max(size)) if long_side else 1.0
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize a picture or masks, antialiased.
 
