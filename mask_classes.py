@@ -36,6 +36,8 @@ _BLACK_AND_WHITE = [REFERENCE_COLOURS["black"], REFERENCE_COLOURS["white"]]
 
 # Levels by which compression moves a flat colour.
 _NOISE = 16
+# Levels by which one class may differ between two masks, or within one whose edges are soft or compressed.
+SAME = 48
 # A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
 SPECK = 2e-4
 # More classes than this are a gradient, not labels.
@@ -135,6 +137,10 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     if not labels and is_label_image(samples) and len(colours) < len(_flat_colours(samples, 0)):
         raise UserError(f"{file} is a label image and the other mask is not; save both alike")
     index, sure = _nearest(samples, colours, noise)
+    if sure.mean() <= _HARD:
+        # Blur and the coarse colours of JPEG have plateaus of their own beside a class.
+        colours = [c for n, c in enumerate(colours) if all(colour_distance(c, other) > SAME for other in colours[:n])]
+        index, sure = _nearest(samples, colours, noise)
     share = sure.mean()
     if (
         samples.ndim == 2
@@ -153,6 +159,11 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     one_hot = np.eye(len(colours), dtype=np.float32)
     masks = resized(one_hot[index], size)
     return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
+
+
+def colour_distance(a: Colour, b: Colour) -> int:
+    """Levels by which two colours differ in the channel where they differ most."""
+    return max(abs(i - j) for i, j in zip(a, b, strict=True))
 
 
 def resized(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:

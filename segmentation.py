@@ -31,9 +31,6 @@ _PREVIEW_COLOURS: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r
 # VGG19 up to the last style layer: convolutions in each block, a pooling between blocks.
 _CONVOLUTIONS = (2, 2, 4, 4, 1)
 
-# Levels by which the colour of one class may differ between the two masks.
-_SAME = 32
-
 # Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
 # photo, where a photo without edges is 0.
 _REFINED, _TRUST = 0.01, 1e-2
@@ -289,17 +286,17 @@ def _parse_classes(text: str) -> dict[str, Colour]:
     return classes
 
 
-def _distance(a: Colour, b: Colour) -> int:
-    return max(abs(i - j) for i, j in zip(a, b, strict=True))
-
-
 def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) -> list[str]:
     """The name of each colour: the nearest of the palette's, or else one of its own, added to the palette."""
     known, names = list(palette.items()), []
     for colour in colours:
-        name, other = min(known, key=lambda item: _distance(item[1], colour), default=("", colour))
-        if not name or _distance(other, colour) > (0 if labels else _SAME):
-            usual = [usual for usual, other in REFERENCE_COLOURS.items() if _distance(other, colour) <= _SAME]
+        name, other = min(known, key=lambda item: mask_classes.colour_distance(item[1], colour), default=("", colour))
+        if not name or mask_classes.colour_distance(other, colour) > (0 if labels else mask_classes.SAME):
+            usual = [
+                usual
+                for usual, other in REFERENCE_COLOURS.items()
+                if mask_classes.colour_distance(other, colour) <= mask_classes.SAME
+            ]
             name = f"label {colour[0]}" if labels else usual[0] if usual else ""
             if not name or name in palette:
                 name = "#" + bytes(colour).hex()
