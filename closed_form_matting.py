@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
+import scipy.sparse.linalg
 
 # Windows handled at once; 81 float64 values a window bound the working memory to about 100 MB.
 _CHUNK_WINDOWS = 65536
+# Pixels up to which the preconditioner factorises: 512x512, where the factors take about 500 MB.
+DIRECT_PIXELS = 512 * 512
 
 
 def matting_laplacian(image: np.ndarray, epsilon: float = 1e-5, radius: int = 1) -> scipy.sparse.csr_matrix:
@@ -64,3 +67,55 @@ def _csr_of_bands(bands: np.ndarray) -> scipy.sparse.csr_matrix:
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=(2, 3)).ravel())]).astype(np.int32)
     values = bands.transpose(2, 3, 0, 1)[inside]
     return scipy.sparse.csr_matrix((values, columns[inside], starts), shape=(height * width, height * width))
+
+
+class MattingPreconditioner:
+    """Approximate inverse of `shift * Id + scale * L`: the known part of the objective's Hessian (Luan et al. 2017, eq. 4).
+
+    Up to `direct_pixels` it is exact, by a sparse factorisation in single precision. Above, it is a diagonal scaling plus the same
+    inverse on a grid of half the size, which is exact there or goes on so (Bramble, Pasciak, Xu 1990). Either way it is linear,
+    symmetric and positive definite.
+    """
+
+    def __init__(
+        self,
+        laplacian: scipy.sparse.csr_matrix,
+        size: tuple[int, int],
+        scale: float,
+        shift: float,
+        direct_pixels: int = DIRECT_PIXELS,
+    ):
+        """Prepares the inverse for a Laplacian (H * W, H * W) of an image of `size` (H, W)."""
+        matrix = (scale * laplacian + shift * scipy.sparse.identity(laplacian.shape[0])).astype(np.float32)
+        self._levels: list[tuple[np.ndarray, scipy.sparse.csr_matrix]] = []  # (inverse diagonal (n, 1), interpolation (n, n / 4))
+        while matrix.shape[0] > direct_pixels:
+            height, width = size
+            size = (height + 1) // 2, (width + 1) // 2
+            finer = scipy.sparse.kron(_interpolation(height, size[0]), _interpolation(width, size[1]), format="csr")
+            self._levels.append((1 / matrix.diagonal()[:, None], finer))
+            matrix = (finer.T @ matrix @ finer).tocsr()
+        self._factors = scipy.sparse.linalg.splu(
+            matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
+
+    def __call__(self, gradient: np.ndarray) -> np.ndarray:
+        """The inverse times each channel of a gradient (H, W, 3)."""
+        columns = [gradient.reshape(-1, gradient.shape[-1]).astype(np.float32)]
+        for _, finer in self._levels:
+            columns.append(finer.T @ columns[-1])
+        # SuperLU is faster channel by channel than with several right-hand sides.
+        solved = np.stack([self._factors.solve(np.ascontiguousarray(column)) for column in columns[-1].T], axis=1)
+        for (inverse_diagonal, finer), level in zip(reversed(self._levels), reversed(columns[:-1]), strict=True):
+            solved = finer @ solved + inverse_diagonal * level
+        return solved.reshape(gradient.shape).astype(np.float64)
+
+
+def _interpolation(fine: int, coarse: int) -> scipy.sparse.csr_matrix:
+    """Linear interpolation (fine, coarse) from every other pixel; float32."""
+    position = np.arange(fine) / 2
+    left = np.minimum(position.astype(np.int32), coarse - 1)
+    right = np.minimum(left + 1, coarse - 1)
+    weight = (position - left).astype(np.float32)
+    rows = np.arange(fine)
+    triplets = np.concatenate([1 - weight, weight]), (np.concatenate([rows, rows]), np.concatenate([left, right]))
+    return scipy.sparse.csr_matrix(triplets, shape=(fine, coarse))

@@ -81,7 +81,9 @@ def minimize_lbfgsb(evaluate: Evaluate, start: np.ndarray, max_iter: int, callba
     return Optimum(levels, last[0], result.nit, result.message.strip().rstrip(".").lower())
 
 
-def minimize_adam(evaluate: Evaluate, start: np.ndarray, max_iter: int, callback: Callback, learning_rate: float = 1.0) -> Optimum:
+def minimize_adam(
+    evaluate: Evaluate, start: np.ndarray, max_iter: int, callback: Callback, learning_rate: float = 1.0
+) -> Optimum:
     """Adam through Keras (Kingma, Ba 2014); returns the iterate with the lowest full objective."""
     import keras
 

@@ -28,7 +28,10 @@ class Options:
     content_image_path: str = _option("", "input", "photo to be restyled", metavar="FILE")
     style_image_path: str = _option("", "input", "photo whose look is taken", metavar="FILE")
     content_seg_path: str = _option(
-        "", "input", "mask of the content photo: one colour per region; without masks the whole photos are matched", metavar="FILE"
+        "",
+        "input",
+        "mask of the content photo: one colour per region; without masks the whole photos are matched",
+        metavar="FILE",
     )
     style_seg_path: str = _option(
         "", "input", "mask of the style photo: a region takes its look from the region of the same colour", metavar="FILE"
@@ -41,7 +44,9 @@ class Options:
     output_image: str = _option(
         "best_stylized.png", "output", "the result; PNG, JPEG, TIFF or WebP by its extension", metavar="FILE"
     )
-    serial: str = _option("./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR")
+    serial: str = _option(
+        "./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR"
+    )
     print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1)
     save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1)
     drop_exif: bool = _option(
@@ -62,10 +67,16 @@ class Options:
         choices=("multiscale", "reference"),
     )
     max_size: int = _option(
-        512, "optimisation", "long side in pixels at which the style is solved; 0 is the photo's own. More is finer and slower", least=0
+        512,
+        "optimisation",
+        "long side in pixels at which the style is solved; 0 is the photo's own. More is finer and slower",
+        least=0,
     )
     max_iter: int = _option(
-        1000, "optimisation", "most iterations of each stage (option 2 has two stages), and with --solver multiscale of each scale", least=1
+        1000,
+        "optimisation",
+        "most iterations of each stage (option 2 has two stages), and with --solver multiscale of each scale",
+        least=1,
     )
     lbfgs: bool = _option(
         True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
@@ -78,7 +89,9 @@ class Options:
         1e4, "optimisation", "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)", least=0
     )
     seed: int = _option(0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0)
-    device: str = _option("auto", "optimisation", "where to compute; auto takes a GPU if there is one", choices=("auto", "cpu", "gpu"))
+    device: str = _option(
+        "auto", "optimisation", "where to compute; auto takes a GPU if there is one", choices=("auto", "cpu", "gpu")
+    )
 
     vgg19_weights: str = _option(
         "auto",
@@ -113,7 +126,9 @@ class Options:
 
     apply_smooth: bool = _option(True, "smoothing", "smooth the result along the content's edges after options 1 and 2")
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
-    f_edge: float = _option(0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0)
+    f_edge: float = _option(
+        0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

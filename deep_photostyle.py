@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Deep photo style transfer from the command line.
+
+python deep_photostyle.py --content_image_path C --style_image_path S --content_seg_path CS --style_seg_path SS --style_option 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import os
+import sys
+
+from options import VERSION, Options, UserError
+
+logger = logging.getLogger("deep_photostyle")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all options; names, defaults and help are those of `Options`."""
+    parser = argparse.ArgumentParser(
+        prog="deep_photostyle.py",
+        description="Gives a photo the look of another one, region by region, and keeps it a photo.",
+        epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"deep-photostyle {VERSION}")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for field in dataclasses.fields(Options):
+        rule = field.metadata
+        name = rule["group"]
+        group = groups.setdefault(name, parser.add_argument_group(name))
+        shown = "none" if field.default == "" else field.default
+        text = f"{rule['help']} (default: {shown})".replace("%", "%%")
+        if isinstance(field.default, bool):
+            group.add_argument(
+                f"--{field.name}", type=_boolean, nargs="?", const=True, default=field.default, metavar="True|False", help=text
+            )
+            group.add_argument(f"--no-{field.name}", dest=field.name, action="store_false", help=argparse.SUPPRESS)
+        else:
+            kind = type(field.default)
+            group.add_argument(f"--{field.name}", type=kind, default=field.default, metavar=rule.get("metavar"), help=text)
+    return parser
+
+
+def _boolean(text: str) -> bool:
+    """`--lbfgs False` means false."""
+    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+    if text.lower() not in values:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return values[text.lower()]
+
+
+class _OneLine(logging.Formatter):
+    """`warning: ...` for warnings, the plain message for information."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
+
+
+class _AboveTheBar(logging.StreamHandler):
+    """Writes each line above the progress line, if one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the tool; returns its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    chosen = vars(build_parser().parse_args(arguments))
+    handler = _AboveTheBar()
+    handler.setFormatter(_OneLine())
+    logger.addHandler(handler)
+    try:
+        options = Options(**chosen)
+        logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
+        import job
+
+        return job.run_one(options, " ".join(["deep_photostyle.py", *arguments]))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        logger.removeHandler(handler)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(main())

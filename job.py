@@ -1,0 +1,245 @@
+"""One picture, from files to files: check the job, run it, save its pictures and its record.
+
+Nothing that takes time happens before everything about a job that can be checked is checked. TensorFlow is imported after that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+import images
+import segmentation
+from mask_preview import preview
+from options import VERSION, Options, UserError
+from smooth_local_affine import apply_maps, fit_maps
+from vgg19.weights import check_weights_path
+
+if TYPE_CHECKING:
+    from photo_style import Progress, Result
+
+logger = logging.getLogger("deep_photostyle")
+
+# What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One picture to make.
+
+    Attributes:
+        options: everything about it.
+        command: the command line, for the result's metadata.
+    """
+
+    options: Options
+    command: str = ""
+
+
+def check_job(options: Options) -> None:
+    """Looks at every path of a job, without TensorFlow and without reading whole pictures; makes the snapshot folder.
+
+    Raises:
+        UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
+    """
+    for name, role in (("content_image_path", "content image"), ("style_image_path", "style image")):
+        if not getattr(options, name):
+            raise UserError(f"--{name} is missing; give the {role}")
+        images.check_readable(getattr(options, name), role, options.max_pixels)
+    if options.init_image_path:
+        images.check_readable(options.init_image_path, "init image", options.max_pixels)
+    images.check_writable(options.output_image)
+    if options.mask_preview:
+        images.check_writable(options.mask_preview)
+    check_weights_path(options.vgg19_weights)
+    try:
+        Path(options.serial).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--serial {options.serial} cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(options.serial, os.W_OK):
+        raise UserError(f"--serial {options.serial} cannot be written to; choose another folder")
+
+
+def run_one(options: Options, command: str) -> int:
+    """The command line's single picture, with a progress line; returns the exit code.
+
+    Raises:
+        UserError: see `check_job` and `run_job`.
+    """
+    check_job(options)
+    with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
+        return run_job(Job(options, command), bar)
+
+
+def run_job(job: Job, bar: tqdm) -> int:
+    """Makes one picture, with its snapshots and its record; returns 0, or 130 after Ctrl-C.
+
+    Whatever ends the optimisation early, the best image so far is saved first.
+
+    Raises:
+        UserError: the input is no good, or the loss is not finite.
+    """
+    options = job.options
+    begin = time.perf_counter()
+    content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
+    content, style, init, regions = _read_inputs(options, content_photo)
+    logger.info("%s", segmentation.table(regions))
+    if options.mask_preview:
+        images.write_photo(options.mask_preview, preview(regions, content, style))
+
+    load_tensorflow(options.device)
+    import photo_style
+    from objective import NonFiniteLoss
+
+    network = photo_style.find_network(options, content, style)
+    logger.info("features: %s", network.description)
+    watch = _Watch(options, bar)
+    about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
+    try:
+        result = photo_style.stylize(content, style, regions, options, network, init, watch)
+    except (KeyboardInterrupt, NonFiniteLoss) as stop:
+        if watch.image is not None:
+            _write_result(watch.image, content, content_photo, options, about)
+            logger.warning("the best image so far is in %s", options.output_image)
+        if isinstance(stop, NonFiniteLoss):
+            raise
+        return INTERRUPTED
+    _write_result(result.image, content, content_photo, options, about)
+    _write_record(result, regions, about, options, time.perf_counter() - begin)
+    logger.info("%s is ready after %.0f s", options.output_image, time.perf_counter() - begin)
+    return 0
+
+
+def _read_inputs(
+    options: Options, content_photo: images.Photo
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, segmentation.Regions]:
+    """Content, style and init image, and the regions, all at the size where the style is solved."""
+    style_photo = images.read_photo(options.style_image_path, "style image", options.max_pixels)
+    content, style = (photo.resized(*images.fitted(photo.size, options.max_size)) for photo in (content_photo, style_photo))
+    init = None
+    if options.init_image_path:
+        init_photo = images.read_photo(options.init_image_path, "init image", options.max_pixels)
+        if init_photo.size != content_photo.size:
+            logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+        init = init_photo.resized(*content.shape[:2])
+    sizes = content.shape[:2], style.shape[:2]
+    regions = segmentation.read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
+    if options.refine_masks:
+        regions = segmentation.refine(regions, content, style)
+    return content, style, init, regions
+
+
+def load_tensorflow(device: str) -> None:
+    """Imports TensorFlow without its chatter, with no GPU for `cpu` and else taking a GPU's memory as it needs it.
+
+    Raises:
+        UserError: `gpu`, and there is none.
+    """
+    # Its C++ parts write notes on start-up to the standard error, whatever the log level; a failing import still raises.
+    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError("--device gpu finds no GPU that TensorFlow can use; install tensorflow[and-cuda] or use --device cpu")
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+        return
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+class _Watch:
+    """Follows a run: draws the progress line, saves snapshots, and keeps the best image of the stage that is running."""
+
+    def __init__(self, options: Options, bar: tqdm):
+        self.image: np.ndarray | None = None
+        self._options, self._bar = options, bar
+        self._phase, self._stage, self._best, self._steps = "", -1, np.inf, 0
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.phase != self._phase:
+            if self._phase:  # the reference hands its first stage's result on in this file
+                self._save("tmp_result.png", self.image)
+            self._phase = progress.phase
+        if progress.stage != self._stage:
+            self._stage, self._best = progress.stage, np.inf
+        if progress.losses["total"] < self._best:
+            self._best, self.image = progress.losses["total"], progress.image
+        if progress.step == 0:
+            return
+        self._steps += 1
+        if self._steps % self._options.save_iter == 0:
+            self._save(f"out_iter_{self._steps}.png", self.image)
+        if self._steps % self._options.print_iter == 0:
+            height, width = progress.image.shape[:2]
+            self._bar.set_description_str(
+                f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}",
+                refresh=False,
+            )
+            self._bar.update(100 * progress.share - self._bar.n)
+
+    def _save(self, name: str, image: np.ndarray) -> None:
+        images.write_photo(str(Path(self._options.serial) / name), image)
+
+
+def _write_result(image: np.ndarray, content: np.ndarray, content_photo: images.Photo, options: Options, about: dict) -> None:
+    """Writes the picture at the content photo's own size.
+
+    Args:
+        image: result (h, w, 3), 0..1, of whatever size it was solved at.
+        content: the content at the solve size.
+        content_photo: the content as its file holds it.
+        options: where to write.
+        about: names and values for the picture's text chunks.
+    """
+    if image.shape[:2] == content_photo.size:
+        pixels = image
+    else:
+        if image.shape != content.shape:  # stopped at a coarse scale
+            content = content_photo.resized(*image.shape[:2])
+        pixels = _full_size(fit_maps(content, image), content_photo)
+    images.write_photo(options.output_image, pixels, content_photo, about, options.drop_exif)
+
+
+def _full_size(maps: np.ndarray, photo: images.Photo) -> Iterator[np.ndarray]:
+    """Strips of the photo with the maps (h, w, 3, 4) of a smaller size applied to it."""
+    top = 0
+    for rows in photo.strips():
+        yield apply_maps(maps, rows, top, photo.size[0])
+        top += len(rows)
+
+
+def _write_record(result: Result, regions: segmentation.Regions, about: dict, options: Options, seconds: float) -> None:
+    """Writes the run's record: what was computed with what, the losses of every iteration, and times, as JSON."""
+    shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
+    record = {
+        **about,
+        "options": dataclasses.asdict(options),
+        "regions": [{"name": n, "content": round(float(c), 4), "style": round(float(s), 4)} for n, c, s in shares],
+        "seconds": round(seconds, 2),
+        "stages": [dataclasses.asdict(stage) for stage in result.stages],
+    }
+    path = Path(options.serial) / (Path(options.output_image).stem + ".json")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(record, indent=1))
+    os.replace(partial, path)

@@ -1,0 +1,292 @@
+"""Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): the stages of style options 0, 1 and 2.
+
+0 minimises the objective without its photorealism term (segmented style), 1 with it from an init image (refinement), 2 is both in
+sequence. `stylize` knows no files: arrays in, arrays out, and a callback that sees every step.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+import images
+from closed_form_matting import MattingPreconditioner, matting_laplacian
+from objective import Evaluation, Objective
+from optimizers import Optimum, minimize_adam, minimize_lbfgsb, minimize_preconditioned
+from options import Options
+from segmentation import Regions, read_regions
+from smooth_local_affine import carry, smooth_local_affine
+from vgg19.learned import learn_weights
+from vgg19.network import MEAN_BGR, Network
+from vgg19.weights import find_weights
+
+logger = logging.getLogger("deep_photostyle")
+
+SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
+
+# Standard deviation, in levels, of the noise around the mean pixel that the reference starts from.
+_NOISE = 1e-4
+# Long side of the coarsest scale: VGG19's conv5_1 still sees a few positions there.
+_COARSEST = 64
+# The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003 and
+# 0.01 the objective falls fastest, at 128 and at 256 pixels.
+_CURVATURE = 0.005
+# Most steps of the photorealism-free stage at the coarsest scale, and of the scales from the coarsest on.
+_SEGMENTED_STEPS = 150
+_STEPS = (100, 60, 60, 40)
+# A stage ends when the loss falls by less than this share per evaluation.
+_LEAST_PROGRESS = 0.002
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """One iteration, as a callback sees it.
+
+    Attributes:
+        phase: `SEGMENTED` or `REFINEMENT`.
+        stage: its number, from 0.
+        step: true iterations in this stage; 0 is its start.
+        share: of the run's work that is done, 0..1, if no stage stops early.
+        losses: weighted terms and their `total`.
+        image: float32 (h, w, 3), 0..1, the current image at the stage's size.
+    """
+
+    phase: str
+    stage: int
+    step: int
+    share: float
+    losses: dict[str, float]
+    image: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a finished stage did: its size, losses at each step, true iterations, evaluations, seconds and why it stopped."""
+
+    phase: str
+    size: tuple[int, int]
+    losses: list[dict[str, float]]
+    iterations: int
+    evaluations: int
+    seconds: float
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished picture.
+
+    Attributes:
+        image: float32 (h, w, 3), 0..1, at the size where the style was solved.
+        content: the content photo at that size.
+        stages: one record each.
+        features: where the features came from.
+    """
+
+    image: np.ndarray
+    content: np.ndarray
+    stages: list[Stage]
+    features: str
+
+
+def find_network(options: Options, content: np.ndarray, style: np.ndarray) -> Network:
+    """The feature extractor that `options.vgg19_weights` asks for.
+
+    Args:
+        options: `vgg19_weights` and `seed` are heeded.
+        content: (H, W, 3), 0..1; the filters are learned from both photos where no pretrained weights are used.
+        style: (h, w, 3), 0..1.
+
+    Raises:
+        UserError: the weights cannot be found or read.
+    """
+    found = find_weights(options.vgg19_weights)
+    if found:
+        return Network(*found)
+    return Network(learn_weights([content, style], options.seed), "learned from the two photos")
+
+
+def stylize(
+    content: np.ndarray,
+    style: np.ndarray,
+    regions: Regions | None = None,
+    options: Options | None = None,
+    network: Network | None = None,
+    init: np.ndarray | None = None,
+    callback: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Gives the content photo the look of the style photo.
+
+    Args:
+        content: photo (H, W, 3), 0..1.
+        style: photo (h, w, 3), 0..1; of any size.
+        regions: corresponding regions of both; without them the whole photos correspond.
+        options: `style_option`, `solver`, `max_size`, weights, smoothing; the defaults if None. Paths in it are not heeded.
+        network: feature extractor; by default the one that `options.vgg19_weights` asks for.
+        init: picture to start from, (H', W', 3), 0..1.
+        callback: called with each step's `Progress`; what it raises ends the run.
+
+    Returns:
+        The result at the solve size, that is at most `options.max_size` pixels on the long side.
+
+    Raises:
+        UserError: no weights, or a loss that is not finite (`objective.NonFiniteLoss`).
+    """
+    options = options or Options()
+    tf.keras.utils.set_random_seed(options.seed)
+    regions = regions or read_regions("", "", content.shape[:2], style.shape[:2], options)
+    content, style = _at_size(content, options.max_size), _at_size(style, options.max_size)
+    regions = regions.resized(content.shape[:2], style.shape[:2])
+    if network is None:
+        network = find_network(options, content, style)
+    run = _Run(network, options, callback or (lambda progress: None))
+    solve = _solve_reference if options.solver == "reference" else _solve_multiscale
+    image = solve(run, content, style, regions, init)
+    if options.style_option != 0 and options.apply_smooth:
+        image = smooth_local_affine(content, image, options.f_radius, options.f_edge)
+    return Result(np.clip(image, 0, 1), content, run.records, network.description)
+
+
+def _at_size(image: np.ndarray, long_side: int) -> np.ndarray:
+    """The image at no more than `long_side` pixels."""
+    size = images.fitted(image.shape[:2], long_side)
+    return image if size == image.shape[:2] else images.resize(image, *size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scale:
+    """Everything of one size that does not depend on the current image."""
+
+    content: np.ndarray
+    style: np.ndarray
+    regions: Regions
+    laplacian: object = None
+    precondition: Callable[[np.ndarray], np.ndarray] | None = None
+
+
+@dataclasses.dataclass
+class _Run:
+    """What all stages of one run share, their most steps, and their records."""
+
+    network: Network
+    options: Options
+    callback: Callable[[Progress], None]
+    plan: list[tuple[tuple[int, int], int]] = dataclasses.field(
+        default_factory=list
+    )  # each stage's (height, width) and most steps
+    records: list[Stage] = dataclasses.field(default_factory=list)
+
+    def minimize(self, phase: str, scale: _Scale, start: np.ndarray, minimizer: Callable[..., Optimum], **settings) -> np.ndarray:
+        """The next stage of the plan, from a start image (H, W, 3), 0..1, by a minimiser of `optimizers`; returns its best image."""
+        begin = time.perf_counter()
+        masks = scale.regions.content, scale.regions.style
+        objective = Objective(self.network, scale.content, scale.style, masks, self.options, scale.laplacian)
+        number, losses = len(self.records), []
+        work = [size[0] * size[1] * steps for size, steps in self.plan]
+        most_steps = self.plan[number][1]
+
+        def on_step(step: int, levels: np.ndarray, evaluation: Evaluation) -> None:
+            losses.append(evaluation.losses)
+            image = np.clip(levels / 255, 0, 1).astype(np.float32)
+            share = (sum(work[:number]) + work[number] * step / most_steps) / sum(work)
+            self.callback(Progress(phase, number, step, share, evaluation.losses, image))
+
+        optimum = minimizer(objective, start.astype(np.float64) * 255, most_steps, on_step, **settings)
+        seconds = time.perf_counter() - begin
+        size = scale.content.shape[0], scale.content.shape[1]
+        self.records.append(Stage(phase, size, losses, optimum.iterations, objective.evaluations, seconds, optimum.reason))
+        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        return (optimum.levels / 255).astype(np.float32)
+
+
+def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """The reference's start image, 0..1: noise around the mean pixel."""
+    noise = np.random.default_rng(seed).standard_normal(shape) * _NOISE
+    return (noise + MEAN_BGR[::-1]) / 255
+
+
+def _solve_reference(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:
+    """Single scale, step for step as the reference, but with floats handed from stage to stage."""
+    options = run.options
+    minimizer, settings = (minimize_lbfgsb, {}) if options.lbfgs else (minimize_adam, {"learning_rate": options.learning_rate})
+    scale = _Scale(content, style, regions)
+    if init is not None:
+        image = _fitted(init, content)
+    else:
+        image = content if options.style_option == 1 else _noise(content.shape, options.seed)
+    run.plan = [(content.shape[:2], options.max_iter)] * (2 if options.style_option == 2 else 1)
+    if options.style_option != 1:
+        image = run.minimize(SEGMENTED, scale, image, minimizer, **settings)
+    if options.style_option != 0:
+        scale = dataclasses.replace(scale, laplacian=matting_laplacian(content))
+        image = run.minimize(REFINEMENT, scale, image, minimizer, **settings)
+    return image
+
+
+def _fitted(init: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """The init image at the content's size."""
+    return init if init.shape == content.shape else images.resize(init, *content.shape[:2])
+
+
+def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:
+    """Coarse to fine, preconditioned; the objective at the last scale is the reference's.
+
+    Between scales the result is carried up by local affine maps of the content's colours. While one scale runs, the Laplacian of the next
+    and its factorisation are made in another thread.
+    """
+    options = run.options
+    matting = options.style_option != 0
+    sizes = _scales(max(content.shape[:2]))
+    steps = [min(most, options.max_iter) for most in _STEPS[: len(sizes)]] + [min(_STEPS[-1], options.max_iter)] * (
+        len(sizes) - len(_STEPS)
+    )
+    run.plan = [(images.fitted(content.shape[:2], size), most) for size, most in zip(sizes, steps, strict=True)]
+    if options.style_option == 2:
+        run.plan.insert(0, (run.plan[0][0], min(_SEGMENTED_STEPS, options.max_iter)))
+
+    def prepare(long_side: int) -> _Scale:
+        shrunk = _at_size(content, long_side)
+        shrunk_style = _at_size(style, round(max(style.shape[:2]) * long_side / sizes[-1]))
+        scale = _Scale(shrunk, shrunk_style, regions.resized(shrunk.shape[:2], shrunk_style.shape[:2]))
+        if not matting:
+            return dataclasses.replace(scale, precondition=lambda gradient: gradient / _CURVATURE)
+        laplacian = matting_laplacian(shrunk)
+        stiffness = 2 * options.affine_weight / 255**2
+        precondition = MattingPreconditioner(laplacian, shrunk.shape[:2], stiffness, _CURVATURE)
+        return dataclasses.replace(scale, laplacian=laplacian, precondition=precondition)
+
+    image, below = None, None
+    with concurrent.futures.ThreadPoolExecutor(1) as ahead:
+        prepared = ahead.submit(prepare, sizes[0])
+        for number, _ in enumerate(sizes):
+            scale = prepared.result()
+            if number + 1 < len(sizes):
+                prepared = ahead.submit(prepare, sizes[number + 1])
+            if image is not None:
+                image = carry(below, image, scale.content)
+            elif init is not None:
+                image = _fitted(init, scale.content)
+            else:
+                image = scale.content if options.style_option == 1 else _noise(scale.content.shape, options.seed)
+            if number == 0 and options.style_option == 2:
+                free = dataclasses.replace(scale, laplacian=None)
+                image = run.minimize(SEGMENTED, free, image, minimize_lbfgsb)
+            phase = REFINEMENT if matting else SEGMENTED
+            settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS}
+            image = run.minimize(phase, scale, image, minimize_preconditioned, **settings)
+            below = scale.content
+    return image
+
+
+def _scales(long_side: int) -> list[int]:
+    """Long sides from the coarsest to the last, each at most twice the one before."""
+    sizes = [long_side]
+    while sizes[0] >= 2 * _COARSEST:
+        sizes.insert(0, round(sizes[0] / 2))
+    return sizes
