@@ -16,7 +16,7 @@ from scipy.ndimage import convolve1d, uniform_filter1d
 
 SMOOTHING_RIDGE = 1e-3  # of the reference: added to the colours of the normal matrix of a window, not to its constant
 FLAT = 2e-3  # variance of a window, 0..1, below which it counts as flat and keeps the content's grain; chosen on photos
-BLOCK = 12  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
+BLOCK = 8  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
 LEAST_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
 LEAST_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
 STRIP = 64  # rows of a large photo at a time: the working memory of `carry`
@@ -81,23 +81,24 @@ def smooth_local_affine(
     colours = content / np.float32(np.sqrt(3) * max(edge, LEAST_EDGE))
     norm = -0.5 * (colours**2).sum(-1, keepdims=True)
     one = np.ones_like(norm)
-    here, near = np.concatenate([colours, norm, one], -1), np.concatenate([colours, one, norm], -1)
+    here, near = np.concatenate([colours, norm, one], -1), np.concatenate([colours, one, norm], -1).swapaxes(1, 2)
 
     side = BLOCK + 2 * radius
     offset = np.subtract.outer(np.arange(BLOCK) + radius, np.arange(side))  # (BLOCK, side)
     closeness = np.where(abs(offset) <= radius, -(offset**2) / (2 * (radius / 3) ** 2), -np.inf)
-    # (BLOCK, BLOCK, side, side) -> (pixels of the block, pixels of their windows)
-    closeness = (closeness[:, None, :, None] + closeness[None, :, None, :]).reshape(BLOCK**2, side**2).astype(np.float32)
+    # (side, BLOCK, BLOCK, side) -> (rows of the window, pixels of the block, columns of the window)
+    closeness = (closeness.T[:, :, None, None] + closeness).reshape(side, BLOCK**2, side).astype(np.float32)
 
     smoothed = np.empty_like(content)
     for top in range(0, height, BLOCK):
         for left in range(0, width, BLOCK):
             block = np.s_[top + radius : top + radius + BLOCK, left + radius : left + radius + BLOCK]
-            window = np.s_[top : top + side, left : left + side]
-            exponent = here[block].reshape(-1, 5) @ near[window].reshape(-1, 5).T
+            rows, columns = slice(top, top + side), slice(left, left + side)
+            # a product for each row of the window: so small that BLAS does not spend more on sharing it between threads
+            exponent = here[block].reshape(-1, 5) @ near[rows, :, columns]
             exponent += closeness
             np.clip(exponent, LEAST_EXPONENT, 0, out=exponent)
-            total = np.exp(exponent, out=exponent) @ values[window].reshape(-1, 13)
+            total = (np.exp(exponent, out=exponent) @ values[rows, columns]).sum(0)
             averaged = (total[:, :12] / total[:, 12:]).reshape(BLOCK, BLOCK, 3, 4)
             smoothed[block] = np.einsum("hwij,hwj->hwi", averaged[..., :3], content[block]) + averaged[..., 3]
     return smoothed[radius : radius + height, radius : radius + width]
