@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Time and memory against the size of the photo.
+
+    python benchmarks/resolution.py [--megapixels 0.5 2 6 12 24 50] [--repeats 3] [--csv FILE] [--end_to_end [OPTION ...]]
+
+Each run is a process of its own, so that its peak memory is its own. Without `--end_to_end` the run is the full-resolution
+step alone: maps found at 512 pixels, applied to a photo in memory by strips of rows, after one strip of burn-in. With it the
+run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it; what follows
+`--end_to_end` is added to the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = ROOT / "examples" / "landscape"
+ASPECT = 3 / 2
+MIB = 2**20
+
+
+def size_of(megapixels: float) -> tuple[int, int]:
+    """Height and width of a photo of 3 to 2."""
+    height = round((megapixels * 1e6 / ASPECT) ** 0.5)
+    return height, round(height * ASPECT)
+
+
+def apply_alone(megapixels: float) -> float:
+    """Seconds to apply maps to a photo of this size; called in a process of its own."""
+    sys.path.insert(0, str(ROOT))
+    import numpy as np
+
+    from smooth_local_affine import STRIP, apply_maps, fit_maps
+
+    random = np.random.default_rng(0)
+    small = random.random((341, 512, 3), np.float32)
+    maps = fit_maps(small, 1 - small)
+    height, width = size_of(megapixels)
+    photo = np.empty((height, width, 3), np.float32)
+    photo[:] = random.random((width, 3), np.float32)
+    result = np.empty_like(photo)
+    apply_maps(maps, photo[:STRIP], 0, height)
+    begin = time.perf_counter()
+    for row in range(0, height, STRIP):
+        result[row : row + STRIP] = apply_maps(maps, photo[row : row + STRIP], row, height)
+    return time.perf_counter() - begin
+
+
+def measured(command: list[str]) -> tuple[str, float, float]:
+    """What a command prints, its seconds, and its peak memory in MiB.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    begin = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"error: exit code {process.returncode} from {shlex.join(command)}")
+    peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes on macOS, KiB elsewhere
+    return printed, time.perf_counter() - begin, peak / MIB
+
+
+def end_to_end_command(megapixels: float, folder: Path, options: list[str]) -> list[str]:
+    """Makes the enlarged photo and returns the command that restyles it."""
+    from PIL import Image
+
+    height, width = size_of(megapixels)
+    content = folder / "content.jpg"
+    Image.open(EXAMPLE / "content.jpg").resize((width, height), Image.Resampling.BICUBIC).save(content, quality=95)
+    paths = {
+        "content_image_path": content,
+        "style_image_path": EXAMPLE / "style.jpg",
+        "content_seg_path": EXAMPLE / "content_seg.png",
+        "style_seg_path": EXAMPLE / "style_seg.png",
+        "output_image": folder / "result.jpg",
+        "serial": folder,
+    }
+    command = [sys.executable, "deep_photostyle.py", "--style_option", "2", "--quiet", *options]
+    return command + [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[0.5, 2, 6, 12, 24, 50])
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each size; the medians are printed")
+    parser.add_argument("--csv", help="file to write the table to")
+    parser.add_argument("--end_to_end", nargs=argparse.REMAINDER, help="time the whole command line, with these options added")
+    parser.add_argument("--apply_alone", type=float, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.apply_alone:
+        print(apply_alone(chosen.apply_alone))
+        return
+
+    print("command:", shlex.join(sys.argv))
+    print(f"machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
+    table = []
+    print(f"{'megapixels':>10} {'seconds':>9} {'s/megapixel':>12} {'photo MiB':>10} {'peak MiB':>9}")
+    for megapixels in chosen.megapixels:
+        seconds, peaks = [], []
+        with tempfile.TemporaryDirectory() as folder:
+            if chosen.end_to_end is not None:
+                command = end_to_end_command(megapixels, Path(folder), chosen.end_to_end)
+            else:
+                command = [sys.executable, __file__, "--apply_alone", str(megapixels)]
+            for _ in range(chosen.repeats):
+                printed, wall, peak = measured(command)
+                seconds.append(wall if chosen.end_to_end is not None else float(printed))
+                peaks.append(peak)
+        height, width = size_of(megapixels)
+        median = statistics.median(seconds)
+        row = (megapixels, median, median / megapixels, height * width * 3 * 4 / MIB, statistics.median(peaks))
+        print("{:10g} {:9.2f} {:12.3f} {:10.0f} {:9.0f}".format(*row), flush=True)
+        table.append(row)
+    if chosen.csv:
+        with open(chosen.csv, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["megapixels", "seconds", "seconds_per_megapixel", "float_photo_mib", "peak_mib"])
+            writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()
