@@ -1,4 +1,4 @@
-"""Pictures in files. Pillow, which `images` does not use, makes and reads files wherever it can hold them."""
+"""Pictures in files. Pillow, with which `images` touches no file, makes and reads them wherever it can hold them."""
 
 import os
 import struct
@@ -312,10 +312,10 @@ def test_resize_is_antialiased_and_keeps_place():
     np.testing.assert_allclose(resize(checkerboard, 16, 24), 0.5, atol=0.01)
     ramp = np.repeat((np.arange(96, dtype=np.float32)[None] + 0.5) / 96, 64, 0)
     for columns in (24, 36, 192):
+        centres = (np.arange(columns) + 0.5) / columns
         inner = slice(columns // 8, -columns // 8)
-        np.testing.assert_allclose(
-            resize(ramp, 64, columns)[:, inner], ((np.arange(columns) + 0.5) / columns)[None, inner].repeat(64, 0), atol=3e-3
-        )
+        away = columns * (resize(ramp, 64, columns) - centres)[:, inner]
+        assert np.abs(away).max() < 0.05  # pixels of the result
 
 
 def test_resize_to_the_same_size_changes_nothing():
