@@ -25,12 +25,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "landscape"
-ASPECT = 3 / 2
+ASPECT = 16 / 9  # of the example photo
 MIB = 2**20
 
 
 def size_of(megapixels: float) -> tuple[int, int]:
-    """Height and width of a photo of 3 to 2."""
+    """Height and width of a photo."""
     height = round((megapixels * 1e6 / ASPECT) ** 0.5)
     return height, round(height * ASPECT)
 
