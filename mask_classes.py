@@ -137,28 +137,31 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     if not labels and is_label_image(samples) and len(colours) < len(_flat_colours(samples, 0)):
         raise UserError(f"{file} is a label image and the other mask is not; save both alike")
     index, sure = _nearest(samples, colours, noise)
-    if sure.mean() <= _HARD:
+    share = sure.mean()
+    if samples.ndim == 2 and share <= _HARD and (share < _FLAT or _black_or_white(colours)):
+        # The ends of the ramp, that compression has moved, are made flat again.
+        white = resized(np.clip((samples.astype(np.float32) - _NOISE) / (255 - 2 * _NOISE), 0, 1), size)
+        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1)
+    if share < _PHOTO:
+        raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
+    if len(colours) > _MOST_CLASSES:
+        raise UserError(
+            f"{file} has more than {_MOST_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
+        )
+    if share < _FLAT:
+        logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
+    if share <= _HARD:
         # Blur and the coarse colours of JPEG have plateaus of their own beside a class.
         colours = [c for n, c in enumerate(colours) if all(colour_distance(c, other) > SAME for other in colours[:n])]
         index, sure = _nearest(samples, colours, noise)
-    share = sure.mean()
-    if (
-        samples.ndim == 2
-        and share <= _HARD
-        and (share < _FLAT or _nearest(np.array([colours], np.uint8), _BLACK_AND_WHITE, noise)[1].all())
-    ):
-        # The ends of the ramp, that compression has moved, are made flat again.
-        white = np.clip((samples.astype(np.float32) - _NOISE) / (255 - 2 * _NOISE), 0, 1)
-        white = resized(white, size)
-        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1)
-    if share < _PHOTO or len(colours) > _MOST_CLASSES:
-        raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
-    if share < _FLAT:
-        logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
     index = filled(index, sure) if share > _HARD else _joined(samples, index, sure, colours)
     one_hot = np.eye(len(colours), dtype=np.float32)
     masks = resized(one_hot[index], size)
     return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
+
+
+def _black_or_white(colours: Sequence[Colour]) -> bool:
+    return all(min(colour_distance(colour, end) for end in _BLACK_AND_WHITE) <= SAME for colour in colours)
 
 
 def colour_distance(a: Colour, b: Colour) -> int:

@@ -137,7 +137,7 @@ def refine(regions: Regions, content: np.ndarray, style: np.ndarray) -> Regions:
         style: float32 (h, w, 3), 0..1.
 
     Returns:
-        The regions, changed along their edges only; at each pixel the sum over the regions stays what it was.
+        The regions, changed along their edges only; where they make up the whole photo they still do.
     """
     return dataclasses.replace(regions, content=_refined(regions.content, content), style=_refined(regions.style, style))
 
@@ -219,7 +219,8 @@ class _Classes:
         return self.masks[..., columns].sum(axis=-1)
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {self.share(name):.0%}" for name in dict.fromkeys(self.names)) or "nothing"
+        shares = {name: self.share(name) for name in self.names}
+        return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share > 0) or "nothing"
 
 
 def _match(
@@ -241,6 +242,9 @@ def _match(
         raise UserError(f"{style.file} holds no class of the content segmentation ({both}); use the same colours in both")
     content_masks = np.stack([content.mask(name) for name in regions], axis=-1)
     style_masks = np.stack([style.mask(name) for name in regions], axis=-1)
+    for name in listed:
+        if name in palette and not any(shares[name]):
+            logger.warning("--seg_classes %s is in neither mask; the regions are %s", name, ", ".join(regions))
     missing, unmatched = [], []
     for name, (in_content, in_style) in shares.items():
         if name in regions or not (in_content or in_style):
