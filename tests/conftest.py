@@ -1,0 +1,59 @@
+"""What several test files need: the golden photos, their masks and the thin network that goes with them."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Before TensorFlow is imported: its notes on the machine are nothing to do with a test, and no test needs a GPU.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+
+DATA = Path(__file__).parent / "data"
+# Blue, white and red: the colours of the golden masks.
+_CLASSES = np.array([(0, 0, 1), (1, 1, 1), (1, 0, 0)], np.float32)
+
+
+def golden_photo(name):
+    """A photo of tests/data, float32 (H, W, 3), 0..1."""
+    with Image.open(DATA / name) as photo:
+        return np.asarray(photo.convert("RGB"), np.float32) / np.float32(255)
+
+
+def golden_masks(name):
+    """The three regions of a mask of tests/data, float32 (H, W, 3), by its exact colours."""
+    return (np.abs(golden_photo(name)[..., None, :] - _CLASSES).max(axis=-1) < 0.1).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The reference script's figures for the golden photos."""
+    return json.loads((DATA / "reference.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def thin_network():
+    """The network with the golden thin weights."""
+    from vgg19.network import Network
+    from vgg19.weights import load_weights
+
+    return Network(load_weights(DATA / "thin_vgg19.npy"), "thin")
+
+
+@pytest.fixture(scope="session")
+def golden_objective(thin_network):
+    """A function that makes the objective of the golden photos, with the photorealism term or without."""
+    from closed_form_matting import matting_laplacian
+    from objective import Objective
+    from options import Options
+
+    content, masks = golden_photo("content.png"), (golden_masks("content_seg.png"), golden_masks("style_seg.png"))
+
+    def make(matting):
+        laplacian = matting_laplacian(content) if matting else None
+        return Objective(thin_network, content, golden_photo("style.png"), masks, Options(), laplacian)
+
+    return make
