@@ -318,6 +318,13 @@ def test_resize_is_antialiased_and_keeps_place():
         assert np.abs(away).max() < 0.05  # pixels of the result
 
 
+@pytest.mark.parametrize("size", [(74, 106), (37, 80), (40, 61)])
+def test_enlarging_is_pillows_bilinear(size):
+    image = np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32)
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(resize(image, *size), expected, atol=1e-5)
+
+
 def test_resize_to_the_same_size_changes_nothing():
     image = noise() / np.float32(255)
     assert np.array_equal(resize(image, HEIGHT, WIDTH), image)
