@@ -6,7 +6,6 @@ Nothing that takes time happens before everything about a job that can be checke
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import os
 import time
@@ -21,11 +20,14 @@ import images
 import segmentation
 from mask_preview import preview
 from options import VERSION, Options, UserError
+from records import input_hashes, sha256, write_record
+from scores import scores
 from smooth_local_affine import apply_maps, fit_maps
 from vgg19.weights import check_weights_path
 
 if TYPE_CHECKING:
-    from photo_style import Progress, Result
+    from photo_style import Progress
+    from vgg19.network import Network
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -79,19 +81,30 @@ def run_one(options: Options, command: str) -> int:
     """
     check_job(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        return run_job(Job(options, command), bar)
+        record = run_job(Job(options, command), bar)
+    if record is None:
+        return INTERRUPTED
+    write_record(record, options)
+    logger.info("%s is ready after %.0f s", options.output_image, record["seconds"])
+    return 0
 
 
-def run_job(job: Job, bar: tqdm) -> int:
-    """Makes one picture, with its snapshots and its record; returns 0, or 130 after Ctrl-C.
+def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = None) -> dict | None:
+    """Makes one picture, with its snapshots; returns its record (see `records`), or None after Ctrl-C.
 
     Whatever ends the optimisation early, the best image so far is saved first.
+
+    Args:
+        job: the picture to make.
+        bar: shows how far it is, out of 100.
+        networks: see `photo_style.find_network`.
 
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
     options = job.options
     begin = time.perf_counter()
+    hashes = input_hashes(options)
     content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
     content, style, init, regions = _read_inputs(options, content_photo)
     logger.info("%s", segmentation.table(regions))
@@ -102,7 +115,7 @@ def run_job(job: Job, bar: tqdm) -> int:
     import photo_style
     from objective import NonFiniteLoss
 
-    network = photo_style.find_network(options, content, style)
+    network = photo_style.find_network(options, content, style, networks)
     logger.info("features: %s", network.description)
     watch = _Watch(options, bar)
     about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
@@ -114,11 +127,18 @@ def run_job(job: Job, bar: tqdm) -> int:
             logger.warning("the best image so far is in %s", options.output_image)
         if isinstance(stop, NonFiniteLoss):
             raise
-        return INTERRUPTED
+        return None
     _write_result(result.image, content, content_photo, options, about)
-    _write_record(result, regions, about, options, time.perf_counter() - begin)
-    logger.info("%s is ready after %.0f s", options.output_image, time.perf_counter() - begin)
-    return 0
+    return {
+        **about,
+        "options": dataclasses.asdict(options),
+        "inputs": hashes,
+        "output": sha256(options.output_image),
+        "regions": _region_shares(regions),
+        "scores": scores(content, style, result.image, regions),
+        "seconds": round(time.perf_counter() - begin, 2),
+        "stages": [dataclasses.asdict(stage) for stage in result.stages],
+    }
 
 
 def _read_inputs(
@@ -229,17 +249,6 @@ def _full_size(maps: np.ndarray, photo: images.Photo) -> Iterator[np.ndarray]:
         top += len(rows)
 
 
-def _write_record(result: Result, regions: segmentation.Regions, about: dict, options: Options, seconds: float) -> None:
-    """Writes the run's record: what was computed with what, the losses of every iteration, and times, as JSON."""
+def _region_shares(regions: segmentation.Regions) -> list[dict[str, str | float]]:
     shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
-    record = {
-        **about,
-        "options": dataclasses.asdict(options),
-        "regions": [{"name": n, "content": round(float(c), 4), "style": round(float(s), 4)} for n, c, s in shares],
-        "seconds": round(seconds, 2),
-        "stages": [dataclasses.asdict(stage) for stage in result.stages],
-    }
-    path = Path(options.serial) / (Path(options.output_image).stem + ".json")
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1))
-    os.replace(partial, path)
+    return [{"name": name, "content": round(float(c), 4), "style": round(float(s), 4)} for name, c, s in shares]

@@ -95,21 +95,27 @@ class Result:
     features: str
 
 
-def find_network(options: Options, content: np.ndarray, style: np.ndarray) -> Network:
+def find_network(
+    options: Options, content: np.ndarray, style: np.ndarray, networks: dict[str, Network | None] | None = None
+) -> Network:
     """The feature extractor that `options.vgg19_weights` asks for.
 
     Args:
         options: `vgg19_weights` and `seed` are heeded.
         content: (H, W, 3), 0..1; the filters are learned from both photos where no pretrained weights are used.
         style: (h, w, 3), 0..1.
+        networks: what was found before, by `vgg19_weights`, so that runs share it: pretrained networks, and None where features
+            are learned, which are a pair's own. What is found now is added.
 
     Raises:
         UserError: the weights cannot be found or read.
     """
-    found = find_weights(options.vgg19_weights)
-    if found:
-        return Network(*found)
-    return Network(learn_weights([content, style], options.seed), "learned from the two photos")
+    networks = {} if networks is None else networks
+    choice = options.vgg19_weights
+    if choice not in networks:
+        found = find_weights(choice)
+        networks[choice] = Network(*found) if found else None
+    return networks[choice] or Network(learn_weights([content, style], options.seed), "learned from the two photos")
 
 
 def stylize(
@@ -278,7 +284,7 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
                 free = dataclasses.replace(scale, laplacian=None)
                 image = run.minimize(SEGMENTED, free, image, minimize_lbfgsb)
             phase = REFINEMENT if matting else SEGMENTED
-            settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS}
+            settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
             image = run.minimize(phase, scale, image, minimize_preconditioned, **settings)
             below = scale.content
     return image
