@@ -1,0 +1,46 @@
+"""The repository itself: the examples that ship, and what the Makefile promises."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import images
+import segmentation
+from options import Options
+
+ROOT = Path(__file__).parent.parent
+PAIRS = ("landscape", "portrait")
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
+    folder = ROOT / "examples" / pair
+    content, style = (images.read_photo(str(folder / name)) for name in ("content.jpg", "style.jpg"))
+    paths = str(folder / "content_seg.png"), str(folder / "style_seg.png")
+    for options in (Options(), Options(strict_masks=True)):
+        regions = segmentation.read_regions(*paths, content.size, style.size, options)
+        assert len(regions.names) in (3, 4)
+        assert not regions.unmatched
+        np.testing.assert_array_equal(regions.content.sum(axis=-1), 1)
+        np.testing.assert_array_equal(regions.style.sum(axis=-1), 1)
+    assert not caplog.records
+
+
+def test_every_example_photo_is_small_and_credited():
+    credited = (ROOT / "examples" / "CREDITS.md").read_text(encoding="utf-8")
+    photos = sorted((ROOT / "examples").rglob("*.jpg"))
+    assert len(photos) == 2 * len(PAIRS)
+    for photo in photos:
+        assert f"`{photo.relative_to(ROOT / 'examples').as_posix()}`" in credited
+        assert max(images.read_photo(str(photo)).size) == 512
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_lists_every_target():
+    declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE).group(1).split()
+    listed = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [line.split()[1] for line in listed.splitlines()] == declared
