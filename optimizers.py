@@ -110,6 +110,7 @@ def minimize_preconditioned(
     precondition: Callable[[np.ndarray], np.ndarray],
     least_progress: float = 0.0,
     patience: int = 5,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Optimum:
     """L-BFGS whose initial inverse Hessian is given (Nocedal, Wright 2006, algorithm 7.4).
 
@@ -127,25 +128,32 @@ def minimize_preconditioned(
         The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1).
     """
     evaluations = 1
-    x, current = np.asarray(start, np.float64), evaluate(start)
+    lower, upper = bounds
+    x = np.clip(np.asarray(start, np.float64), lower, upper)
+    current = evaluate(x)
     callback(0, x, current)
     smoothed = precondition(current.gradient)
     pairs: collections.deque[_Pair] = collections.deque(maxlen=_PAIRS)
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
     for step in range(1, max_iter + 1):
-        direction = -_two_loop(current.gradient, smoothed, pairs)
-        slope = float(np.vdot(direction, current.gradient))
-        if slope >= 0:
-            return Optimum(x, current, step - 1, "no descent direction is left")
+        # Two-metric projection (Bertsekas 1982): levels at a bound that the gradient pushes outwards stay there.
+        free = ~(((x <= lower) & (current.gradient > 0)) | ((x >= upper) & (current.gradient < 0)))
+        gradient = current.gradient * free
+        direction = -_two_loop(gradient, smoothed if free.all() else precondition(gradient), pairs) * free
         length, found = 1.0, None
         for _ in range(_MOST_BACKTRACKS):
-            trial = evaluate(x + length * direction)
-            evaluations += 1
-            if trial.total <= current.total + _SUFFICIENT_DECREASE * length * slope:
-                found = trial
-                break
-            # Minimiser of the parabola through both losses and the slope, kept within bounds (Nocedal, Wright 2006, eq. 3.58).
-            parabola = -slope * length / (2 * (trial.total - current.total - slope * length))
+            trial_x = np.clip(x + length * direction, lower, upper)
+            slope = float(np.vdot(trial_x - x, current.gradient))
+            if slope < 0:
+                trial = evaluate(trial_x)
+                evaluations += 1
+                if trial.total <= current.total + _SUFFICIENT_DECREASE * slope:
+                    found = trial
+                    break
+                # Minimiser of the parabola through both losses and the slope, kept within bounds (Nocedal, Wright 2006, eq. 3.58).
+                parabola = -slope / (2 * (trial.total - current.total - slope))
+            else:
+                parabola = _BACKTRACK_LEAST
             length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
         if found is None:
             if not pairs:
@@ -153,8 +161,8 @@ def minimize_preconditioned(
             pairs.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue
         smoothed_before, smoothed = smoothed, precondition(found.gradient)
-        pair = _Pair.between(length * direction, found.gradient - current.gradient, smoothed - smoothed_before)
-        x, current = x + length * direction, found
+        pair = _Pair.between(trial_x - x, found.gradient - current.gradient, smoothed - smoothed_before)
+        x, current = trial_x, found
         if pair.curvature > 0:  # else the pair would make the inverse Hessian indefinite
             pairs.append(pair)
         callback(step, x, current)

@@ -7,6 +7,7 @@ whitened, each with both signs so that the ReLU loses nothing, and centred so th
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 import tensorflow as tf
 
 from vgg19.network import MEAN_BGR
@@ -14,7 +15,10 @@ from vgg19.weights import CONVOLUTIONS, Weights
 
 # Channels of blocks 1 to 5. Half of them are components; twice as many cost four times the time and gained little.
 WIDTHS = (32, 64, 96, 128, 128)
-_PATCHES = 20_000
+_PATCHES = 10_000
+# Factors of the layers that the losses use, by which the losses of photo pairs come to the size that VGG19's have, so that the
+# default loss weights fit.
+SCALES = {"conv1_1": 130.0, "conv2_1": 270.0, "conv3_1": 330.0, "conv4_1": 450.0, "conv4_2": 580.0, "conv5_1": 210.0}
 # Added to each component's variance, as a share of the largest, before whitening: faint components are mostly noise.
 _FLOOR = 0.05
 
@@ -32,13 +36,18 @@ def learn_weights(images: list[np.ndarray], seed: int = 0) -> Weights:
     random = np.random.default_rng(seed)
     running = [image[None, :, :, ::-1] * np.float32(255) - np.float32(MEAN_BGR) for image in images]
     weights: Weights = {}
+    scale_below = 1.0
     for name in CONVOLUTIONS:
         if name[-1] == "1" and name[4] != "1":
             running = [tf.nn.max_pool2d(x, 2, 2, "SAME").numpy() for x in running]
         patches = np.concatenate([_patches(x[0], _PATCHES // len(images), random) for x in running])
         filters, biases = _components(patches, WIDTHS[int(name[4]) - 1] // 2)
-        weights[name] = (filters.reshape(3, 3, running[0].shape[-1], -1), biases)
-        running = [tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, weights[name][0], 1, "SAME"), biases)).numpy() for x in running]
+        filters = filters.reshape(3, 3, running[0].shape[-1], -1)
+        running = [tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases)).numpy() for x in running]
+        # The ReLU is positively homogeneous: scales change no layer's features but by that factor.
+        scale = SCALES.get(name, 1.0)
+        weights[name] = (filters * np.float32(scale / scale_below), biases * np.float32(scale))
+        scale_below = scale
     return weights
 
 
@@ -54,10 +63,11 @@ def _patches(features: np.ndarray, count: int, random: np.random.Generator) -> n
 
 def _components(patches: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Whitened principal components with both signs: filters (dimensions, 2 * count) and biases (2 * count,)."""
-    mean = patches.mean(axis=0)
-    covariance = np.cov(patches, rowvar=False)
-    variances, vectors = np.linalg.eigh(covariance)  # ascending
-    variances, vectors = np.maximum(variances[::-1][:count], 0), vectors[:, ::-1][:, :count]
+    mean, size = patches.mean(axis=0), patches.shape[1]
+    centred = patches - mean
+    covariance = centred.T @ centred / len(patches)
+    variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=(size - min(count, size), size - 1))  # ascending
+    variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
     vectors *= np.where(np.abs(vectors).max(axis=0) == vectors.max(axis=0), 1, -1)  # the largest entry of each is positive
     filters = vectors / np.sqrt(variances + _FLOOR * max(variances[0], 1e-12))
     filters = np.concatenate([filters, -filters], axis=1)
