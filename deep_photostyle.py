@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 
-from options import VERSION, Options, UserError
+from options import BOOLEANS, VERSION, Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -47,10 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _boolean(text: str) -> bool:
     """`--lbfgs False` means false."""
-    values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in values:
+    if text.lower() not in BOOLEANS:
         raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
-    return values[text.lower()]
+    return BOOLEANS[text.lower()]
 
 
 class _OneLine(logging.Formatter):
@@ -80,9 +79,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = Options(**chosen)
         logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
-        import job
+        command = " ".join(["deep_photostyle.py", *arguments])
+        if options.batch:
+            from batch import run_batch
 
-        return job.run_one(options, " ".join(["deep_photostyle.py", *arguments]))
+            return run_batch(options, command)
+        from job import run_one
+
+        return run_one(options, command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -61,6 +61,7 @@ _FORMATS = {
     ".tiff": _TIFF,
     ".webp": _Format("webpsave", {"Q": 95, "smart_subsample": True}, np.uint8, True),
 }
+EXTENSIONS = frozenset(_FORMATS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +240,19 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     resized = _resize(pyvips.Image.new_from_array(np.ascontiguousarray(image, np.float32)), height, width)
     return resized.reshape(height, width, *image.shape[2:])
+
+
+def thumbnail(path: str, long_side: int) -> bytes:
+    """A small JPEG of a picture, upright, in sRGB, on white where it is transparent.
+
+    Raises:
+        UserError: the picture cannot be read.
+    """
+    try:
+        small = pyvips.Image.thumbnail(path, long_side, height=long_side, size="down", output_profile="srgb").colourspace("srgb")
+        return (small.flatten(background=255) if small.hasalpha() else small).jpegsave_buffer(Q=80, keep=ForeignKeep.NONE)
+    except pyvips.Error as error:
+        raise UserError(f"picture {path} cannot be read ({_reason(error)}); use a whole PNG, JPEG, TIFF or WebP file") from error
 
 
 def drawn_text(line: str, size: int) -> np.ndarray:

@@ -48,6 +48,32 @@ class Job:
     options: Options
     command: str = ""
 
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return Path(self.options.output_image).name
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of a job.
+
+    Attributes:
+        name: what messages call it.
+        status: `done`, `unchanged` since it was done before, `left out` because it cannot run, `failed`, or `stopped` by Ctrl-C.
+        options: None where not even they could be read.
+        record: see `records`; empty unless done.
+        error: why it failed, one line.
+        warnings: one line each.
+    """
+
+    name: str
+    status: str
+    options: Options | None = None
+    record: dict = dataclasses.field(default_factory=dict)
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+
 
 def check_job(options: Options) -> None:
     """Looks at every path of a job, without TensorFlow and without reading whole pictures; makes the snapshot folder.

@@ -12,6 +12,9 @@ import math
 VERSION = "0.1.0"
 
 
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
 class UserError(Exception):
     """Something the user can mend. The message is one line: what, what is wrong with it; what to do."""
 
@@ -128,6 +131,29 @@ class Options:
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
     f_edge: float = _option(
         0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0
+    )
+
+    batch: str = _option(
+        "",
+        "batch",
+        "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
+        "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
+        "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",
+        metavar="PATH",
+    )
+    output_dir: str = _option(
+        "results", "batch", "folder for the results, named after the content photos, and for report.html", metavar="DIR"
+    )
+    keep_going: bool = _option(True, "batch", "leave out jobs that cannot run; False runs none if there is such a job")
+    workers: int = _option(1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1)
+    ray_address: str = _option(
+        "",
+        "batch",
+        "run on a Ray cluster whose machines see the same files at the same paths; auto finds the one of this machine",
+        metavar="ADDRESS",
+    )
+    gpus_per_job: float = _option(
+        0.0, "batch", "share of a GPU, and of its memory, for each worker, as in 0.5; 0 shares out all there are", least=0
     )
 
     def __post_init__(self):

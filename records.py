@@ -13,11 +13,12 @@ import json
 import os
 from pathlib import Path
 
-from options import VERSION, Options
+from options import VERSION, Options, UserError
+from vgg19.weights import CHOICES
 
 INPUTS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path")
 # What may change without the picture changing: of the inputs the contents count, not the names.
-_IRRELEVANT = {*INPUTS, "output_image", "serial", "print_iter", "save_iter", "quiet", "max_pixels"}
+_IRRELEVANT = {*INPUTS, "output_image", "mask_preview", "serial", "print_iter", "save_iter", "quiet", "max_pixels"}
 
 
 def record_path(options: Options) -> Path:
@@ -29,11 +30,15 @@ def input_hashes(options: Options) -> dict[str, str]:
     """SHA-256 of every input file or folder of masks, and of a file of weights, by option.
 
     Raises:
-        OSError: an input cannot be read.
+        UserError: an input cannot be read.
     """
-    hashes = {name: sha256(getattr(options, name)) for name in INPUTS if getattr(options, name)}
-    if os.path.exists(options.vgg19_weights):
-        hashes["vgg19_weights"] = sha256(options.vgg19_weights)
+    hashes = {}
+    for name in INPUTS if options.vgg19_weights in CHOICES else (*INPUTS, "vgg19_weights"):
+        if path := getattr(options, name):
+            try:
+                hashes[name] = sha256(path)
+            except OSError as error:
+                raise UserError(f"--{name} {path} cannot be read ({error.strerror}); check the path") from error
     return hashes
 
 
@@ -52,8 +57,8 @@ def finished(options: Options) -> dict | None:
             and record["output"] == sha256(options.output_image)
             and record["inputs"] == input_hashes(options)
         )
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # no record or no result, or not ones of this program: to be done
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None  # no record or no result, or not ones of this program, or an input is missing: to be done
     return record if unchanged else None
 
 
