@@ -72,9 +72,9 @@ def _csr_of_bands(bands: np.ndarray) -> scipy.sparse.csr_matrix:
 class MattingPreconditioner:
     """Approximate inverse of `shift * Id + scale * L`: the known part of the objective's Hessian (Luan et al. 2017, eq. 4).
 
-    Up to `direct_pixels` it is exact, by a sparse factorisation in single precision. Above, it is a diagonal scaling plus the same
-    inverse on a grid of half the size, which is exact there or goes on so (Bramble, Pasciak, Xu 1990). Either way it is linear,
-    symmetric and positive definite.
+    Up to `direct_pixels` it is exact, by a sparse factorisation in single precision. Above, it is a diagonal scaling plus the
+    same inverse on a grid of half the size, which is exact there or goes on so (Bramble, Pasciak, Xu 1990). Either way it is
+    linear, symmetric and positive definite.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class RegionGrams:
     """Gram matrices of a layer's features, one for each region.
 
     Only the pixels inside a region enter its product, so that the cost hardly depends on the number of regions.
-    `G_r = F' F / (size(F) * mean(m_r))` with F the features times the mask m_r, (h * w, channels), and size(F) = h * w * channels.
+    `G_r = F' F / (size(F) * mean(m_r))`, F the features times the mask m_r, (h * w, channels), size(F) = h * w * channels.
     """
 
     def __init__(self, masks: np.ndarray):
@@ -102,7 +102,7 @@ class RegionGrams:
 
 
 def total_variation(levels: tf.Tensor) -> tf.Tensor:
-    """Half the sum of squared differences to the right and lower neighbour, of an image (H, W, 3), without its last row and column."""
+    """Half the sum of squared differences to the right and lower neighbours, of (H, W, 3) without its last row and column."""
     corner = levels[:-1, :-1]
     return tf.reduce_sum((corner - levels[:-1, 1:]) ** 2 + (corner - levels[1:, :-1]) ** 2) / 2
 

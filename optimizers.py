@@ -65,7 +65,7 @@ def minimize_lbfgsb(evaluate: Evaluate, start: np.ndarray, max_iter: int, callba
         # The line search ends on the point it accepts, so the last evaluation belongs to this iterate.
         nonlocal steps
         steps += 1
-        callback(steps, intermediate_result.x.reshape(start.shape), last[0])
+        callback(steps, intermediate_result.x.reshape(start.shape).copy(), last[0])  # SciPy goes on to overwrite it
 
     result = scipy.optimize.minimize(
         loss_and_gradient,
@@ -119,10 +119,12 @@ def minimize_preconditioned(
         start: (H, W, 3).
         max_iter: most iterations.
         callback: see the module.
-        precondition: gradient (H, W, 3) to H0 gradient; a symmetric positive definite linear map, near the inverse of the known part
+        precondition: gradient (H, W, 3) to H0 gradient; linear, symmetric, positive definite, near the inverse of the known part
             of the Hessian. It is rescaled at each step by s'y / y'H0 y of the newest pair (eq. 7.20 in the metric of H0).
-        least_progress: stop when the loss falls, over the last `patience` iterations, by less than this share of itself per evaluation.
+        least_progress: stop when the loss falls, over the last `patience` iterations, by less than this share of itself per
+            evaluation.
         patience: see `least_progress`.
+        bounds: least and most level; the iterates stay between them.
 
     Returns:
         The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1).
@@ -135,7 +137,8 @@ def minimize_preconditioned(
     smoothed = precondition(current.gradient)
     pairs: collections.deque[_Pair] = collections.deque(maxlen=_PAIRS)
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
-    for step in range(1, max_iter + 1):
+    step = 0
+    while step < max_iter:
         # Two-metric projection (Bertsekas 1982): levels at a bound that the gradient pushes outwards stay there.
         free = ~(((x <= lower) & (current.gradient > 0)) | ((x >= upper) & (current.gradient < 0)))
         gradient = current.gradient * free
@@ -150,21 +153,21 @@ def minimize_preconditioned(
                 if trial.total <= current.total + _SUFFICIENT_DECREASE * slope:
                     found = trial
                     break
-                # Minimiser of the parabola through both losses and the slope, kept within bounds (Nocedal, Wright 2006, eq. 3.58).
+                # Minimiser of the parabola through both losses and the slope, within limits (Nocedal, Wright 2006, eq. 3.58).
                 parabola = -slope / (2 * (trial.total - current.total - slope))
             else:
                 parabola = _BACKTRACK_LEAST
             length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
         if found is None:
             if not pairs:
-                return Optimum(x, current, step - 1, "no step along the gradient lowers the loss")
+                return Optimum(x, current, step, "no step along the gradient lowers the loss")
             pairs.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue
         smoothed_before, smoothed = smoothed, precondition(found.gradient)
-        pair = _Pair.between(trial_x - x, found.gradient - current.gradient, smoothed - smoothed_before)
-        x, current = trial_x, found
-        if pair.curvature > 0:  # else the pair would make the inverse Hessian indefinite
-            pairs.append(pair)
+        move, change = trial_x - x, found.gradient - current.gradient
+        if np.vdot(move, change) > 0:  # else the pair would make the inverse Hessian indefinite
+            pairs.append(_Pair.between(move, change, smoothed - smoothed_before))
+        step, x, current = step + 1, trial_x, found
         callback(step, x, current)
         history.append((current.total, evaluations))
         (before, evaluations_before), (now, _) = history[0], history[-1]

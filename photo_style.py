@@ -34,8 +34,8 @@ SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 _NOISE = 1e-4
 # Long side of the coarsest scale: VGG19's conv5_1 still sees a few positions there.
 _COARSEST = 64
-# The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003 and
-# 0.01 the objective falls fastest, at 128 and at 256 pixels.
+# The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003
+# and 0.01 the objective falls fastest, at 128 and at 256 pixels.
 _CURVATURE = 0.005
 # Most steps of the photorealism-free stage at the coarsest scale, and of the scales from the coarsest on.
 _SEGMENTED_STEPS = 150
@@ -52,6 +52,7 @@ class Progress:
         phase: `SEGMENTED` or `REFINEMENT`.
         stage: its number, from 0.
         step: true iterations in this stage; 0 is its start.
+        evaluations: of the objective and its gradient in this stage, so far.
         share: of the run's work that is done, 0..1, if no stage stops early.
         losses: weighted terms and their `total`.
         image: float32 (h, w, 3), 0..1, the current image at the stage's size.
@@ -60,6 +61,7 @@ class Progress:
     phase: str
     stage: int
     step: int
+    evaluations: int
     share: float
     losses: dict[str, float]
     image: np.ndarray
@@ -189,7 +191,7 @@ class _Run:
     records: list[Stage] = dataclasses.field(default_factory=list)
 
     def minimize(self, phase: str, scale: _Scale, start: np.ndarray, minimizer: Callable[..., Optimum], **settings) -> np.ndarray:
-        """The next stage of the plan, from a start image (H, W, 3), 0..1, by a minimiser of `optimizers`; returns its best image."""
+        """The plan's next stage, from a start image (H, W, 3), 0..1, by a minimiser of `optimizers`; returns its best image."""
         begin = time.perf_counter()
         masks = scale.regions.content, scale.regions.style
         objective = Objective(self.network, scale.content, scale.style, masks, self.options, scale.laplacian)
@@ -201,7 +203,7 @@ class _Run:
             losses.append(evaluation.losses)
             image = np.clip(levels / 255, 0, 1).astype(np.float32)
             share = (sum(work[:number]) + work[number] * step / most_steps) / sum(work)
-            self.callback(Progress(phase, number, step, share, evaluation.losses, image))
+            self.callback(Progress(phase, number, step, objective.evaluations, share, evaluation.losses, image))
 
         optimum = minimizer(objective, start.astype(np.float64) * 255, most_steps, on_step, **settings)
         seconds = time.perf_counter() - begin
@@ -243,8 +245,9 @@ def _fitted(init: np.ndarray, content: np.ndarray) -> np.ndarray:
 def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:
     """Coarse to fine, preconditioned; the objective at the last scale is the reference's.
 
-    Between scales the result is carried up by local affine maps of the content's colours. While one scale runs, the Laplacian of the next
-    and its factorisation are made in another thread.
+    Between scales the result is carried up by local affine maps of the content's colours. While one scale runs, the Laplacian of
+    the next and its factorisation are made in another thread. The images stay within 0..255: what leaves it is lost when the
+    picture is written, and with it the style that it stood for.
     """
     options = run.options
     matting = options.style_option != 0

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Objective against time and evaluations: the multiscale solver beside the reference solver, on one pair.
+
+    python benchmarks/solver.py --weights vgg19/vgg19.npy --size 256 --output solver.csv
+
+Two figures are followed at the final size: the objective of the optimiser's image, which with the reference solver may leave 0..255,
+and that of the picture as it can be written, within 0..255. Needs matplotlib for the plot beside the CSV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import images
+import photo_style
+from closed_form_matting import matting_laplacian
+from objective import Objective
+from options import Options
+from segmentation import read_regions
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "landscape"
+FIELDS = ("solver", "seconds", "evaluations", "objective", "objective_of_picture")
+
+
+def follow(solver: str, options: Options, content, style, regions, judge: Objective) -> list[tuple]:
+    """One run; a row for each tenth step at the final size, and for the last. The judge's own time is left out of the seconds."""
+    rows: list[tuple] = []
+    begin, spent, before, stage = time.perf_counter(), 0.0, 0, 0
+    last = None
+
+    def on_step(progress: photo_style.Progress) -> None:
+        nonlocal spent, before, stage, last
+        if progress.stage != stage:
+            before, stage = before + last.evaluations, progress.stage
+        last = progress
+        if progress.image.shape == content.shape and "affine" in progress.losses and progress.step % 10 == 0:
+            now = time.perf_counter()
+            of_picture = judge(progress.image * 255).total
+            rows.append((solver, now - begin - spent, before + progress.evaluations, progress.losses["total"], of_picture))
+            spent += time.perf_counter() - now
+
+    network = photo_style.find_network(options, content, style)
+    photo_style.stylize(content, style, regions, dataclasses.replace(options, solver=solver), network, callback=on_step)
+    rows.append(
+        (
+            solver,
+            time.perf_counter() - begin - spent,
+            before + last.evaluations,
+            last.losses["total"],
+            judge(last.image * 255).total,
+        )
+    )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pair", type=Path, default=EXAMPLE, help="folder with content, style, content_seg and style_seg")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--weights", default="learned")
+    parser.add_argument("--reference_iter", type=int, default=1000, help="iterations of each of the reference's two stages")
+    parser.add_argument("--output", type=Path, default=Path("solver.csv"))
+    arguments = parser.parse_args()
+    print(
+        "command:",
+        " ".join(sys.argv),
+        f"\nmachine: {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+    )
+
+    paths = {name: str(next(arguments.pair.glob(name + ".*"))) for name in ("content", "style", "content_seg", "style_seg")}
+    options = Options(
+        style_option=2,
+        max_size=arguments.size,
+        max_iter=arguments.reference_iter,
+        vgg19_weights=arguments.weights,
+        apply_smooth=False,
+    )
+    photos = [images.read_photo(paths[name], name) for name in ("content", "style")]
+    content, style = (photo.resized(*images.fitted(photo.size, arguments.size)) for photo in photos)
+    regions = read_regions(paths["content_seg"], paths["style_seg"], content.shape[:2], style.shape[:2], options)
+    network = photo_style.find_network(options, content, style)
+    masks = regions.content, regions.style
+    judge = Objective(network, content, style, masks, options, matting_laplacian(content))
+    judge(content * 255)  # compiled before anything is timed
+
+    rows = [row for solver in ("multiscale", "reference") for row in follow(solver, options, content, style, regions, judge)]
+    with arguments.output.open("w", newline="") as file:
+        csv.writer(file).writerows([FIELDS, *rows])
+    fast, slow = ([row for row in rows if row[0] == solver] for solver in ("multiscale", "reference"))
+    for name, column in (("objective", 3), ("objective of the picture", 4)):
+        end = slow[-1][column]
+        reached = next((row for row in fast if row[column] <= end), None)
+        print(f"{name}: reference ends at {end:.4g} after {slow[-1][1]:.0f} s and {slow[-1][2]} evaluations;", end=" ")
+        if reached:
+            ratio = slow[-1][1] / reached[1]
+            print(
+                f"multiscale is there after {reached[1]:.1f} s and {reached[2]} evaluations, {ratio:.1f} times sooner;", end=" "
+            )
+        print(f"multiscale ends at {fast[-1][column]:.4g} after {fast[-1][1]:.1f} s")
+    plot(rows, arguments.output.with_suffix(".png"))
+
+
+def plot(rows: list[tuple], path: Path) -> None:
+    """Objective of the picture against seconds, both axes logarithmic."""
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        print(f"no {path}: matplotlib is missing; pip install matplotlib")
+        return
+    for solver in ("multiscale", "reference"):
+        seconds, objective = zip(*[(row[1], row[4]) for row in rows if row[0] == solver], strict=True)
+        pyplot.loglog(seconds, objective, label=solver)
+    pyplot.xlabel("seconds")
+    pyplot.ylabel("objective of the picture, final size")
+    pyplot.legend()
+    pyplot.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
