@@ -3,8 +3,8 @@
 
     python benchmarks/solver.py --weights vgg19/vgg19.npy --size 256 --output solver.csv
 
-Two figures are followed at the final size: the objective of the optimiser's image, which with the reference solver may leave 0..255,
-and that of the picture as it can be written, within 0..255. Needs matplotlib for the plot beside the CSV.
+Two figures are followed at the final size: the objective of the image being optimised, which with the reference solver may leave
+0..255, and that of the picture as it can be written, within 0..255. Needs matplotlib for the plot beside the CSV.
 """
 
 from __future__ import annotations
