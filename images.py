@@ -48,10 +48,11 @@ class _Format(NamedTuple):
     settings: dict[str, object]
     dtype: type
     alpha: bool
+    most: int = 10**9  # pixels a side
 
 
 # JPEG and WebP always lose something; at 95, and for JPEG without chroma subsampling, it is less than a camera's noise.
-_JPEG = _Format("jpegsave", {"Q": 95, "subsample_mode": "off"}, np.uint8, False)
+_JPEG = _Format("jpegsave", {"Q": 95, "subsample_mode": "off"}, np.uint8, False, 65535)
 _TIFF = _Format("tiffsave", {"compression": "deflate", "predictor": "horizontal"}, np.uint16, True)
 _FORMATS = {
     ".png": _Format("pngsave", {}, np.uint16, True),
@@ -59,7 +60,7 @@ _FORMATS = {
     ".jpeg": _JPEG,
     ".tif": _TIFF,
     ".tiff": _TIFF,
-    ".webp": _Format("webpsave", {"Q": 95, "smart_subsample": True}, np.uint8, True),
+    ".webp": _Format("webpsave", {"Q": 95, "smart_subsample": True}, np.uint8, True, 16383),
 }
 EXTENSIONS = frozenset(_FORMATS)
 
@@ -263,22 +264,25 @@ def drawn_text(line: str, size: int) -> np.ndarray:
     return np.asarray(ink, np.float32) / 255
 
 
-def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels) -> None:
-    """Look at the file's header alone.
+def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels) -> tuple[int, int]:
+    """Look at the file's header alone; (height, width), not yet turned upright.
 
     Raises:
         UserError: as `read_photo`, but for damage after the header.
     """
-    _open(path, role, max_pixels)
+    image = _open(path, role, max_pixels)
+    return image.height, image.width
 
 
-def check_writable(path: str) -> None:
-    """See whether `write_photo` could write here, without changing anything.
+def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
+    """See whether `write_photo` could write a picture of this size here, without changing anything.
 
     Raises:
-        UserError: unknown extension, no such folder, or nothing can be written there.
+        UserError: unknown extension, too large for the format, no such folder, or nothing can be written there.
     """
-    _format(path)
+    most = _format(path).most
+    if max(size) > most:
+        raise UserError(f"output image {path} can have {most} pixels a side, not {max(size)}; write .png or .tif")
     if os.path.isdir(path):
         raise UserError(f"output image {path} is a folder; give a file name")
     try:

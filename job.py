@@ -20,7 +20,7 @@ import images
 import segmentation
 from mask_preview import preview
 from options import VERSION, Options, UserError
-from records import input_hashes, sha256, write_record
+from records import input_hashes, output_hashes, write_record
 from scores import scores
 from smooth_local_affine import apply_maps, fit_maps
 from vgg19.weights import check_weights_path
@@ -33,6 +33,8 @@ logger = logging.getLogger("deep_photostyle")
 
 # What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
+# Most iterations of each stage of a preview: the colours have settled by then.
+PREVIEW_ITERATIONS = 25
 _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
 
 
@@ -81,13 +83,16 @@ def check_job(options: Options) -> None:
     Raises:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
     """
+    sizes = []
     for name, role in (("content_image_path", "content image"), ("style_image_path", "style image")):
         if not getattr(options, name):
             raise UserError(f"--{name} is missing; give the {role}")
-        images.check_readable(getattr(options, name), role, options.max_pixels)
+        sizes.append(images.check_readable(getattr(options, name), role, options.max_pixels))
     if options.init_image_path:
         images.check_readable(options.init_image_path, "init image", options.max_pixels)
-    images.check_writable(options.output_image)
+    size = sizes[0] if options.output_size == "full" else images.fitted(sizes[0], options.solve_size)
+    for path in options.output_images:
+        images.check_writable(path, size)
     if options.mask_preview:
         images.check_writable(options.mask_preview)
     check_weights_path(options.vgg19_weights)
@@ -111,7 +116,7 @@ def run_one(options: Options, command: str) -> int:
     if record is None:
         return INTERRUPTED
     write_record(record, options)
-    logger.info("%s is ready after %.0f s", options.output_image, record["seconds"])
+    logger.info("%s is ready after %.0f s", ", ".join(options.output_images), record["seconds"])
     return 0
 
 
@@ -128,7 +133,7 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
-    options = job.options
+    options = _settled(job.options)
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
@@ -149,22 +154,30 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
         result = photo_style.stylize(content, style, regions, options, network, init, watch)
     except (KeyboardInterrupt, NonFiniteLoss) as stop:
         if watch.image is not None:
-            _write_result(watch.image, content, content_photo, options, about)
-            logger.warning("the best image so far is in %s", options.output_image)
+            write_results(watch.image, content, content_photo, options, about)
+            logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
         return None
-    _write_result(result.image, content, content_photo, options, about)
+    write_results(result.image, content, content_photo, options, about)
     return {
         **about,
-        "options": dataclasses.asdict(options),
+        "options": dataclasses.asdict(job.options),
         "inputs": hashes,
-        "output": sha256(options.output_image),
+        "outputs": output_hashes(options),
         "regions": _region_shares(regions),
         "scores": scores(content, style, result.image, regions),
         "seconds": round(time.perf_counter() - begin, 2),
         "stages": [dataclasses.asdict(stage) for stage in result.stages],
     }
+
+
+def _settled(options: Options) -> Options:
+    """The options with the size to solve at in numbers; a preview is small unless the user fixed its size, and ends early."""
+    if options.preview:
+        options = dataclasses.replace(options, max_iter=min(options.max_iter, PREVIEW_ITERATIONS))
+        logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+    return dataclasses.replace(options, max_size=options.solve_size)
 
 
 def _read_inputs(
@@ -248,30 +261,38 @@ class _Watch:
         images.write_photo(str(Path(self._options.serial) / name), image)
 
 
-def _write_result(image: np.ndarray, content: np.ndarray, content_photo: images.Photo, options: Options, about: dict) -> None:
-    """Writes the picture at the content photo's own size.
+def write_results(image: np.ndarray, content: np.ndarray, photo: images.Photo, options: Options, about: dict) -> None:
+    """Writes the picture, at each strength, at the photo's own size or the solve size: photo + strength * (result - photo).
 
     Args:
         image: result (h, w, 3), 0..1, of whatever size it was solved at.
         content: the content at the solve size.
-        content_photo: the content as its file holds it.
-        options: where to write.
+        photo: the content as its file holds it.
+        options: where to write, at which strengths and size.
         about: names and values for the picture's text chunks.
     """
-    if image.shape[:2] == content_photo.size:
-        pixels = image
-    else:
-        if image.shape != content.shape:  # stopped at a coarse scale
-            content = content_photo.resized(*image.shape[:2])
-        pixels = _full_size(fit_maps(content, image), content_photo)
-    images.write_photo(options.output_image, pixels, content_photo, about, options.drop_exif)
+    full = options.output_size == "full" or content.shape[:2] == photo.size
+    height, width = photo.size if full else content.shape[:2]
+    maps = None
+    if image.shape[:2] != (height, width):
+        solved = content if image.shape == content.shape else photo.resized(*image.shape[:2])  # stopped at a coarse scale
+        maps = fit_maps(solved, image)
+    for path, strength in zip(options.output_images, options.strengths, strict=True):
+        strips = photo.strips() if full else iter([content])
+        pixels = _restyled(strips, height, image, maps, strength)
+        images.write_photo(path, pixels if full else next(pixels), photo, about, options.drop_exif)
 
 
-def _full_size(maps: np.ndarray, photo: images.Photo) -> Iterator[np.ndarray]:
-    """Strips of the photo with the maps (h, w, 3, 4) of a smaller size applied to it."""
+def _restyled(
+    strips: Iterator[np.ndarray], height: int, image: np.ndarray, maps: np.ndarray | None, strength: float
+) -> Iterator[np.ndarray]:
+    """Strips (rows, W, 3) of a photo of some height, changed by maps (h, w, 3, 4), or without them towards an image (H, W, 3)."""
     top = 0
-    for rows in photo.strips():
-        yield apply_maps(maps, rows, top, photo.size[0])
+    for rows in strips:
+        if maps is None:
+            yield np.clip(rows + np.float32(strength) * (image[top : top + len(rows)] - rows), 0, 1)
+        else:
+            yield apply_maps(maps, rows, top, height, strength)
         top += len(rows)
 
 

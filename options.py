@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 
 VERSION = "0.1.0"
 
+
+# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+SOLVE_SIZE, PREVIEW_SIZE = 512, 160
+# Above it, differences between photo and result have long left the range of colours.
+MOST_STRENGTH = 2.0
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -50,6 +56,19 @@ class Options:
     serial: str = _option(
         "./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR"
     )
+    output_size: str = _option(
+        "full",
+        "output",
+        "full gives the result at the photo's own size, with all its detail; solve at the size where the style was solved",
+        choices=("full", "solve"),
+    )
+    strength: str = _option(
+        "1",
+        "output",
+        "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
+        "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
+        metavar="A[,A...]",
+    )
     print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1)
     save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1)
     drop_exif: bool = _option(
@@ -66,14 +85,20 @@ class Options:
     solver: str = _option(
         "multiscale",
         "optimisation",
-        "multiscale goes from coarse to fine and stops by itself; reference goes step for step as the reference script, for hours",
+        "multiscale goes from coarse to fine and stops by itself; reference follows the reference script step by step, for hours",
         choices=("multiscale", "reference"),
     )
     max_size: int = _option(
-        512,
+        0,
         "optimisation",
-        "long side in pixels at which the style is solved; 0 is the photo's own. More is finer and slower",
+        f"long side in pixels at which the style is solved, at most the photo's own. More is finer and slower. 0 takes "
+        f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where the memory is short",
         least=0,
+    )
+    preview: bool = _option(
+        False,
+        "optimisation",
+        "a draft in seconds, to try out masks and weights: solved small and not to the end, and given at full size",
     )
     max_iter: int = _option(
         1000,
@@ -168,3 +193,30 @@ class Options:
                 raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
             if "above" in rule and value <= rule["above"]:
                 raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
+        self.strengths  # noqa: B018 - raises
+
+    @property
+    def solve_size(self) -> int:
+        """Long side in pixels at which the style is solved, memory and the photo's own size permitting."""
+        return self.max_size or (PREVIEW_SIZE if self.preview else SOLVE_SIZE)
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The numbers of `strength`."""
+        try:
+            strengths = tuple(float(part) for part in self.strength.split(","))
+        except ValueError as error:
+            raise UserError(f"--strength {self.strength} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+        if not all(0 <= strength <= MOST_STRENGTH for strength in strengths):  # not a number is none of them either
+            raise UserError(f"--strength {self.strength} is out of range; use numbers from 0 to {MOST_STRENGTH:g}")
+        if len({f"{strength:g}" for strength in strengths}) < len(strengths):
+            raise UserError(f"--strength {self.strength} has a number twice; give each once")
+        return strengths
+
+    @property
+    def output_images(self) -> tuple[str, ...]:
+        """A path for each of `strengths`: `output_image` for a single one, else that with the strength added to its name."""
+        if len(self.strengths) == 1:
+            return (self.output_image,)
+        path = pathlib.PurePath(self.output_image)
+        return tuple(str(path.with_name(f"{path.stem}_{strength:g}{path.suffix}")) for strength in self.strengths)

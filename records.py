@@ -42,6 +42,11 @@ def input_hashes(options: Options) -> dict[str, str]:
     return hashes
 
 
+def output_hashes(options: Options) -> list[str]:
+    """SHA-256 of the result at each strength."""
+    return [sha256(path) for path in options.output_images]
+
+
 def write_record(record: dict, options: Options) -> None:
     """Writes the record of a finished job, whole or not at all."""
     write_text(record_path(options), json.dumps(record, indent=1))
@@ -54,7 +59,7 @@ def finished(options: Options) -> dict | None:
         unchanged = (
             record["version"] == VERSION
             and _relevant(record["options"]) == _relevant(dataclasses.asdict(options))
-            and record["output"] == sha256(options.output_image)
+            and record["outputs"] == output_hashes(options)
             and record["inputs"] == input_hashes(options)
         )
     except (OSError, ValueError, KeyError, TypeError, UserError):
