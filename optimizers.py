@@ -189,8 +189,8 @@ class _Pair:
     @classmethod
     def between(cls, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> _Pair:
         curvature = float(np.vdot(move, change))
-        single = (a.astype(np.float32) for a in (move, change, smoothed))
-        return cls(*single, curvature, curvature / float(np.vdot(change, smoothed)))
+        stretch = curvature / float(np.vdot(change, smoothed))
+        return cls(move.astype(np.float32), change.astype(np.float32), smoothed.astype(np.float32), curvature, stretch)
 
 
 def _two_loop(gradient: np.ndarray, smoothed: np.ndarray, pairs: collections.deque[_Pair]) -> np.ndarray:

@@ -1,0 +1,214 @@
+"""The stages of each style option with both solvers: what a callback sees, what a result holds, what one stage hands to the next."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import golden_masks, golden_photo
+
+import photo_style
+from objective import NonFiniteLoss
+from options import Options
+from photo_style import REFINEMENT, SEGMENTED, Progress, Result, find_network, stylize
+from segmentation import Regions
+from smooth_local_affine import smooth_local_affine
+
+SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return golden_photo("content.png"), golden_photo("style.png")
+
+
+@pytest.fixture(scope="module")
+def regions():
+    return Regions(("blue", "white", "red"), golden_masks("content_seg.png"), golden_masks("style_seg.png"))
+
+
+def run(photos, network, regions=None, init=None, **options) -> tuple[Result, list[Progress]]:
+    seen: list[Progress] = []
+    result = stylize(*photos, regions, dataclasses.replace(SMALL, **options), network, init, seen.append)
+    return result, seen
+
+
+PHASES = {0: [SEGMENTED], 1: [REFINEMENT], 2: [SEGMENTED, REFINEMENT]}
+
+
+@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("style_option", [0, 1, 2])
+def test_every_style_option_with_either_solver(photos, regions, thin_network, solver, style_option):
+    result, seen = run(photos, thin_network, regions, solver=solver, style_option=style_option)
+    assert result.image.shape == result.content.shape == (30, 40, 3)
+    assert result.image.dtype == np.float32
+    assert result.image.min() >= 0 and result.image.max() <= 1
+    assert np.abs(result.image - result.content).mean() > 0.001
+    assert result.features == "thin"
+
+    assert [stage.phase for stage in result.stages] == PHASES[style_option]
+    for number, stage in enumerate(result.stages):
+        steps = [progress for progress in seen if progress.stage == number]
+        assert [progress.step for progress in steps] == [0, 1, 2]
+        assert stage.losses == [progress.losses for progress in steps]
+        assert stage.iterations == 2 <= stage.evaluations
+        assert stage.size == (30, 40) and stage.seconds > 0 and stage.reason
+        assert stage.losses[-1]["total"] < stage.losses[0]["total"]
+        for progress in steps:
+            assert progress.phase == stage.phase
+            assert set(progress.losses) == {"content", "style", "tv", "total"} | (
+                {"affine"} & {"affine"} if matted(stage) else set()
+            )
+            parts = sum(value for term, value in progress.losses.items() if term != "total")
+            assert progress.losses["total"] == pytest.approx(parts, rel=1e-5)
+            assert progress.image.shape == (30, 40, 3) and progress.image.dtype == np.float32
+            assert progress.image.min() >= 0 and progress.image.max() <= 1
+
+
+def test_the_share_of_the_work_rises_to_one(photos, thin_network):
+    # 150 pixels on the long side: two scales, so that the share must know their different sizes.
+    large = [np.clip(photo.repeat(3, 0).repeat(3, 1), 0, 1) for photo in photos]
+    _, seen = run(large, thin_network, style_option=2, max_size=150)
+    shares = [progress.share for progress in seen]
+    assert shares[0] == 0 and shares[-1] == pytest.approx(1)
+    assert np.all(np.diff(shares) >= 0)
+    sizes = [progress.image.shape[:2] for progress in seen]
+    assert sizes[0] == sizes[3] == (56, 75) and sizes[-1] == (111, 150)
+    # Two stages of the small size, each a quarter of the pixels of the large one's.
+    finest = next(share for share, size in zip(shares, sizes, strict=True) if size == (111, 150))
+    assert finest == pytest.approx(2 * 56 * 75 / (2 * 56 * 75 + 111 * 150))
+
+
+@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+def test_the_same_seed_gives_the_same_picture(photos, thin_network, solver):
+    first, second, other = (run(photos, thin_network, solver=solver, seed=seed)[0].image for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_without_regions_the_whole_photos_correspond(photos, thin_network):
+    whole = Regions(("everything",), *(np.ones((*photo.shape[:2], 1), np.float32) for photo in photos))
+    np.testing.assert_array_equal(run(photos, thin_network)[0].image, run(photos, thin_network, whole)[0].image)
+
+
+def test_regions_matter(photos, regions, thin_network):
+    swapped = dataclasses.replace(regions, style=regions.style[..., [1, 0, 2]])
+    one, other = (run(photos, thin_network, r)[1][0].losses for r in (regions, swapped))
+    assert one["style"] != pytest.approx(other["style"], rel=1e-3)
+    assert one["content"] == pytest.approx(other["content"])
+
+
+def test_photos_smaller_than_the_solve_size_keep_theirs(photos, thin_network):
+    result, _ = run(photos, thin_network, max_size=512)
+    np.testing.assert_array_equal(result.content, photos[0])
+    result, _ = run(photos, thin_network, max_size=0, max_iter=1)
+    assert result.image.shape == photos[0].shape
+
+
+@pytest.mark.parametrize(("solver", "lbfgs"), [("multiscale", True), ("reference", True), ("reference", False)])
+def test_max_iter_counts_the_true_iterations_of_each_stage(photos, thin_network, solver, lbfgs):
+    result, seen = run(photos, thin_network, style_option=2, solver=solver, lbfgs=lbfgs, max_iter=3)
+    assert [stage.iterations for stage in result.stages] == [3, 3]
+    assert [progress.step for progress in seen] == [0, 1, 2, 3] * 2
+
+
+def test_the_learning_rate_is_adams(photos, thin_network):
+    def moved(**options):
+        _, seen = run(photos, thin_network, solver="reference", style_option=1, max_iter=1, lbfgs=False, **options)
+        return np.abs(seen[1].image - seen[0].image).max() * 255
+
+    # Adam's first step is the learning rate in every channel of every pixel, in levels.
+    assert moved() == pytest.approx(1, rel=0.01)
+    assert moved(learning_rate=3.0) == pytest.approx(3, rel=0.01)
+
+
+@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+def test_the_start_is_the_init_image_or_the_content_or_noise_about_the_mean_pixel(photos, thin_network, solver):
+    def start(style_option, init=None):
+        return run(photos, thin_network, init=init, solver=solver, style_option=style_option, max_iter=1)[1][0].image
+
+    init = golden_photo("init.png")
+    small = run(photos, thin_network, init=init, max_iter=1)[0].content.shape[:2]
+    for style_option in (0, 1, 2):
+        given = start(style_option, init)
+        np.testing.assert_allclose(given, photo_style.images.resize(init, *small), atol=1e-6)
+    result, _ = run(photos, thin_network, max_iter=1)
+    np.testing.assert_allclose(start(1), result.content, atol=1e-6)
+    for style_option in (0, 2):
+        noise = start(style_option) * 255 - [123.68, 116.779, 103.939]
+        assert 0.5e-4 < noise.std() < 2e-4 and abs(noise.mean()) < 1e-4
+
+
+@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, monkeypatch):
+    # A picture of 8 bits, or one clipped to 0..1, would lose what the first stage found.
+    starts, ends = [], []
+    minimize = photo_style._Run.minimize
+
+    def spied(self, phase, scale, start, *others, **settings):
+        starts.append(np.array(start))
+        ends.append(minimize(self, phase, scale, start, *others, **settings))
+        ends[-1] = np.array(ends[-1])
+        return ends[-1]
+
+    monkeypatch.setattr(photo_style._Run, "minimize", spied)
+    init = np.clip(golden_photo("init.png") * 3 - 1, 0, 1)  # much of it at the ends of the range
+    run(photos, thin_network, init=init, solver=solver, style_option=2, max_iter=5)
+    np.testing.assert_array_equal(starts[1], ends[0])
+    assert np.abs(ends[0] * 255 - np.rint(ends[0] * 255)).mean() > 0.1
+
+
+def test_smoothing_is_the_last_step_of_options_one_and_two(photos, thin_network):
+    for style_option in (0, 1, 2):
+        settings = {"style_option": style_option, "f_radius": 4, "f_edge": 0.3}
+        with_it, _ = run(photos, thin_network, **settings)
+        without, _ = run(photos, thin_network, apply_smooth=False, **settings)
+        if style_option == 0:
+            np.testing.assert_array_equal(with_it.image, without.image)
+        else:
+            expected = np.clip(smooth_local_affine(without.content, without.image, 4, 0.3), 0, 1)
+            np.testing.assert_allclose(with_it.image, expected, atol=5e-3)
+            assert np.abs(with_it.image - without.image).mean() > 1e-3
+
+
+def test_what_the_callback_raises_ends_the_run(photos, thin_network):
+    def callback(progress):
+        if progress.phase == REFINEMENT:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize(*photos, None, dataclasses.replace(SMALL, style_option=2), thin_network, callback=callback)
+
+
+def test_a_loss_beyond_all_numbers_ends_the_run_after_the_callback_saw_the_start(photos, thin_network):
+    with pytest.raises(NonFiniteLoss):
+        run(photos, thin_network, style_weight=1e38)
+    seen: list[Progress] = []
+    options = dataclasses.replace(SMALL, solver="reference", lbfgs=False, learning_rate=1e30, style_option=1)
+    with pytest.raises(NonFiniteLoss):
+        stylize(*photos, None, options, thin_network, callback=seen.append)
+    assert [progress.step for progress in seen] == [0]
+
+
+def test_photos_without_anything_in_them_do_no_harm(thin_network):
+    flat = [np.full((30, 40, 3), 0.5, np.float32), np.full((20, 33, 3), 0.2, np.float32)]
+    result, _ = run(flat, thin_network, style_option=2)
+    assert np.isfinite(result.image).all()
+
+
+@pytest.mark.parametrize("size", [(20, 150), (150, 20), (16, 16)])
+def test_long_and_tiny_photos(thin_network, size):
+    photo = np.random.default_rng(0).random((*size, 3), np.float32)
+    result, _ = run((photo, photo[::-1]), thin_network, style_option=2, max_size=512)
+    assert result.image.shape == photo.shape
+
+
+def test_networks_are_found_once_and_learned_ones_not_shared(photos, monkeypatch, thin_network):
+    asked = []
+    monkeypatch.setattr(photo_style, "find_weights", lambda choice: asked.append(choice))
+    monkeypatch.setattr(photo_style, "learn_weights", lambda images, seed: (len(images), seed))
+    monkeypatch.setattr(photo_style, "Network", lambda *how: how)
+    networks = {}
+    options = Options(vgg19_weights="learned", seed=4)
+    first, second = (find_network(options, *photos, networks) for _ in range(2))
+    assert asked == ["learned"]
+    assert first == second == ((2, 4), "learned from the two photos") and first is not second
