@@ -1,4 +1,4 @@
-"""The stages of each style option with both solvers: what a callback sees, what a result holds, what one stage hands to the next."""
+"""The stages of each style option with both solvers: what a callback sees, what a result holds, what a stage hands to the next."""
 
 import dataclasses
 
@@ -56,7 +56,7 @@ def test_every_style_option_with_either_solver(photos, regions, thin_network, so
         for progress in steps:
             assert progress.phase == stage.phase
             assert set(progress.losses) == {"content", "style", "tv", "total"} | (
-                {"affine"} & {"affine"} if matted(stage) else set()
+                {"affine"} if stage.phase == REFINEMENT else set()
             )
             parts = sum(value for term, value in progress.losses.items() if term != "total")
             assert progress.losses["total"] == pytest.approx(parts, rel=1e-5)
