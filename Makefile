@@ -12,6 +12,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/landscape.png
+	@mkdir -p demo
 	$(RUN) deep_photostyle.py --style_option 2 \
 		--content_image_path $(EXAMPLE)/content.jpg --content_seg_path $(EXAMPLE)/content_seg.png \
 		--style_image_path $(EXAMPLE)/style.jpg --style_seg_path $(EXAMPLE)/style_seg.png \
