@@ -12,11 +12,12 @@ import logging
 import os
 import sqlite3
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
+from cluster import run_on_ray
 from job import INTERRUPTED, Job, Report, check_job, run_job
 from manifest import find_jobs
 from options import Options, UserError
@@ -46,7 +47,8 @@ def run_batch(options: Options, command: str) -> int:
     page = Page(folder / "report.html", options.batch, total)
     with tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR) as bar:
         jobs = check_ahead(found, options.keep_going)
-        reports = _run_here(jobs, options)
+        with_ray = options.workers > 1 or options.ray_address
+        reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
         try:
             for report in reports:
                 tally[report.status] += 1
@@ -80,14 +82,19 @@ def check_ahead(found: Iterable[Job | Report], keep_going: bool = True, ahead: i
     """
     window: collections.deque[Job | Report] = collections.deque()
     bad = 0
+
+    def stop_for_bad() -> None:
+        if bad and not keep_going:
+            raise UserError(f"{bad} jobs cannot run; mend them, or leave them out with --keep_going")
+
     # On disk, if there are many: a manifest of any length must not fill the memory. The file goes when it is closed.
-    with contextlib.closing(sqlite3.connect("", isolation_level=None)) as records:
-        records.execute("PRAGMA journal_mode=OFF")
-        records.execute("CREATE TABLE records (path TEXT PRIMARY KEY, job TEXT) WITHOUT ROWID")
+    with contextlib.closing(sqlite3.connect("", isolation_level=None)) as written:
+        written.execute("PRAGMA journal_mode=OFF")
+        written.execute("CREATE TABLE written (path TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID")
         for job in found:
             if isinstance(job, Job):
                 try:
-                    _check(job, records)
+                    _check(job, written)
                 except UserError as error:
                     job = Report(job.name, "left out", job.options, error=str(error))
             if isinstance(job, Report):
@@ -95,34 +102,32 @@ def check_ahead(found: Iterable[Job | Report], keep_going: bool = True, ahead: i
                 bad += 1
             window.append(job)
             if len(window) > ahead:
-                _stop_if(bad and not keep_going, bad)
+                stop_for_bad()
                 yield window.popleft()
-    _stop_if(bad and not keep_going, bad)
+    stop_for_bad()
     yield from window
 
 
-def _stop_if(stop: object, bad: int) -> None:
-    if stop:
-        raise UserError(f"{bad} jobs cannot run; mend them, or leave them out with --keep_going")
-
-
-def _check(job: Job, records: sqlite3.Connection) -> None:
+def _check(job: Job, written: sqlite3.Connection) -> None:
+    """Checks a job and makes its folders; `written` holds the files of the jobs before."""
     options = job.options
-    path = os.path.realpath(record_path(options))
-    try:
-        records.execute("INSERT INTO records VALUES (?, ?)", (path, options.content_image_path))
-    except sqlite3.IntegrityError:
-        (other,) = records.execute("SELECT job FROM records WHERE path = ?", (path,)).fetchone()
-        raise UserError(f"output image {options.output_image} is also that of {other}; give each its own output_image") from None
-    for path in filter(None, (options.output_image, options.mask_preview)):
+    outputs = options.output_images
+    for path in (*outputs, record_path(options)):
+        try:
+            written.execute("INSERT INTO written VALUES (?, ?)", (os.path.realpath(path), options.content_image_path))
+        except sqlite3.IntegrityError:
+            other = written.execute("SELECT content FROM written WHERE path = ?", (os.path.realpath(path),)).fetchone()[0]
+            raise UserError(f"file {path} is also written for {other}; give each job its own output_image") from None
+    for path in filter(None, (*outputs, options.mask_preview)):
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"folder of {path} cannot be made ({error.strerror}); choose another --output_dir") from error
     check_job(options)
-    for name in INPUTS:
-        if getattr(options, name) and os.path.realpath(getattr(options, name)) == os.path.realpath(options.output_image):
-            raise UserError(f"output image {options.output_image} would replace --{name}; choose another --output_dir")
+    inputs = {os.path.realpath(path): path for path in (getattr(options, name) for name in INPUTS) if path}
+    for path in outputs:
+        if os.path.realpath(path) in inputs:
+            raise UserError(f"output image {path} would replace {inputs[os.path.realpath(path)]}; choose another --output_dir")
 
 
 class Worker:
@@ -143,17 +148,17 @@ class Worker:
                 warnings.clear()
                 try:
                     record = run_job(job, bar, self._networks)
+                    if record is None:
+                        return Report(job.name, "stopped", options, warnings=tuple(warnings))
+                    write_record(record | {"warnings": warnings}, options)
+                    return Report(job.name, "done", options, record, warnings=tuple(warnings))
                 except UserError as mistake:
                     error = str(mistake)
                     break
                 except Exception as failure:
                     error = f"{' '.join(traceback.format_exception_only(failure)[-1].split())} (more in {log})"
-                    log.write_text(traceback.format_exc())
-                    continue
-                if record is None:
-                    return Report(job.name, "stopped", options, warnings=tuple(warnings))
-                write_record(record | {"warnings": warnings}, options)
-                return Report(job.name, "done", options, record, warnings=tuple(warnings))
+                    with contextlib.suppress(OSError):  # a full disk may be why it failed
+                        log.write_text(traceback.format_exc())
             return Report(job.name, "failed", options, error=error, warnings=tuple(warnings))
 
 
@@ -173,13 +178,13 @@ def _warnings_caught() -> Iterator[list[str]]:
 
 def _remove_leftovers(options: Options) -> None:
     """Removes what a killed run of the same job was writing."""
-    output = Path(options.output_image)
-    for folder, name in ((output.parent, glob.escape(output.name)), (Path(options.serial), "*")):
-        for partial in folder.glob(f".{name}.[0-9]*"):
+    patterns = [Path(path).parent / f".{glob.escape(Path(path).name)}.[0-9]*" for path in options.output_images]
+    for pattern in (*patterns, Path(options.serial) / ".*.[0-9]*"):
+        for partial in pattern.parent.glob(pattern.name):
             partial.unlink(missing_ok=True)
 
 
-def _run_here(jobs: Iterable[Job | Report], options: Options) -> Iterator[Report]:
+def _run_here(jobs: Iterable[Job | Report], options: Options) -> Generator[Report]:
     worker = Worker()
     with tqdm(total=100, position=1, leave=False, disable=True if options.quiet else None, bar_format="{desc}") as bar:
         for job in jobs:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,13 @@ def check_job(options: Options) -> None:
         sizes.append(images.check_readable(getattr(options, name), role, options.max_pixels))
     if options.init_image_path:
         images.check_readable(options.init_image_path, "init image", options.max_pixels)
+    masks = ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path)
+    for role, path in masks:
+        if path and not os.path.isdir(path):
+            images.check_readable(path, role, options.max_pixels)
+    if [bool(path) for _, path in masks] in ([True, False], [False, True]):
+        missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
+        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
     size = sizes[0] if options.output_size == "full" else images.fitted(sizes[0], options.solve_size)
     for path in options.output_images:
         images.check_writable(path, size)
@@ -142,7 +150,7 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     if options.mask_preview:
         images.write_photo(options.mask_preview, preview(regions, content, style))
 
-    load_tensorflow(options.device)
+    load_tensorflow(options.device, options.gpus_per_job)
     import photo_style
     from objective import NonFiniteLoss
 
@@ -199,8 +207,12 @@ def _read_inputs(
     return content, style, init, regions
 
 
-def load_tensorflow(device: str) -> None:
-    """Imports TensorFlow without its chatter, with no GPU for `cpu` and else taking a GPU's memory as it needs it.
+def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
+    """Imports TensorFlow without its chatter; it sees no GPU for `cpu`, and else takes a GPU's memory as it needs it.
+
+    Args:
+        device: see `Options.device`.
+        gpu_share: between 0 and 1, the share of a GPU's memory that is taken at once and never exceeded.
 
     Raises:
         UserError: `gpu`, and there is none.
@@ -224,7 +236,19 @@ def load_tensorflow(device: str) -> None:
         tf.config.set_visible_devices([], "GPU")
         return
     for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
+        if 0 < gpu_share < 1:
+            memory = tf.config.LogicalDeviceConfiguration(int(gpu_share * _gpu_memory()))
+            tf.config.set_logical_device_configuration(gpu, [memory])
+        else:
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _gpu_memory() -> int:
+    """MiB of the smallest GPU that this process may use."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
+        command += ["-i", chosen]
+    return min(int(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
 
 class _Watch:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import images
 from job import Job, Report
@@ -53,7 +54,7 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Repor
     return count, (_manifest_job(path, number, row, options, command) for number, row in _rows(path))
 
 
-def _find_pairs(folder: Path, options: Options) -> list[dict[str, str]]:
+def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
     if options.style_image_path or options.content_seg_path or options.style_seg_path:
         raise UserError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
@@ -62,14 +63,14 @@ def _find_pairs(folder: Path, options: Options) -> list[dict[str, str]]:
     for content in _photos(folder / "input"):
         target = "tar" + content.stem.removeprefix("in")
         paths = {"content_image_path": content, "style_image_path": styles.get(target, folder / "style" / f"{target}.png")}
-        if content.stem in masks or target in masks:  # of one mask alone the check complains
-            paths["content_seg_path"] = masks.get(content.stem, "")
-            paths["style_seg_path"] = masks.get(target, "")
+        if content.stem in masks or target in masks:  # the check misses the other one
+            for name, stem in (("content_seg_path", content.stem), ("style_seg_path", target)):
+                paths[name] = masks.get(stem, folder / "segmentation" / f"{stem}.png")
         found.append({name: str(path) for name, path in paths.items()})
     return found
 
 
-def _find_contents(folder: Path, options: Options) -> list[dict[str, str]]:
+def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from a folder of content photos."""
     masks = _by_stem(Path(options.content_seg_path)) if options.content_seg_path else {}
     found = []
@@ -96,7 +97,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in images.EXTENSIONS}
 
 
-def _folder_job(paths: dict[str, str], options: Options, command: str) -> Job | Report:
+def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Report:
     return Job(_with_outputs(dataclasses.replace(options, **paths), options.output_dir), command)
 
 
@@ -166,12 +167,12 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
         return Report(f"line {number}", "left out", error=f"manifest {path} line {number}: {error}")
 
 
-def _value(name: str | None, value: object) -> object:
+def _value(name: str | None, value: object) -> Any:
     """An option's value from a cell of text or from JSON."""
     if name is None:
         raise UserError("there are more cells than names in the first line; quote cells with commas")
     _check_name(name)
-    kind = type(_FIELDS[name].default)
+    kind: type = type(_FIELDS[name].default)
     text = value if isinstance(value, str) else json.dumps(value)
     try:
         return BOOLEANS[text.lower()] if kind is bool else kind(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import collections
 import dataclasses
+import logging
 import math
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ import images
 from job import Report
 from options import Options, UserError
 from records import write_text
+
+logger = logging.getLogger("deep_photostyle")
 
 # Jobs with pictures on the page: the newest ones, and the newest of those that failed. About 100 kB each.
 SHOWN, SHOWN_FAILED = 150, 50
@@ -81,7 +84,10 @@ class Page:
             cards=cards,
             curve_size=_CURVE,
         )
-        write_text(self.path, page)
+        try:
+            write_text(self.path, page)
+        except OSError as error:  # the jobs matter more than the page
+            logger.warning("report %s cannot be written (%s); the jobs go on", self.path, error.strerror)
 
 
 def _card(report: Report) -> _Card:
@@ -108,7 +114,7 @@ def _pictures(card: _Card) -> dict[str, str]:
     wanted = {"content": (card.options.content_image_path, _LARGE), "style": (card.options.style_image_path, _SMALL)}
     wanted["regions"] = (card.options.mask_preview, _LARGE)
     if not card.error:
-        wanted["result"] = (card.options.output_image, _LARGE)
+        wanted["result"] = (card.options.output_images[-1], _LARGE)
     pictures = {}
     for role, (path, long_side) in wanted.items():
         if path and Path(path).is_file():
