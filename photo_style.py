@@ -19,7 +19,7 @@ import images
 from closed_form_matting import MattingPreconditioner, matting_laplacian
 from objective import Evaluation, Objective
 from optimizers import Optimum, minimize_adam, minimize_lbfgsb, minimize_preconditioned
-from options import Options
+from options import Options, UserError
 from segmentation import Regions, read_regions
 from smooth_local_affine import carry, smooth_local_affine
 from vgg19.learned import learn_weights
@@ -34,6 +34,8 @@ SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 _NOISE = 1e-4
 # Long side of the coarsest scale: VGG19's conv5_1 still sees a few positions there.
 _COARSEST = 64
+# Pixels on the short side at any scale: a window of the matting Laplacian.
+_LEAST_SIDE = 3
 # The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003
 # and 0.01 the objective falls fastest, at 128 and at 256 pixels.
 _CURVATURE = 0.005
@@ -141,15 +143,19 @@ def stylize(
         callback: called with each step's `Progress`; what it raises ends the run.
 
     Returns:
-        The result at the solve size, that is at most `options.max_size` pixels on the long side.
+        The result at the solve size, that is at most `options.solve_size` pixels on the long side.
 
     Raises:
-        UserError: no weights, or a loss that is not finite (`objective.NonFiniteLoss`).
+        UserError: no weights, a content photo too narrow for the solve size, or a loss that is not finite
+            (`objective.NonFiniteLoss`).
     """
     options = options or Options()
     tf.keras.utils.set_random_seed(options.seed)
     regions = regions or read_regions("", "", content.shape[:2], style.shape[:2], options)
-    content, style = _at_size(content, options.max_size), _at_size(style, options.max_size)
+    content, style = _at_size(content, options.solve_size), _at_size(style, options.solve_size)
+    height, width = content.shape[:2]
+    if min(height, width) < _LEAST_SIDE:
+        raise UserError(f"content image is {width}x{height} at --max_size {options.solve_size}, too narrow; raise --max_size")
     regions = regions.resized(content.shape[:2], style.shape[:2])
     if network is None:
         network = find_network(options, content, style)
@@ -251,7 +257,7 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
     """
     options = run.options
     matting = options.style_option != 0
-    sizes = _scales(max(content.shape[:2]))
+    sizes = _scales(content.shape[:2])
     steps = [min(most, options.max_iter) for most in _STEPS[: len(sizes)]] + [min(_STEPS[-1], options.max_iter)] * (
         len(sizes) - len(_STEPS)
     )
@@ -293,9 +299,9 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
     return image
 
 
-def _scales(long_side: int) -> list[int]:
-    """Long sides from the coarsest to the last, each at most twice the one before."""
-    sizes = [long_side]
-    while sizes[0] >= 2 * _COARSEST:
+def _scales(size: tuple[int, int]) -> list[int]:
+    """Long sides from the coarsest to that of a size (height, width), each at most twice the one before."""
+    sizes = [max(size)]
+    while sizes[0] >= 2 * _COARSEST and min(images.fitted(size, round(sizes[0] / 2))) >= _LEAST_SIDE:
         sizes.insert(0, round(sizes[0] / 2))
     return sizes

@@ -9,7 +9,7 @@ from conftest import golden_masks, golden_photo
 import photo_style
 from images import resize
 from objective import NonFiniteLoss
-from options import Options
+from options import Options, UserError
 from photo_style import REFINEMENT, SEGMENTED, Progress, Result, find_network, stylize
 from segmentation import Regions
 from smooth_local_affine import smooth_local_affine
@@ -194,11 +194,30 @@ def test_photos_without_anything_in_them_do_no_harm(thin_network):
     assert np.isfinite(result.image).all()
 
 
-@pytest.mark.parametrize("size", [(20, 150), (150, 20), (16, 16)])
-def test_long_and_tiny_photos(thin_network, size):
+@pytest.mark.parametrize(("size", "solved"), [((16, 16), (16, 16)), ((150, 20), (150, 20)), ((16, 400), (8, 200))])
+def test_tiny_and_narrow_photos(thin_network, size, solved):
     photo = np.random.default_rng(0).random((*size, 3), np.float32)
-    result, _ = run((photo, photo[::-1]), thin_network, style_option=2, max_size=512)
-    assert result.image.shape == photo.shape
+    result, _ = run((photo, photo[::-1]), thin_network, style_option=2, max_size=200, max_iter=1)
+    assert result.image.shape == (*solved, 3)
+
+
+def test_a_photo_too_narrow_to_solve_is_told(thin_network):
+    photo = np.zeros((16, 1600, 3), np.float32)
+    with pytest.raises(UserError, match=r"^content image is 200x2 at --max_size 200, too narrow; raise --max_size$"):
+        run((photo, photo), thin_network, max_size=200)
+
+
+def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
+    photo = np.zeros((1200, 32, 3), np.float32)
+    seen = []
+
+    def stop(progress):
+        seen.append(progress.image.shape)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stylize(photo, photo, None, Options(solver="reference"), thin_network, callback=stop)
+    assert seen == [(512, 14, 3)]
 
 
 def test_networks_are_found_once_and_learned_ones_not_shared(photos, monkeypatch, thin_network):
