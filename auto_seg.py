@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ import images
 from closed_form_matting import MattingPreconditioner, matting_laplacian
 from mask_classes import REFERENCE_COLOURS
 from segmentation import Regions
-from vgg19.network import Network
+
+if TYPE_CHECKING:
+    from vgg19.network import Network
 
 logger = logging.getLogger("deep_photostyle")
 

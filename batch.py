@@ -112,7 +112,7 @@ def _check(job: Job, written: sqlite3.Connection) -> None:
     """Checks a job and makes its folders; `written` holds the files of the jobs before."""
     options = job.options
     outputs = options.output_images
-    for path in (*outputs, record_path(options)):
+    for path in (*outputs, str(record_path(options))):
         try:
             written.execute("INSERT INTO written VALUES (?, ?)", (os.path.realpath(path), options.content_image_path))
         except sqlite3.IntegrityError:
@@ -140,7 +140,7 @@ class Worker:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
         options = job.options
         with _warnings_caught() as warnings:
-            if record := finished(options):
+            if not options.dry_run and (record := finished(options)):
                 return Report(job.name, "unchanged", options, record, warnings=tuple(record.get("warnings", ())))
             _remove_leftovers(options)
             error, log = "", record_path(options).with_suffix(".log")
@@ -150,6 +150,8 @@ class Worker:
                     record = run_job(job, bar, self._networks)
                     if record is None:
                         return Report(job.name, "stopped", options, warnings=tuple(warnings))
+                    if options.dry_run:
+                        return Report(job.name, "looked at", options, warnings=tuple(warnings))
                     write_record(record | {"warnings": warnings}, options)
                     return Report(job.name, "done", options, record, warnings=tuple(warnings))
                 except UserError as mistake:

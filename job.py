@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 import images
 import segmentation
+from auto_seg import find_regions, write_masks
 from mask_preview import preview
 from options import VERSION, Options, UserError
 from records import input_hashes, output_hashes, write_record
@@ -95,9 +96,11 @@ def check_job(options: Options) -> None:
     for role, path in masks:
         if path and not os.path.isdir(path):
             images.check_readable(path, role, options.max_pixels)
-    if [bool(path) for _, path in masks] in ([True, False], [False, True]):
+    if bool(options.content_seg_path) != bool(options.style_seg_path):
         missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+    if options.auto_seg and options.content_seg_path:
+        logger.warning("--auto_seg %d is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
     size = sizes[0] if options.output_size == "full" else images.fitted(sizes[0], options.solve_size)
     for path in options.output_images:
         images.check_writable(path, size)
@@ -123,6 +126,8 @@ def run_one(options: Options, command: str) -> int:
         record = run_job(Job(options, command), bar)
     if record is None:
         return INTERRUPTED
+    if options.dry_run:
+        return 0
     write_record(record, options)
     logger.info("%s is ready after %.0f s", ", ".join(options.output_images), record["seconds"])
     return 0
@@ -130,6 +135,8 @@ def run_one(options: Options, command: str) -> int:
 
 def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = None) -> dict | None:
     """Makes one picture, with its snapshots; returns its record (see `records`), or None after Ctrl-C.
+
+    With `dry_run` it only finds the regions and shows them; the record is empty.
 
     Whatever ends the optimisation early, the best image so far is saved first.
 
@@ -145,17 +152,29 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
-    content, style, init, regions = _read_inputs(options, content_photo)
+    content, style, init = _read_photos(options, content_photo)
+    network = None
+    if options.auto_seg and not options.content_seg_path:
+        network = _network(options, content, style, networks)
+        regions = find_regions(network, content, style, options.auto_seg, options.seed)
+        logger.info(
+            "regions found: %s and %s; correct copies by hand and give them as masks", *write_masks(regions, options.serial)
+        )
+    else:
+        sizes = content.shape[:2], style.shape[:2]
+        regions = segmentation.read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
+    if options.refine_masks:
+        regions = segmentation.refine(regions, content, style)
     logger.info("%s", segmentation.table(regions))
     if options.mask_preview:
         images.write_photo(options.mask_preview, preview(regions, content, style))
+    if options.dry_run:
+        return {}
 
-    load_tensorflow(options.device, options.gpus_per_job)
+    network = network or _network(options, content, style, networks)
     import photo_style
     from objective import NonFiniteLoss
 
-    network = photo_style.find_network(options, content, style, networks)
-    logger.info("features: %s", network.description)
     watch = _Watch(options, bar)
     about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
     try:
@@ -188,10 +207,18 @@ def _settled(options: Options) -> Options:
     return dataclasses.replace(options, max_size=options.solve_size)
 
 
-def _read_inputs(
-    options: Options, content_photo: images.Photo
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, segmentation.Regions]:
-    """Content, style and init image, and the regions, all at the size where the style is solved."""
+def _network(options: Options, content: np.ndarray, style: np.ndarray, networks: dict[str, Network | None] | None) -> Network:
+    """Loads TensorFlow and the feature extractor; see `photo_style.find_network`."""
+    load_tensorflow(options.device, options.gpus_per_job)
+    from photo_style import find_network
+
+    network = find_network(options, content, style, networks)
+    logger.info("features: %s", network.description)
+    return network
+
+
+def _read_photos(options: Options, content_photo: images.Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Content, style and init image, all at the size where the style is solved."""
     style_photo = images.read_photo(options.style_image_path, "style image", options.max_pixels)
     content, style = (photo.resized(*images.fitted(photo.size, options.max_size)) for photo in (content_photo, style_photo))
     init = None
@@ -200,11 +227,7 @@ def _read_inputs(
         if init_photo.size != content_photo.size:
             logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
         init = init_photo.resized(*content.shape[:2])
-    sizes = content.shape[:2], style.shape[:2]
-    regions = segmentation.read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
-    if options.refine_masks:
-        regions = segmentation.refine(regions, content, style)
-    return content, style, init, regions
+    return content, style, init
 
 
 def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:

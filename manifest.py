@@ -110,7 +110,7 @@ def _with_outputs(options: Options, folder: str) -> Options:
     output = Path(folder) / image
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
-    if options.content_seg_path and not preview:
+    if (options.content_seg_path or options.auto_seg) and not preview:
         preview = str(Path(serial) / "regions.jpg")
     return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview)
 

@@ -148,8 +148,18 @@ class Options:
     refine_masks: bool = _option(
         False, "masks", "move the edges of the masks to the edges in the photos, softly where hair or leaves are"
     )
+    auto_seg: int = _option(
+        0,
+        "masks",
+        "without masks, find so many regions, 2 to 9, that the photos have in common; they are written into --serial as "
+        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none",
+        choices=(0, *range(2, 10)),
+    )
     mask_preview: str = _option(
         "", "masks", "picture of both photos with the regions laid over, written before solving", metavar="FILE"
+    )
+    dry_run: bool = _option(
+        False, "masks", "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg"
     )
 
     apply_smooth: bool = _option(True, "smoothing", "smooth the result along the content's edges after options 1 and 2")

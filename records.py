@@ -18,7 +18,7 @@ from vgg19.weights import CHOICES
 
 INPUTS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path")
 # What may change without the picture changing: of the inputs the contents count, not the names.
-_IRRELEVANT = {*INPUTS, "output_image", "mask_preview", "serial", "print_iter", "save_iter", "quiet", "max_pixels"}
+_IRRELEVANT = {*INPUTS, "output_image", "mask_preview", "serial", "print_iter", "save_iter", "quiet", "max_pixels", "dry_run"}
 
 
 def record_path(options: Options) -> Path:

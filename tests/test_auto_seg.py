@@ -1,10 +1,16 @@
 """Regions of two photos without masks."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import auto_seg
+import images
 from auto_seg import find_regions, write_masks
+from deep_photostyle import main
 from options import Options
 from segmentation import read_regions
 
@@ -100,3 +106,45 @@ def test_fewer_regions_than_wanted_are_told(network, caplog):
     regions = find_regions(network, noise, np.full((16, 16, 3), 0.5, np.float32), 9)
     assert len(regions.names) < 9
     assert f"--auto_seg 9 finds only {len(regions.names)} regions" in caplog.text
+
+
+@pytest.fixture
+def arguments(tmp_path, photos):
+    """The command line for the photos, with everything that it writes in tmp_path."""
+    paths = {
+        "content_image_path": "day.png",
+        "style_image_path": "night.png",
+        "output_image": "result.png",
+        "mask_preview": "seg.png",
+    }
+    for name, photo in zip(("day.png", "night.png"), photos, strict=True):
+        images.write_photo(str(tmp_path / name), photo)
+    given = [part for name, file in paths.items() for part in (f"--{name}", str(tmp_path / file))]
+    return [*given, "--serial", str(tmp_path), "--vgg19_weights", "learned"]
+
+
+def test_a_dry_run_finds_regions_and_stops(tmp_path, arguments, caplog):
+    assert main([*arguments, "--auto_seg", "3", "--dry_run"]) == 0
+    written = {path.name for path in tmp_path.iterdir()} - {"day.png", "night.png"}
+    assert written == {auto_seg.CONTENT_MASK, auto_seg.STYLE_MASK, "seg.png"}
+    assert "blue" in caplog.text and "green" in caplog.text
+
+
+def test_a_dry_run_with_masks_needs_no_tensorflow(tmp_path, arguments, regions):
+    masks = write_masks(regions, str(tmp_path))
+    given = [*arguments, "--content_seg_path", masks[0], "--style_seg_path", masks[1], "--auto_seg", "2", "--dry_run"]
+    program = f"import sys, deep_photostyle as d; sys.exit(d.main({given!r}) or 3 * ('tensorflow' in sys.modules))"
+    root = Path(__file__).parent.parent
+    run = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert f"warning: --auto_seg 2 is not used; {masks[0]} gives the regions" in run.stderr
+    assert "black" in run.stderr and (tmp_path / "seg.png").is_file() and not (tmp_path / "result.png").exists()
+
+
+def test_a_dry_run_of_a_batch_solves_none(tmp_path, arguments, regions, caplog):
+    pair = [str(tmp_path / "day.png"), str(tmp_path / "night.png"), *write_masks(regions, str(tmp_path))]
+    header = "content_image_path,style_image_path,content_seg_path,style_seg_path"
+    (tmp_path / "jobs.csv").write_text(f"{header}\n{','.join(pair)}\n")
+    assert main(["--batch", str(tmp_path / "jobs.csv"), "--output_dir", str(tmp_path / "out"), "--dry_run"]) == 0
+    assert "1 looked at" in caplog.text
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["regions.jpg", "report.html"]

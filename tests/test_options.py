@@ -61,8 +61,8 @@ def test_choices(name):
     choices = FIELDS[name].metadata["choices"]
     for choice in choices:
         Options(**{name: choice})
-    with pytest.raises(UserError, match=rf"^--{name} 3 is unknown; use one of {', '.join(map(str, choices))}$"):
-        Options(**{name: 3})
+    with pytest.raises(UserError, match=rf"^--{name} -1 is unknown; use one of {', '.join(map(str, choices))}$"):
+        Options(**{name: -1})
 
 
 @pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
