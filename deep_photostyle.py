@@ -11,15 +11,23 @@ import dataclasses
 import logging
 import os
 import sys
+from typing import NoReturn
 
 from options import BOOLEANS, VERSION, Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line, without a usage of a screen and more."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; --help lists the options\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all options; names, defaults and help are those of `Options`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="deep_photostyle.py",
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
         epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C.",

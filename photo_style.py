@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 import images
 from closed_form_matting import MattingPreconditioner, matting_laplacian
@@ -150,7 +149,6 @@ def stylize(
             (`objective.NonFiniteLoss`).
     """
     options = options or Options()
-    tf.keras.utils.set_random_seed(options.seed)
     regions = regions or read_regions("", "", content.shape[:2], style.shape[:2], options)
     content, style = _at_size(content, options.solve_size), _at_size(style, options.solve_size)
     height, width = content.shape[:2]
