@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +20,12 @@ import images
 import segmentation
 from auto_seg import find_regions, write_masks
 from mask_preview import preview
+from memory import MIB, gpu_memory, within_memory
 from options import VERSION, Options, UserError
 from records import input_hashes, output_hashes, write_record
 from scores import scores
 from smooth_local_affine import apply_maps, fit_maps
-from vgg19.weights import check_weights_path
+from vgg19.weights import CONVOLUTIONS, check_weights_path, find_weights
 
 if TYPE_CHECKING:
     from photo_style import Progress
@@ -148,14 +148,14 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
-    options = _settled(job.options)
+    options = _as_preview(job.options)
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
     content, style, init = _read_photos(options, content_photo)
     network = None
     if options.auto_seg and not options.content_seg_path:
-        network = _network(options, content, style, networks)
+        network, options = _network(options, content, style, content_photo, networks)
         regions = find_regions(network, content, style, options.auto_seg, options.seed)
         logger.info(
             "regions found: %s and %s; correct copies by hand and give them as masks", *write_masks(regions, options.serial)
@@ -171,7 +171,8 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     if options.dry_run:
         return {}
 
-    network = network or _network(options, content, style, networks)
+    if network is None:
+        network, options = _network(options, content, style, content_photo, networks)
     import photo_style
     from objective import NonFiniteLoss
 
@@ -181,46 +182,61 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
         result = photo_style.stylize(content, style, regions, options, network, init, watch)
     except (KeyboardInterrupt, NonFiniteLoss) as stop:
         if watch.image is not None:
+            content = content_photo.resized(*images.fitted(content_photo.size, options.solve_size))
             write_results(watch.image, content, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
         return None
-    write_results(result.image, content, content_photo, options, about)
+    write_results(result.image, result.content, content_photo, options, about)
+    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     return {
         **about,
         "options": dataclasses.asdict(job.options),
         "inputs": hashes,
         "outputs": output_hashes(options),
         "regions": _region_shares(regions),
-        "scores": scores(content, style, result.image, regions),
+        "scores": scores(result.content, style, result.image, solved_regions),
         "seconds": round(time.perf_counter() - begin, 2),
         "stages": [dataclasses.asdict(stage) for stage in result.stages],
     }
 
 
-def _settled(options: Options) -> Options:
-    """The options with the size to solve at in numbers; a preview is small unless the user fixed its size, and ends early."""
-    if options.preview:
-        options = dataclasses.replace(options, max_iter=min(options.max_iter, PREVIEW_ITERATIONS))
-        logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
-    return dataclasses.replace(options, max_size=options.solve_size)
+def _as_preview(options: Options) -> Options:
+    """The options, of a preview those that end early; it is small unless the user has fixed its size."""
+    if not options.preview:
+        return options
+    options = dataclasses.replace(options, max_iter=min(options.max_iter, PREVIEW_ITERATIONS))
+    logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+    return options
 
 
-def _network(options: Options, content: np.ndarray, style: np.ndarray, networks: dict[str, Network | None] | None) -> Network:
-    """Loads TensorFlow and the feature extractor; see `photo_style.find_network`."""
+def _network(
+    options: Options, content: np.ndarray, style: np.ndarray, photo: images.Photo, networks: dict[str, Network | None] | None
+) -> tuple[Network, Options]:
+    """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
     load_tensorflow(options.device, options.gpus_per_job)
     from photo_style import find_network
+    from vgg19.learned import WIDTHS
+    from vgg19.network import Network
 
+    networks, choice = {} if networks is None else networks, options.vgg19_weights
+    if choice not in networks:
+        found = find_weights(choice)
+        networks[choice] = Network(*found) if found else None
+    pretrained = networks[choice]
+    channels = {name: pretrained.channels(name) if pretrained else WIDTHS[int(name[4]) - 1] for name in CONVOLUTIONS}
+    options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
+    content, style = (images.resize(image, *images.fitted(image.shape[:2], options.solve_size)) for image in (content, style))
     network = find_network(options, content, style, networks)
     logger.info("features: %s", network.description)
-    return network
+    return network, options
 
 
 def _read_photos(options: Options, content_photo: images.Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Content, style and init image, all at the size where the style is solved."""
     style_photo = images.read_photo(options.style_image_path, "style image", options.max_pixels)
-    content, style = (photo.resized(*images.fitted(photo.size, options.max_size)) for photo in (content_photo, style_photo))
+    content, style = (photo.resized(*images.fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
     init = None
     if options.init_image_path:
         init_photo = images.read_photo(options.init_image_path, "init image", options.max_pixels)
@@ -260,18 +276,10 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         return
     for gpu in gpus:
         if 0 < gpu_share < 1:
-            memory = tf.config.LogicalDeviceConfiguration(int(gpu_share * _gpu_memory()))
+            memory = tf.config.LogicalDeviceConfiguration(int(gpu_share * gpu_memory()[1] / MIB))
             tf.config.set_logical_device_configuration(gpu, [memory])
         else:
             tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def _gpu_memory() -> int:
-    """MiB of the smallest GPU that this process may use."""
-    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        command += ["-i", chosen]
-    return min(int(line) for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
 
 
 class _Watch:
