@@ -5,14 +5,16 @@
 
 Each run is a process of its own, so that its peak memory is its own. Without `--end_to_end` the run is the full-resolution
 step alone: maps found at 512 pixels, applied to a photo in memory by strips of rows, after one strip of burn-in. With it the
-run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it; what follows
-`--end_to_end` is added to the command.
+run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it, and its seconds are
+given less those of the solver's stages; what follows `--end_to_end` is added to the command. CPU seconds are those of all
+cores, the solver's too; they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import platform
 import shlex
@@ -56,8 +58,8 @@ def apply_alone(megapixels: float) -> float:
     return time.perf_counter() - begin
 
 
-def measured(command: list[str]) -> tuple[str, float, float]:
-    """What a command prints, its seconds, and its peak memory in MiB.
+def measured(command: list[str]) -> tuple[str, float, float, float]:
+    """What a command prints, its seconds, its CPU seconds, and its peak memory in MiB.
 
     Raises:
         SystemExit: it failed.
@@ -71,7 +73,7 @@ def measured(command: list[str]) -> tuple[str, float, float]:
     if process.returncode:
         sys.exit(f"error: exit code {process.returncode} from {shlex.join(command)}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)  # bytes on macOS, KiB elsewhere
-    return printed, time.perf_counter() - begin, peak / MIB
+    return printed, time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, peak / MIB
 
 
 def end_to_end_command(megapixels: float, folder: Path, options: list[str]) -> list[str]:
@@ -93,6 +95,11 @@ def end_to_end_command(megapixels: float, folder: Path, options: list[str]) -> l
     return command + [part for name, path in paths.items() for part in (f"--{name}", str(path))]
 
 
+def solve_seconds(folder: Path) -> float:
+    """Seconds of the solver's stages in a run's record."""
+    return sum(stage["seconds"] for stage in json.loads((folder / "result.json").read_text())["stages"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[0.5, 2, 6, 12, 24, 50])
@@ -108,27 +115,29 @@ def main() -> None:
     print("command:", shlex.join(sys.argv))
     print(f"machine: {platform.machine()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}")
     table = []
-    print(f"{'megapixels':>10} {'seconds':>9} {'s/megapixel':>12} {'photo MiB':>10} {'peak MiB':>9}")
+    print(f"{'megapixels':>10} {'seconds':>9} {'s/megapixel':>12} {'CPU s':>7} {'photo MiB':>10} {'peak MiB':>9}")
     for megapixels in chosen.megapixels:
-        seconds, peaks = [], []
+        seconds, cpu_seconds, peaks = [], [], []
         with tempfile.TemporaryDirectory() as folder:
             if chosen.end_to_end is not None:
                 command = end_to_end_command(megapixels, Path(folder), chosen.end_to_end)
             else:
                 command = [sys.executable, __file__, "--apply_alone", str(megapixels)]
             for _ in range(chosen.repeats):
-                printed, wall, peak = measured(command)
-                seconds.append(wall if chosen.end_to_end is not None else float(printed))
+                printed, wall, cpu, peak = measured(command)
+                seconds.append(float(printed) if chosen.end_to_end is None else wall - solve_seconds(Path(folder)))
+                cpu_seconds.append(cpu)
                 peaks.append(peak)
         height, width = size_of(megapixels)
         median = statistics.median(seconds)
-        row = (megapixels, median, median / megapixels, height * width * 3 * 4 / MIB, statistics.median(peaks))
-        print("{:10g} {:9.2f} {:12.3f} {:10.0f} {:9.0f}".format(*row), flush=True)
+        photo = height * width * 3 * 4 / MIB
+        row = (megapixels, median, median / megapixels, statistics.median(cpu_seconds), photo, statistics.median(peaks))
+        print("{:10g} {:9.2f} {:12.3f} {:7.1f} {:10.0f} {:9.0f}".format(*row), flush=True)
         table.append(row)
     if chosen.csv:
         with open(chosen.csv, "w", newline="") as file:
             writer = csv.writer(file)
-            writer.writerow(["megapixels", "seconds", "seconds_per_megapixel", "float_photo_mib", "peak_mib"])
+            writer.writerow(["megapixels", "seconds", "seconds_per_megapixel", "cpu_seconds", "float_photo_mib", "peak_mib"])
             writer.writerows(table)
 
 
