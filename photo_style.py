@@ -31,6 +31,8 @@ SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 
 # Standard deviation, in levels, of the noise around the mean pixel that the reference starts from.
 _NOISE = 1e-4
+# Long side in pixels of the paper's photos, for which the reference's smoothing radius was chosen.
+_PAPER_SIZE = 700
 # Long side of the coarsest scale: VGG19's conv5_1 still sees a few positions there.
 _COARSEST = 64
 # Pixels on the short side at any scale: a window of the matting Laplacian.
@@ -41,6 +43,8 @@ _CURVATURE = 0.005
 # Most steps of the photorealism-free stage at the coarsest scale, and of the scales from the coarsest on.
 _SEGMENTED_STEPS = 150
 _STEPS = (100, 60, 60, 40)
+# Variance, of colours in 0..1, below which a region counts as of one colour: one level of 8 bits.
+_LEAST_VARIANCE = 1 / 255**2
 # A stage ends when the loss falls by less than this share per evaluation.
 _LEAST_PROGRESS = 0.002
 
@@ -161,8 +165,20 @@ def stylize(
     solve = _solve_reference if options.solver == "reference" else _solve_multiscale
     image = solve(run, content, style, regions, init)
     if options.style_option != 0 and options.apply_smooth:
-        image = smooth_local_affine(content, image, options.f_radius, options.f_edge)
+        image = _smoothed(content, image, options)
     return Result(np.clip(image, 0, 1), content, run.records, network.description)
+
+
+def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.ndarray:
+    """The post-filter: the reference's with its solver, else one that keeps the content's grain.
+
+    The reference's ridge pulls the colour maps towards 0 and so the picture towards flatness; smoothing the change from the
+    content instead pulls it towards the content. The radius then counts at the paper's size, to mean the same at every size.
+    """
+    if options.solver == "reference":
+        return smooth_local_affine(content, image, options.f_radius, options.f_edge)
+    radius = max(1, round(options.f_radius * max(content.shape) / _PAPER_SIZE))
+    return content + smooth_local_affine(content, image - content, radius, options.f_edge)
 
 
 def _at_size(image: np.ndarray, long_side: int) -> np.ndarray:
@@ -256,9 +272,7 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
     options = run.options
     matting = options.style_option != 0
     sizes = _scales(content.shape[:2])
-    steps = [min(most, options.max_iter) for most in _STEPS[: len(sizes)]] + [min(_STEPS[-1], options.max_iter)] * (
-        len(sizes) - len(_STEPS)
-    )
+    steps = [min(_STEPS[min(n, len(_STEPS) - 1)], options.max_iter) for n in range(len(sizes))]
     run.plan = [(images.fitted(content.shape[:2], size), most) for size, most in zip(sizes, steps, strict=True)]
     if options.style_option == 2:
         run.plan.insert(0, (run.plan[0][0], min(_SEGMENTED_STEPS, options.max_iter)))
@@ -268,11 +282,15 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
         shrunk_style = _at_size(style, round(max(style.shape[:2]) * long_side / sizes[-1]))
         scale = _Scale(shrunk, shrunk_style, regions.resized(shrunk.shape[:2], shrunk_style.shape[:2]))
         if not matting:
-            return dataclasses.replace(scale, precondition=lambda gradient: gradient / _CURVATURE)
+            return dataclasses.replace(scale, precondition=_without_matting)
         laplacian = matting_laplacian(shrunk)
         stiffness = 2 * options.affine_weight / 255**2
         precondition = MattingPreconditioner(laplacian, shrunk.shape[:2], stiffness, _CURVATURE)
         return dataclasses.replace(scale, laplacian=laplacian, precondition=precondition)
+
+    def minimize(phase: str, scale: _Scale, start: np.ndarray) -> np.ndarray:
+        settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
+        return run.minimize(phase, scale, start, minimize_preconditioned, **settings)
 
     image, below = None, None
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
@@ -286,15 +304,50 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
             elif init is not None:
                 image = _fitted(init, scale.content)
             else:
-                image = scale.content if options.style_option == 1 else _noise(scale.content.shape, options.seed)
+                image = scale.content if options.style_option == 1 else _recoloured(scale)
             if number == 0 and options.style_option == 2:
-                free = dataclasses.replace(scale, laplacian=None)
-                image = run.minimize(SEGMENTED, free, image, minimize_lbfgsb)
-            phase = REFINEMENT if matting else SEGMENTED
-            settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
-            image = run.minimize(phase, scale, image, minimize_preconditioned, **settings)
+                image = minimize(SEGMENTED, dataclasses.replace(scale, laplacian=None, precondition=_without_matting), image)
+            image = minimize(REFINEMENT if matting else SEGMENTED, scale, image)
             below = scale.content
     return image
+
+
+def _without_matting(gradient: np.ndarray) -> np.ndarray:
+    """The preconditioner of an objective without the photorealism term."""
+    return gradient / _CURVATURE
+
+
+def _recoloured(scale: _Scale) -> np.ndarray:
+    """The content, each region with the mean and covariance of the style region's colours, within 0..1.
+
+    The linear Monge-Kantorovich map (Pitie, Kokaram 2007): `A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` takes covariance A to B. As a
+    start it leads to skies of one piece, where noise leads to blotches.
+    """
+    content, inside = scale.content, scale.regions.content.sum(axis=2, keepdims=True)
+    image = content * (1 - inside)
+    for r in range(scale.regions.content.shape[2]):
+        mask = scale.regions.content[:, :, r]
+        if not mask.any():
+            continue
+        mean, covariance = _colour_statistics(content, mask)
+        style_mean, style_covariance = _colour_statistics(scale.style, scale.regions.style[:, :, r])
+        root, inverse_root = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
+        transport = inverse_root @ _matrix_power(root @ style_covariance @ root, 0.5) @ inverse_root
+        image = image + mask[:, :, None] * ((content - mean) @ transport + style_mean)
+    return np.clip(image, 0, 1).astype(np.float32)
+
+
+def _colour_statistics(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (3,) and covariance (3, 3) of the colours of an image (H, W, 3) under a mask (H, W)."""
+    colours, weights = image.reshape(-1, 3), mask.ravel()
+    covariance = np.cov(colours.T, aweights=weights, ddof=0) + _LEAST_VARIANCE * np.eye(3)
+    return np.average(colours, axis=0, weights=weights), covariance
+
+
+def _matrix_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
+    """A power of a symmetric positive definite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * np.maximum(values, _LEAST_VARIANCE**2) ** exponent) @ vectors.T
 
 
 def _scales(size: tuple[int, int]) -> list[int]:

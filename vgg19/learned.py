@@ -18,7 +18,7 @@ WIDTHS = (32, 64, 96, 128, 128)
 _PATCHES = 10_000
 # Factors of the layers that the losses use, by which the losses of photo pairs come to the size that VGG19's have, so that the
 # default loss weights fit.
-SCALES = {"conv1_1": 130.0, "conv2_1": 270.0, "conv3_1": 330.0, "conv4_1": 450.0, "conv4_2": 580.0, "conv5_1": 210.0}
+SCALES = {"conv1_1": 90.0, "conv2_1": 190.0, "conv3_1": 230.0, "conv4_1": 310.0, "conv4_2": 200.0, "conv5_1": 150.0}
 # Added to each component's variance, as a share of the largest, before whitening: faint components are mostly noise.
 _FLOOR = 0.05
 
