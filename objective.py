@@ -75,30 +75,20 @@ class RegionGrams:
         """Gram matrices (channels, channels) of features (1, h, w, channels), a list of R."""
         return self._grams(self._rows(features))
 
-    def loss(self, features: tf.Tensor, targets: list[tf.Tensor]) -> tf.Tensor:
-        """Sum over regions of mean((G_r - target_r)^2) * mean(m_r) (Luan et al. 2017, eq. 6)."""
-
-        @tf.custom_gradient
-        def masked_style_loss(features):
-            rows = self._rows(features)
-            errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
-            loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
-
-            def gradient(upstream):
-                # d mean(E^2) / dF = 4 F E / (channels^2 * size); the scatter is one segment sum for all regions.
-                parts = []
-                for r, e, mask, size, share in zip(rows, errors, self._masks, self._sizes(rows), self.shares, strict=True):
-                    scale = 4.0 * float(share) / (int(e.shape[0]) ** 2 * size)
-                    parts.append(tf.matmul(r, e * (scale * upstream)) * mask)
-                if len(parts) == 1 and len(self._inside[0]) == self._pixels:
-                    flat = parts[0]
-                else:
-                    flat = tf.math.unsorted_segment_sum(tf.concat(parts, 0), np.concatenate(self._inside), self._pixels)
-                return tf.reshape(flat, features.shape)
-
-            return loss, gradient
-
-        return masked_style_loss(features)
+    def loss(self, features: tf.Tensor, targets: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum over regions of mean((G_r - target_r)^2) * mean(m_r) (Luan et al. 2017, eq. 6), and its derivative by them."""
+        rows = self._rows(features)
+        errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
+        loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
+        # d mean(E^2) / dF = 4 F E / (channels^2 * size); the scatter is one segment sum for all regions.
+        parts = []
+        for r, e, mask, size, share in zip(rows, errors, self._masks, self._sizes(rows), self.shares, strict=True):
+            parts.append(tf.matmul(r, e * (4.0 * float(share) / (int(e.shape[0]) ** 2 * size))) * mask)
+        if len(parts) == 1 and len(self._inside[0]) == self._pixels:
+            gradient = parts[0]
+        else:
+            gradient = tf.math.unsorted_segment_sum(tf.concat(parts, 0), np.concatenate(self._inside), self._pixels)
+        return loss, tf.reshape(gradient, features.shape)
 
 
 def total_variation(levels: tf.Tensor) -> tf.Tensor:
@@ -150,36 +140,31 @@ class Objective:
         self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)])
         self.evaluations = 0
 
-    def _losses(self, levels: tf.Tensor) -> dict[str, tf.Tensor]:
-        options = self._options
-        features = self._network.features(levels / 255.0, (*STYLE_LAYERS, CONTENT_LAYER))
-        layer_losses = [self._grams[k].loss(features[k], self._style_targets[k]) for k in STYLE_LAYERS]
-        losses = {
-            "content": options.content_weight * tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2),
-            "style": options.style_weight * tf.add_n(layer_losses),
-            "tv": options.tv_weight * total_variation(levels),
-        }
-        if self._sparse is not None:
-            losses["affine"] = options.affine_weight * self._affine_form(levels / 255.0)
-        return losses
-
-    def _affine_form(self, image: tf.Tensor) -> tf.Tensor:
-        """Sum over channels of v' L v (Luan et al. 2017, eq. 4), whose derivative by v is 2 L v."""
-
-        @tf.custom_gradient
-        def form(image):
-            v = tf.reshape(image, (-1, 3))
-            lv = tf.sparse.sparse_dense_matmul(self._sparse, v)
-            return tf.reduce_sum(v * lv), lambda upstream: tf.reshape(2.0 * upstream * lv, image.shape)
-
-        return form(image)
+    def _affine_form(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum over channels of v' L v (Luan et al. 2017, eq. 4), and its derivative by v, 2 L v."""
+        v = tf.reshape(image, (-1, 3))
+        lv = tf.sparse.sparse_dense_matmul(self._sparse, v)
+        return tf.reduce_sum(v * lv), tf.reshape(2.0 * lv, image.shape)
 
     def _evaluate(self, levels: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        options = self._options
         with tf.GradientTape() as tape:
             tape.watch(levels)
-            losses = self._losses(levels)
-            losses["total"] = tf.add_n(list(losses.values()))
-        return losses, tape.gradient(losses["total"], levels)
+            features = self._network.features(levels / 255.0, (*STYLE_LAYERS, CONTENT_LAYER))
+            content = options.content_weight * tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
+            variation = options.tv_weight * total_variation(levels)
+            others = content + variation
+        style = [self._grams[k].loss(features[k], self._style_targets[k]) for k in STYLE_LAYERS]
+        losses = {"content": content, "style": options.style_weight * tf.add_n([loss for loss, _ in style]), "tv": variation}
+        # Not tf.custom_gradient: it registers each gradient, with its graph, for as long as the process lives.
+        upstream = [tf.constant(1.0), *(options.style_weight * by_features for _, by_features in style)]
+        gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], levels, output_gradients=upstream)
+        if self._sparse is not None:
+            affine, by_image = self._affine_form(levels / 255.0)
+            losses["affine"] = options.affine_weight * affine
+            gradient += options.affine_weight / 255.0 * by_image
+        losses["total"] = tf.add_n(list(losses.values()))
+        return losses, gradient
 
     def __call__(self, levels: np.ndarray) -> Evaluation:
         """The objective at an image in levels, (H, W, 3) or flat.
