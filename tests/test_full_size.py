@@ -1,10 +1,13 @@
 """What is written of a result: at the photo's own size, at each strength, and the photo itself where nothing changed."""
 
 import dataclasses
+import json
+import logging
 
 import numpy as np
 import pytest
 import pyvips
+from conftest import DATA
 from PIL import Image
 
 import job
@@ -125,3 +128,29 @@ def test_a_photo_too_large_for_the_format_is_refused_at_once(tmp_path, name, mos
         job.check_job(options)
     job.check_job(dataclasses.replace(options, output_size="solve"))
     job.check_job(dataclasses.replace(options, output_image=str(tmp_path / "r.png")))
+
+
+@pytest.mark.parametrize(("fixed", "solved"), [({"max_iter": 2}, 160), ({"max_size": 40}, 40)])
+def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_size(tmp_path, caplog, fixed, solved):
+    photo = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    options = Options(
+        content_image_path=str(tmp_path / "photo.png"),
+        style_image_path=str(DATA / "style.png"),
+        output_image=str(tmp_path / "result.png"),
+        serial=str(tmp_path),
+        vgg19_weights=str(DATA / "thin_vgg19.npy"),
+        preview=True,
+        strength="0,1",
+        quiet=True,
+        **fixed,
+    )
+    with caplog.at_level(logging.INFO, "deep_photostyle"):
+        assert job.run_one(options, "") == 0
+    assert f"preview: solved at {solved} pixels" in caplog.text
+    stages = json.loads((tmp_path / "result.json").read_text())["stages"]
+    assert stages[-1]["size"] == [solved * 120 // 200, solved]
+    assert all(0 < stage["iterations"] <= fixed.get("max_iter", job.PREVIEW_ITERATIONS) for stage in stages)
+    np.testing.assert_array_equal(read_photo(str(tmp_path / "result_0.png")).samples, photo)
+    result = read_photo(str(tmp_path / "result_1.png")).samples
+    assert result.shape == photo.shape and not np.array_equal(result, photo)
