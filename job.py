@@ -5,9 +5,12 @@ Nothing that takes time happens before everything about a job that can be checke
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -282,6 +285,22 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Holds Ctrl-C back to the end: libvips calls into Python while it writes, and what Ctrl-C raises there would be lost."""
+    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield
+        return
+    pressed: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)
+
+
 class _Watch:
     """Follows a run: draws the progress line, saves snapshots, and keeps the best image of the stage that is running."""
 
@@ -312,10 +331,12 @@ class _Watch:
             )
             self._bar.update(100 * progress.share - self._bar.n)
 
+    @_ctrl_c_waits()
     def _save(self, name: str, image: np.ndarray) -> None:
         images.write_photo(str(Path(self._options.serial) / name), image)
 
 
+@_ctrl_c_waits()
 def write_results(image: np.ndarray, content: np.ndarray, photo: images.Photo, options: Options, about: dict) -> None:
     """Writes the picture, at each strength, at the photo's own size or the solve size: photo + strength * (result - photo).
 

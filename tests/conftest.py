@@ -57,3 +57,18 @@ def golden_objective(thin_network):
         return Objective(thin_network, content, golden_photo("style.png"), masks, Options(), laplacian)
 
     return make
+
+
+@pytest.fixture
+def golden_paths(tmp_path):
+    """Options of a run of two iterations on the golden photos with their masks; everything is written below tmp_path."""
+    return {
+        "content_image_path": str(DATA / "content.png"),
+        "style_image_path": str(DATA / "style.png"),
+        "content_seg_path": str(DATA / "content_seg.png"),
+        "style_seg_path": str(DATA / "style_seg.png"),
+        "vgg19_weights": str(DATA / "thin_vgg19.npy"),
+        "output_image": str(tmp_path / "result.png"),
+        "serial": str(tmp_path / "snapshots"),
+        "max_iter": 2,
+    }

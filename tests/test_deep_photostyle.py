@@ -1,0 +1,573 @@
+"""The command line: what it takes, what it answers to everything a user can get wrong, and runs of it from end to end."""
+
+import dataclasses
+import io
+import json
+import os
+import pickle
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DATA, golden_photo
+from PIL import Image
+
+import images
+import job
+from deep_photostyle import build_parser, main
+from options import VERSION, Options
+
+ROOT = Path(__file__).parents[1]
+SCRIPT = ROOT / "deep_photostyle.py"
+
+
+@pytest.fixture
+def run(golden_paths, capsys):
+    """A function that runs the command line on the golden photos, some options changed; returns exit code and standard error."""
+
+    def run(*flags, **options):
+        chosen = golden_paths | {name: str(value) for name, value in options.items()}
+        arguments = [f"--{name}={value}" for name, value in chosen.items()]
+        try:
+            code = main([*arguments, *flags])
+        except SystemExit as end:
+            code = end.code
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def one_line(error):
+    """The message of an error that must be the only thing told."""
+    assert re.fullmatch(r"error: [^\n]+; [^\n]+[^.\n]\n", error), error
+    return error.removeprefix("error: ").strip()
+
+
+# The parser
+
+
+def test_options_are_those_of_the_dataclass_with_its_defaults():
+    assert Options(**vars(build_parser().parse_args([]))) == Options()
+
+
+def test_every_option_sets_its_field():
+    for field in dataclasses.fields(Options):
+        text, value = {
+            bool: (str(not field.default), not field.default),
+            int: ("1", 1),
+            float: ("0.75", 0.75),
+            str: ("text", "text"),
+        }[type(field.default)]
+        assert getattr(build_parser().parse_args([f"--{field.name}", text]), field.name) == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lbfgs"),
+    [
+        ([], True),
+        (["--lbfgs"], True),
+        (["--lbfgs", "True"], True),
+        (["--lbfgs", "False"], False),
+        (["--lbfgs=false"], False),
+        (["--lbfgs", "0"], False),
+        (["--no-lbfgs"], False),
+    ],
+)
+def test_false_is_false(arguments, lbfgs):
+    assert build_parser().parse_args(arguments).lbfgs is lbfgs
+    assert build_parser().parse_args([a.replace("lbfgs", "apply_smooth") for a in arguments]).apply_smooth is lbfgs
+
+
+def test_help_has_every_option_in_its_group_with_its_default(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    help_text = capsys.readouterr().out
+    unwrapped = "".join(help_text.split())
+    for field in dataclasses.fields(Options):
+        default = "none" if field.default == "" else field.default
+        assert f"  --{field.name} " in help_text
+        assert "".join(f"{field.metadata['help']} (default: {default})".split()) in unwrapped, field.name
+    order = [help_text.index(f"\n{group}:\n") for group in ("input", "output", "optimisation", "weights", "masks", "smoothing")]
+    assert order == sorted(order)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.split() == ["deep-photostyle", VERSION]
+
+
+# TensorFlow must not be there when these have answered.
+QUICK = """
+import sys
+from deep_photostyle import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+loaded = [name for name in ("tensorflow", "keras") if name in sys.modules]
+sys.exit(99 if loaded else code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--help"], 0), (["--lbfgs", "maybe"], 2), (["--style_option", "3"], 1), (["--content_image_path", "none.png"], 1)],
+)
+def test_help_and_wrong_arguments_answer_at_once_without_tensorflow(arguments, code):
+    # Processor time, and the better of two, because the machine may be busy with something else.
+    seconds = []
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", QUICK, *arguments], cwd=ROOT, capture_output=True, timeout=60)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.returncode == code, done.stderr.decode()
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    if "none.png" not in arguments:  # that takes NumPy and libvips, which look at the files
+        assert min(seconds) < 0.5
+
+
+# What a user can get wrong: one line, nothing written
+
+
+WRONG_ARGUMENTS = {
+    "--lbfgs=maybe": "argument --lbfgs: 'maybe' is neither True nor False",
+    "--apply_smooth=2": "argument --apply_smooth: '2' is neither True nor False",
+    "--max_iter=many": "argument --max_iter: invalid int value: 'many'",
+    "--content_weight=x": "argument --content_weight: invalid float value: 'x'",
+    "--content_wight=5": "unrecognized arguments: --content_wight=5",
+    "--content=a.png": "unrecognized arguments: --content=a.png",
+    "stray.png": "unrecognized arguments: stray.png",
+}
+
+
+@pytest.mark.parametrize(("argument", "message"), WRONG_ARGUMENTS.items())
+def test_arguments_that_cannot_be_read(run, tmp_path, argument, message):
+    code, error = run(argument)
+    assert code == 2
+    assert one_line(error) == f"{message}; --help lists the options"
+    assert files(tmp_path) == []
+
+
+WRONG_VALUES = {
+    "--style_option=3": "--style_option 3 is unknown; use one of 0, 1, 2",
+    "--style_option=-1": "--style_option -1 is unknown; use one of 0, 1, 2",
+    "--solver=newton": "--solver newton is unknown; use one of multiscale, reference",
+    "--device=tpu": "--device tpu is unknown; use one of auto, cpu, gpu",
+    "--content_weight=-1": "--content_weight -1.0 is too small; use 0 or more",
+    "--style_weight=-0.001": "--style_weight -0.001 is too small; use 0 or more",
+    "--tv_weight=nan": "--tv_weight nan is not a finite number; give a number",
+    "--affine_weight=inf": "--affine_weight inf is not a finite number; give a number",
+    "--style_weight=1e999": "--style_weight inf is not a finite number; give a number",
+    "--max_iter=0": "--max_iter 0 is too small; use 1 or more",
+    "--learning_rate=0": "--learning_rate 0.0 is too small; use more than 0",
+    "--f_edge=0": "--f_edge 0.0 is too small; use more than 0",
+    "--seed=-1": "--seed -1 is too small; use 0 or more",
+}
+
+
+@pytest.mark.parametrize(("argument", "message"), WRONG_VALUES.items())
+def test_values_that_make_no_sense(run, tmp_path, argument, message):
+    code, error = run(argument)
+    assert code == 1
+    assert one_line(error) == message
+    assert files(tmp_path) == []
+
+
+def picture(path, size=(20, 30), colour=(200, 30, 60)):
+    Image.new("RGB", size[::-1], colour).save(path)
+    return path
+
+
+def truncated(path, source=DATA / "content.png"):
+    path.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    return path
+
+
+INPUTS = [
+    ("content_image_path", "content image"),
+    ("style_image_path", "style image"),
+    ("content_seg_path", "content segmentation"),
+    ("style_seg_path", "style segmentation"),
+    ("init_image_path", "init image"),
+]
+
+
+def no_file(path):
+    return path
+
+
+def a_folder(path):
+    path.mkdir()
+    return path
+
+
+def empty(path):
+    path.touch()
+    return path
+
+
+def no_image(path):
+    path.write_text("This is not an image.\n" * 50)
+    return path
+
+
+def one_pixel(path):
+    return picture(path, (1, 1))
+
+
+BROKEN = {
+    no_file: "does not exist; check the path",
+    empty: "is empty; get a whole copy of it",
+    no_image: "cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file",
+    truncated: "is damaged or cut short",
+    one_pixel: "has 1x1 pixels, too few; use a picture of 16 pixels a side or more",
+}
+
+
+@pytest.mark.parametrize(("option", "role"), INPUTS)
+@pytest.mark.parametrize("breaks", BROKEN, ids=lambda breaks: breaks.__name__)
+def test_an_input_that_is_no_good(run, tmp_path, option, role, breaks):
+    broken = breaks(tmp_path / "broken.png")
+    before = files(tmp_path)
+    code, error = run(**{option: broken})
+    assert code == 1
+    assert one_line(error).startswith(f"{role} {broken} {BROKEN[breaks]}")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(("option", "role"), [pair for pair in INPUTS if "seg" not in pair[0]])
+def test_a_folder_is_no_photo(run, tmp_path, option, role):
+    code, error = run(**{option: a_folder(tmp_path / "folder")})
+    assert code == 1
+    assert one_line(error) == f"{role} {tmp_path / 'folder'} is a folder; give a file"
+
+
+def test_a_folder_as_one_mask_and_a_file_as_the_other(run, tmp_path):
+    code, error = run(style_seg_path=a_folder(tmp_path / "folder"))
+    assert code == 1
+    assert "is a file and the other mask a folder" in one_line(error)
+
+
+@pytest.mark.parametrize("missing", ["content_image_path", "style_image_path"])
+def test_a_photo_not_given(run, missing):
+    code, error = run(**{missing: ""})
+    assert code == 1
+    assert one_line(error).startswith(f"--{missing} is missing; give the")
+
+
+@pytest.mark.parametrize("missing", ["content_seg_path", "style_seg_path"])
+def test_one_mask_without_the_other(run, missing):
+    code, error = run(**{missing: ""})
+    assert code == 1
+    assert one_line(error) == f"--{missing} is empty; give the masks of both photos or of neither"
+
+
+@pytest.mark.parametrize("flags", [[], ["--strict_masks"]])
+def test_masks_without_a_common_class(run, tmp_path, flags):
+    code, error = run(*flags, style_seg_path=picture(tmp_path / "green.png", (52, 47), (0, 255, 0)))
+    assert code == 1
+    message = one_line(error)
+    assert f"{tmp_path / 'green.png'} holds no class of the content segmentation" in message
+    # The colours found, so that the user sees which do not fit.
+    assert all(re.search(rf"{name} \d+\.\d%", message) for name in ("blue", "white", "red", "green"))
+    assert files(tmp_path) == ["green.png"]
+
+
+@pytest.mark.parametrize("name", ["file.txt/result.png", "none/result.png", "folder", "result.gif", "result"])
+def test_an_output_that_cannot_be_written(run, tmp_path, name):
+    (tmp_path / "file.txt").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    code, error = run(output_image=tmp_path / name)
+    assert code == 1
+    assert one_line(error).startswith(f"output image {tmp_path / name} ")
+    assert files(tmp_path) == ["file.txt"]
+
+
+def test_a_snapshot_folder_that_cannot_be_made(run, tmp_path):
+    (tmp_path / "file.txt").write_text("kept")
+    code, error = run(serial=tmp_path / "file.txt" / "snapshots")
+    assert code == 1
+    assert one_line(error).startswith(f"--serial {tmp_path / 'file.txt' / 'snapshots'} cannot be made")
+    assert files(tmp_path) == ["file.txt"]
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def bomb(path):
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "|O", "fortran_order": False, "shape": ()})
+    path.write_bytes(content.getvalue() + pickle.dumps(np.array(Bomb(path.with_name("exploded")), dtype=object)))
+
+
+def wrong_shapes(path):
+    weights = np.load(DATA / "thin_vgg19.npy", allow_pickle=True).item()
+    weights["conv3_2"][0] = weights["conv3_2"][0][:, :, 1:]
+    np.save(path, weights)
+
+
+def half(path):
+    truncated(path, DATA / "thin_vgg19.npy")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"), [(bomb, "it asks for "), (half, "cannot be read"), (wrong_shapes, "do not fit together: conv3_2 has")]
+)
+def test_weights_that_are_no_good(run, tmp_path, spoil, message):
+    spoil(tmp_path / "weights.npy")
+    code, error = run("--quiet", vgg19_weights=tmp_path / "weights.npy")
+    assert code == 1
+    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} ") and message in error
+    assert files(tmp_path) == ["weights.npy"] and not (tmp_path / "exploded").exists()
+
+
+def test_weights_that_are_not_there(run, tmp_path):
+    code, error = run(vgg19_weights=tmp_path / "weights.npy")
+    assert code == 1
+    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} is not there; give")
+
+
+# What a user may do
+
+
+def grey(path, name):
+    with Image.open(DATA / name) as mask:
+        mask.convert("L").point(lambda value: 255 * (value > 150)).save(path)
+    return path
+
+
+def palette(path, name):
+    with Image.open(DATA / name) as mask:
+        mask.convert("RGB").quantize(4).save(path)
+    return path
+
+
+def jpeg(path, name):
+    with Image.open(DATA / name) as mask:  # enlarged, since these regions are not much larger than JPEG's blocks
+        large = mask.convert("RGB").resize((4 * mask.width, 4 * mask.height), Image.Resampling.NEAREST)
+    large.save(path.with_suffix(".jpg"), quality=80)
+    return path.with_suffix(".jpg")
+
+
+@pytest.mark.parametrize(("kind", "regions"), [(grey, 2), (palette, 3), (jpeg, 3)])
+def test_masks_of_other_kinds(run, tmp_path, kind, regions):
+    content, style = (kind(tmp_path / name, name) for name in ("content_seg.png", "style_seg.png"))
+    code, error = run(content_seg_path=content, style_seg_path=style)
+    assert code == 0, error
+    assert len(json.loads((tmp_path / "snapshots" / "result.json").read_text())["regions"]) == regions
+    assert "error" not in error
+
+
+def test_a_mask_of_another_shape_is_stretched_with_a_warning(run, tmp_path):
+    with Image.open(DATA / "content_seg.png") as mask:
+        mask.convert("RGB").resize((100, 45), Image.Resampling.NEAREST).save(tmp_path / "wide.png")
+    code, error = run("--quiet", content_seg_path=tmp_path / "wide.png")
+    assert code == 0
+    expected = (
+        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo of 61x45; it is stretched to fit"
+    )
+    assert error == f"warning: {expected}\n"
+
+
+def test_a_mask_of_another_size_but_the_same_shape_needs_no_word(run, tmp_path):
+    with Image.open(DATA / "content_seg.png") as mask:
+        mask.convert("RGB").resize((122, 90), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    assert run("--quiet", content_seg_path=tmp_path / "large.png") == (0, "")
+
+
+def test_without_masks_the_whole_photos_correspond(run, tmp_path):
+    code, error = run(content_seg_path="", style_seg_path="")
+    assert code == 0
+    assert "whole image" in error
+
+
+def test_an_init_image_of_another_size_is_resized_with_a_warning(run, tmp_path):
+    code, error = run("--quiet", style_option=1, init_image_path=picture(tmp_path / "init.png"))
+    assert code == 0
+    expected = f"init image {tmp_path / 'init.png'} is of another size than the content image; it is resized"
+    assert error == f"warning: {expected}\n"
+
+
+# End to end
+
+
+PHASES = {0: ["segmented style"], 1: ["photorealistic refinement"], 2: ["segmented style", "photorealistic refinement"]}
+
+
+@pytest.mark.parametrize("style_option", [0, 1, 2])
+def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
+    code, error = run(style_option=style_option, save_iter=1, seed=3)
+    assert code == 0
+    # The regions with their shares come first.
+    assert error.startswith("region  content    style\nblue      52.7%    41.8%\n")
+    assert f"{tmp_path / 'result.png'} is ready after " in error
+
+    stages = len(PHASES[style_option])
+    snapshots = [f"snapshots/out_iter_{number}.png" for number in range(1, 2 * stages + 1)]
+    extra = ["snapshots/tmp_result.png"] if style_option == 2 else []
+    assert files(tmp_path) == sorted(["result.png", "snapshots/result.json", *snapshots, *extra])
+
+    with Image.open(tmp_path / "result.png") as result:
+        assert result.size == (61, 45) and result.mode == "RGB"
+        assert result.info["seed"] == "3" and result.info["version"] == VERSION
+        assert result.info["features"] == f"VGG19 weights {DATA / 'thin_vgg19.npy'}"
+        command = result.info["command"]
+        assert np.asarray(result).std() > 0
+    assert command.startswith("deep_photostyle.py --content_image_path=") and "--seed=3" in command
+
+    record = json.loads((tmp_path / "snapshots" / "result.json").read_text())
+    assert record["command"] == command and record["options"]["style_option"] == style_option
+    assert [stage["phase"] for stage in record["stages"]] == PHASES[style_option]
+    for stage in record["stages"]:
+        assert stage["iterations"] == 2 and len(stage["losses"]) == 3 and stage["seconds"] > 0
+        for losses in stage["losses"]:
+            assert losses["total"] == pytest.approx(sum(v for k, v in losses.items() if k != "total"), rel=1e-5)
+    assert record["seconds"] > 0
+
+
+def test_the_same_command_gives_the_same_file(run, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert run("--quiet", output_image=tmp_path / name / "result.png") == (0, "")
+    one, two = (np.asarray(Image.open(tmp_path / name / "result.png")) for name in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_quiet_says_nothing_when_nothing_is_wrong(run):
+    assert run("--quiet") == (0, "")
+
+
+def test_a_run_leaves_no_handler_behind(run, capsys):
+    before = list(job.logger.handlers)
+    run("--quiet")
+    assert job.logger.handlers == before
+
+
+# Runs that end early
+
+
+def test_ctrl_c_saves_the_best_image_so_far_and_says_where(run, tmp_path, monkeypatch):
+    seen = []
+
+    class Interrupted(job._Watch):
+        def __call__(self, progress):
+            super().__call__(progress)
+            seen.append(progress)
+            if progress.step == 3:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "_Watch", Interrupted)
+    code, error = run("--quiet", max_iter=50)
+    assert code == 130
+    assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
+    best = min(seen, key=lambda progress: progress.losses["total"]).image
+    with Image.open(tmp_path / "result.png") as result:
+        np.testing.assert_array_equal(np.asarray(result), np.rint(best * 255))
+    assert files(tmp_path) == ["result.png"]  # no record: the job is not done
+
+
+def test_ctrl_c_while_a_file_is_written_waits_for_its_end(run, tmp_path, monkeypatch):
+    # libvips calls into Python while it writes; what is raised there is lost.
+    write, written = images.write_photo, []
+
+    def interrupted(path, *others):
+        if not written:
+            signal.raise_signal(signal.SIGINT)
+        write(path, *others)
+        written.append(path)
+
+    monkeypatch.setattr(images, "write_photo", interrupted)
+    code, error = run("--quiet", save_iter=2, max_iter=50)
+    assert code == 130
+    assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
+    assert files(tmp_path) == ["result.png", "snapshots/out_iter_2.png"] and len(written) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_before_there_is_an_image_writes_nothing(run, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "load_tensorflow", interrupted)
+    assert run("--quiet")[0] == 130
+    assert files(tmp_path) == []
+
+
+def test_a_loss_beyond_all_numbers_ends_with_the_last_finite_image(run, tmp_path):
+    # Adam's first step leaves the range of numbers; the start was finite.
+    flags = ["--quiet", "--solver=reference", "--no-lbfgs", "--learning_rate=1e30", "--style_option=1"]
+    code, error = run(*flags, init_image_path=DATA / "init.png")
+    assert code == 1
+    warning, message = error.splitlines()
+    assert warning == f"warning: the best image so far is in {tmp_path / 'result.png'}"
+    assert re.fullmatch(r"error: loss \S+ is not finite \(content .*\); use smaller weights or a smaller learning rate", message)
+    with Image.open(tmp_path / "result.png") as result:
+        np.testing.assert_array_equal(np.asarray(result), np.rint(golden_photo("init.png") * 255))
+    assert files(tmp_path) == ["result.png"]
+
+
+def test_weights_too_large_from_the_start_leave_no_picture(run, tmp_path):
+    code, error = run("--quiet", style_weight=1e38)
+    assert code == 1
+    assert re.fullmatch(r"error: loss inf is not finite \(.*style inf.*\); use smaller weights[^\n]*\n", error)
+    assert files(tmp_path) == []
+
+
+def command_line(golden_paths, **options):
+    return [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in (golden_paths | options).items())]
+
+
+def test_as_a_program_it_reports_what_it_does_and_nothing_else(golden_paths, tmp_path):
+    done = subprocess.run(command_line(golden_paths, style_option=2), capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    # TensorFlow's notes on the machine are none of the user's business.
+    lines = done.stderr.splitlines()
+    starts = ("region", "blue", "white", "red", "features: ", "segmented style at", "photorealistic refinement at", str(tmp_path))
+    assert [line for line in lines if not line.startswith(starts)] == []
+    assert (tmp_path / "result.png").exists()
+
+
+def test_as_a_program_a_user_error_is_one_line_without_traceback(golden_paths, tmp_path):
+    command = command_line(golden_paths, content_image_path=str(tmp_path / "none.png"))
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 1
+    assert one_line(done.stderr) == f"content image {tmp_path / 'none.png'} does not exist; check the path"
+
+
+def test_sigint_ends_the_program_with_the_best_image_saved(golden_paths, tmp_path):
+    options = {"solver": "reference", "style_option": 1, "max_iter": 100000, "save_iter": 1}
+    command = command_line(golden_paths, **options)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as program:
+        third = tmp_path / "snapshots" / "out_iter_3.png"
+        until = time.monotonic() + 120
+        while not third.exists() and program.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        program.send_signal(signal.SIGINT)
+        _, error = program.communicate(timeout=60)
+    assert program.returncode == 130, error
+    assert error.endswith(f"warning: the best image so far is in {tmp_path / 'result.png'}\n")
+    assert "Traceback" not in error
+    with Image.open(tmp_path / "result.png") as result:
+        assert result.size == (61, 45)
+    assert not [name for name in files(tmp_path) if name.split("/")[-1].startswith(".")]
