@@ -16,7 +16,7 @@ import numpy as np
 
 import images
 from closed_form_matting import MattingPreconditioner, matting_laplacian
-from mask_classes import REFERENCE_COLOURS
+from mask_classes import REFERENCE_COLOURS, SPECK
 from segmentation import Regions
 
 if TYPE_CHECKING:
@@ -64,16 +64,17 @@ def find_regions(network: Network, content: np.ndarray, style: np.ndarray, count
     found = labels.max() + 1
     from_top = np.argsort([points[labels == n, -1].mean() for n in range(found)])
     labels = np.argsort(from_top)[labels]
-    if found < count:
-        logger.warning(
-            "--auto_seg %d finds only %d regions that both photos have; give a smaller number or draw masks", count, found
-        )
-    masks = []
+    both = []
     for photo, small_photo, of_photo in zip((content, style), small, np.split(labels, ends[:1]), strict=True):
         clusters = np.eye(found, dtype=np.float32)[of_photo].reshape(*_grid(small_photo), found)
-        masks.append(_hard(images.resize(_along_edges(clusters, small_photo), *photo.shape[:2])))
-    names, colours = zip(*list(REFERENCE_COLOURS.items())[:found], strict=True)
-    return Regions(names, masks[0], masks[1], colours)
+        both.append(images.resize(_along_edges(clusters, small_photo), *photo.shape[:2]))
+    # What is thin or faint may have lost all to its surroundings.
+    shares = np.min([_hard(masks).mean(axis=(0, 1)) for masks in both], axis=0)
+    kept = np.flatnonzero(shares >= SPECK) if shares.max() >= SPECK else np.array([0])
+    if len(kept) < count:
+        logger.warning("--auto_seg %d is more than the photos have in common; the number of regions is %d", count, len(kept))
+    names, colours = zip(*list(REFERENCE_COLOURS.items())[: len(kept)], strict=True)
+    return Regions(names, _hard(both[0][..., kept]), _hard(both[1][..., kept]), colours)
 
 
 def write_masks(regions: Regions, folder: str) -> tuple[str, str]:

@@ -101,11 +101,21 @@ def test_what_only_one_photo_has_is_no_region():
     assert (labels[:150] == np.bincount(labels[:150]).argmax()).mean() > 0.95  # not merely content against style
 
 
+def test_a_region_that_the_edges_swallow_is_told_and_none(thin_network, photos, monkeypatch, caplog):
+    whole = auto_seg._along_edges
+    monkeypatch.setattr(auto_seg, "_along_edges", lambda masks, photo: whole(masks, photo) * (1, 1, 0))
+    regions = find_regions(thin_network, *photos, 3)
+    assert len(regions.names) == len(regions.colours) == regions.content.shape[-1] == regions.style.shape[-1] == 2
+    assert (
+        regions.content.sum(axis=-1) == 1
+    ).all() and "--auto_seg 3 is more than the photos have in common; the number of regions is 2" in caplog.text
+
+
 def test_fewer_regions_than_wanted_are_told(network, caplog):
     noise = np.random.default_rng(3).random((16, 16, 3), np.float32)
     regions = find_regions(network, noise, np.full((16, 16, 3), 0.5, np.float32), 9)
     assert len(regions.names) < 9
-    assert f"--auto_seg 9 finds only {len(regions.names)} regions" in caplog.text
+    assert f"the number of regions is {len(regions.names)}" in caplog.text
 
 
 @pytest.fixture
@@ -120,7 +130,7 @@ def arguments(tmp_path, photos):
     for name, photo in zip(("day.png", "night.png"), photos, strict=True):
         images.write_photo(str(tmp_path / name), photo)
     given = [part for name, file in paths.items() for part in (f"--{name}", str(tmp_path / file))]
-    return [*given, "--serial", str(tmp_path), "--vgg19_weights", "learned"]
+    return [*given, "--serial", str(tmp_path), "--vgg19_weights", str(Path(__file__).parent / "data" / "thin_vgg19.npy")]
 
 
 def test_a_dry_run_finds_regions_and_stops(tmp_path, arguments, caplog):
