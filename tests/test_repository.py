@@ -33,7 +33,7 @@ def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
 def test_every_example_photo_is_small_and_credited():
     credited = (ROOT / "examples" / "CREDITS.md").read_text(encoding="utf-8")
     photos = sorted((ROOT / "examples").rglob("*.jpg"))
-    assert len(photos) == 2 * len(PAIRS)
+    assert len(photos) == 3 * len(PAIRS)  # content, style and result
     for photo in photos:
         assert f"`{photo.relative_to(ROOT / 'examples').as_posix()}`" in credited
         assert max(images.read_photo(str(photo)).size) == 512
