@@ -313,7 +313,7 @@ class _Watch:
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
             if self._phase:  # the reference hands its first stage's result on in this file
-                self._save("tmp_result.png", self.image)
+                self._save("tmp_result.png")
             self._phase = progress.phase
         if progress.stage != self._stage:
             self._stage, self._best = progress.stage, np.inf
@@ -323,7 +323,7 @@ class _Watch:
             return
         self._steps += 1
         if self._steps % self._options.save_iter == 0:
-            self._save(f"out_iter_{self._steps}.png", self.image)
+            self._save(f"out_iter_{self._steps}.png")
         if self._steps % self._options.print_iter == 0:
             height, width = progress.image.shape[:2]
             self._bar.set_description_str(
@@ -333,8 +333,9 @@ class _Watch:
             self._bar.update(100 * progress.share - self._bar.n)
 
     @_ctrl_c_waits()
-    def _save(self, name: str, image: np.ndarray) -> None:
-        images.write_photo(str(Path(self._options.serial) / name), image)
+    def _save(self, name: str) -> None:
+        if self.image is not None:
+            images.write_photo(str(Path(self._options.serial) / name), self.image)
 
 
 @_ctrl_c_waits()

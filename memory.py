@@ -73,7 +73,7 @@ def solving_bytes(
     if options.style_option != 0:
         laplacian, tensor = pixels * _LAPLACIAN, pixels * _SPARSE_TENSOR
         if options.solver == "multiscale":
-            factored = pixels
+            factored = float(pixels)
             while factored > DIRECT_PIXELS:
                 factored /= 4
             laplacian += _FACTOR_COPIES * 4 * _FILL * factored**1.25 + (pixels * _COARSER_GRIDS if factored < pixels else 0)

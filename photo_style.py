@@ -292,14 +292,14 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
         settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
         return run.minimize(phase, scale, start, minimize_preconditioned, **settings)
 
-    image, below = None, None
+    image = below = np.empty((0, 0, 3), np.float32)
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
         prepared = ahead.submit(prepare, sizes[0])
-        for number, _ in enumerate(sizes):
+        for number in range(len(sizes)):
             scale = prepared.result()
             if number + 1 < len(sizes):
                 prepared = ahead.submit(prepare, sizes[number + 1])
-            if image is not None:
+            if number > 0:
                 image = carry(below, image, scale.content)
             elif init is not None:
                 image = _fitted(init, scale.content)

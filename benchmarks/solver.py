@@ -33,33 +33,26 @@ FIELDS = ("solver", "seconds", "evaluations", "objective", "objective_of_picture
 
 
 def follow(solver: str, options: Options, content, style, regions, judge: Objective) -> list[tuple]:
-    """One run; a row for each tenth step at the final size, and for the last. The judge's own time is left out of the seconds."""
+    """One run; a row for each tenth step at the final size, and for the end. The judge's own time is left out of the seconds."""
     rows: list[tuple] = []
-    begin, spent, before, stage = time.perf_counter(), 0.0, 0, 0
-    last = None
+    evaluations: dict[int, int] = {}  # by stage
+    begin, spent = time.perf_counter(), 0.0
 
     def on_step(progress: photo_style.Progress) -> None:
-        nonlocal spent, before, stage, last
-        if progress.stage != stage:
-            before, stage = before + last.evaluations, progress.stage
-        last = progress
+        nonlocal spent
+        evaluations[progress.stage] = progress.evaluations
         if progress.image.shape == content.shape and "affine" in progress.losses and progress.step % 10 == 0:
             now = time.perf_counter()
             of_picture = judge(progress.image * 255).total
-            rows.append((solver, now - begin - spent, before + progress.evaluations, progress.losses["total"], of_picture))
+            rows.append((solver, now - begin - spent, sum(evaluations.values()), progress.losses["total"], of_picture))
             spent += time.perf_counter() - now
 
     network = photo_style.find_network(options, content, style)
-    photo_style.stylize(content, style, regions, dataclasses.replace(options, solver=solver), network, callback=on_step)
-    rows.append(
-        (
-            solver,
-            time.perf_counter() - begin - spent,
-            before + last.evaluations,
-            last.losses["total"],
-            judge(last.image * 255).total,
-        )
-    )
+    options = dataclasses.replace(options, solver=solver)
+    result = photo_style.stylize(content, style, regions, options, network, callback=on_step)
+    seconds = time.perf_counter() - begin - spent
+    end = result.stages[-1].losses[-1]["total"]
+    rows.append((solver, seconds, sum(evaluations.values()), end, judge(result.image * 255).total))
     return rows
 
 

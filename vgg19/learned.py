@@ -34,7 +34,7 @@ def learn_weights(images: list[np.ndarray], seed: int = 0) -> Weights:
         Layer name to (filters (3, 3, in, out), biases (out,)), in the network's pixel convention (BGR, mean subtracted).
     """
     random = np.random.default_rng(seed)
-    running = [image[None, :, :, ::-1] * np.float32(255) - np.float32(MEAN_BGR) for image in images]
+    running = [image[None, :, :, ::-1] * np.float32(255) - np.array(MEAN_BGR, np.float32) for image in images]
     weights: Weights = {}
     scale_below = 1.0
     for name in CONVOLUTIONS:
