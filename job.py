@@ -266,7 +266,6 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
-        tf.get_logger().setLevel(logging.ERROR)  # else a few short stages make it warn that each is compiled
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
