@@ -109,6 +109,10 @@ class MattingPreconditioner:
             solved = finer @ solved + inverse_diagonal * level
         return solved.reshape(gradient.shape).astype(np.float64)
 
+    def release(self) -> None:
+        """Frees the factorisation, in the thread that made it: in any other one, SciPy never gives SuperLU's memory back."""
+        self._factors = None
+
 
 def _interpolation(fine: int, coarse: int) -> scipy.sparse.csr_matrix:
     """Linear interpolation (fine, coarse) from every other pixel; float32."""

@@ -277,6 +277,8 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
     if options.style_option == 2:
         run.plan.insert(0, (run.plan[0][0], min(_SEGMENTED_STEPS, options.max_iter)))
 
+    factorised: list[MattingPreconditioner] = []
+
     def prepare(long_side: int) -> _Scale:
         shrunk = _at_size(content, long_side)
         shrunk_style = _at_size(style, round(max(style.shape[:2]) * long_side / sizes[-1]))
@@ -286,7 +288,12 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
         laplacian = matting_laplacian(shrunk)
         stiffness = 2 * options.affine_weight / 255**2
         precondition = MattingPreconditioner(laplacian, shrunk.shape[:2], stiffness, _CURVATURE)
+        factorised.append(precondition)
         return dataclasses.replace(scale, laplacian=laplacian, precondition=precondition)
+
+    def release() -> None:
+        for precondition in factorised:
+            precondition.release()
 
     def minimize(phase: str, scale: _Scale, start: np.ndarray) -> np.ndarray:
         settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
@@ -294,21 +301,24 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
 
     image = below = np.empty((0, 0, 3), np.float32)
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:
-        prepared = ahead.submit(prepare, sizes[0])
-        for number in range(len(sizes)):
-            scale = prepared.result()
-            if number + 1 < len(sizes):
-                prepared = ahead.submit(prepare, sizes[number + 1])
-            if number > 0:
-                image = carry(below, image, scale.content)
-            elif init is not None:
-                image = _fitted(init, scale.content)
-            else:
-                image = scale.content if options.style_option == 1 else _recoloured(scale)
-            if number == 0 and options.style_option == 2:
-                image = minimize(SEGMENTED, dataclasses.replace(scale, laplacian=None, precondition=_without_matting), image)
-            image = minimize(REFINEMENT if matting else SEGMENTED, scale, image)
-            below = scale.content
+        try:
+            prepared = ahead.submit(prepare, sizes[0])
+            for number in range(len(sizes)):
+                scale = prepared.result()
+                if number + 1 < len(sizes):
+                    prepared = ahead.submit(prepare, sizes[number + 1])
+                if number > 0:
+                    image = carry(below, image, scale.content)
+                elif init is not None:
+                    image = _fitted(init, scale.content)
+                else:
+                    image = scale.content if options.style_option == 1 else _recoloured(scale)
+                if number == 0 and options.style_option == 2:
+                    image = minimize(SEGMENTED, dataclasses.replace(scale, laplacian=None, precondition=_without_matting), image)
+                image = minimize(REFINEMENT if matting else SEGMENTED, scale, image)
+                below = scale.content
+        finally:
+            ahead.submit(release)  # in the thread that made them
     return image
 
 
