@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import glob
 import logging
 import os
@@ -161,6 +162,8 @@ class Worker:
                     error = f"{' '.join(traceback.format_exception_only(failure)[-1].split())} (more in {log})"
                     with contextlib.suppress(OSError):  # a full disk may be why it failed
                         log.write_text(traceback.format_exc())
+                finally:
+                    gc.collect()  # compiled functions and what they hold are cycles, large ones
             return Report(job.name, "failed", options, error=error, warnings=tuple(warnings))
 
 
