@@ -8,7 +8,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import gc
-import glob
 import logging
 import os
 import sqlite3
@@ -22,7 +21,7 @@ from cluster import run_on_ray
 from job import INTERRUPTED, Job, Report, check_job, run_job
 from manifest import find_jobs
 from options import Options, UserError
-from records import INPUTS, finished, record_path, write_record
+from records import INPUTS, finished, record_path, remove_partials, write_record
 from report import Page
 
 logger = logging.getLogger("deep_photostyle")
@@ -46,6 +45,7 @@ def run_batch(options: Options, command: str) -> int:
         raise UserError(f"--output_dir {folder} cannot be made ({error.strerror}); choose another folder") from error
     tally, seconds = collections.Counter[str](), 0.0
     page = Page(folder / "report.html", options.batch, total)
+    remove_partials(page.path)
     with tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR) as bar:
         jobs = check_ahead(found, options.keep_going)
         with_ray = options.workers > 1 or options.ray_address
@@ -143,8 +143,11 @@ class Worker:
         with _warnings_caught() as warnings:
             if not options.dry_run and (record := finished(options)):
                 return Report(job.name, "unchanged", options, record, warnings=tuple(record.get("warnings", ())))
-            _remove_leftovers(options)
             error, log = "", record_path(options).with_suffix(".log")
+            for path in (*options.output_images, record_path(options)):
+                remove_partials(path)
+            for snapshots in ("tmp_result.png", "out_iter_*.png"):
+                remove_partials(log.with_name(snapshots))
             for _ in range(2):
                 warnings.clear()
                 try:
@@ -179,14 +182,6 @@ def _warnings_caught() -> Iterator[list[str]]:
         yield caught
     finally:
         logger.handlers, logger.propagate = handlers, propagate
-
-
-def _remove_leftovers(options: Options) -> None:
-    """Removes what a killed run of the same job was writing."""
-    patterns = [Path(path).parent / f".{glob.escape(Path(path).name)}.[0-9]*" for path in options.output_images]
-    for pattern in (*patterns, Path(options.serial) / ".*.[0-9]*"):
-        for partial in pattern.parent.glob(pattern.name):
-            partial.unlink(missing_ok=True)
 
 
 def _run_here(jobs: Iterable[Job | Report], options: Options) -> Generator[Report]:

@@ -45,7 +45,7 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Repor
         find = _find_pairs if (path / "input").is_dir() and (path / "style").is_dir() else _find_contents
         found = find(path, options)
         return len(found), (_folder_job(paths, options, command) for paths in found)
-    if path.suffix.lower() not in _READERS:
+    if not path.is_file() or path.suffix.lower() not in _READERS:
         wrong = "is of an unknown kind" if path.is_file() else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
