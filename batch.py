@@ -144,10 +144,9 @@ class Worker:
             if not options.dry_run and (record := finished(options)):
                 return Report(job.name, "unchanged", options, record, warnings=tuple(record.get("warnings", ())))
             error, log = "", record_path(options).with_suffix(".log")
-            for path in (*options.output_images, record_path(options)):
+            snapshots = (str(log.with_name(name)) for name in ("tmp_result.png", "out_iter_*.png"))
+            for path in (*options.output_images, str(record_path(options)), *snapshots):
                 remove_partials(path)
-            for snapshots in ("tmp_result.png", "out_iter_*.png"):
-                remove_partials(log.with_name(snapshots))
             for _ in range(2):
                 warnings.clear()
                 try:
