@@ -20,8 +20,9 @@ from tqdm import tqdm
 import batch
 from batch import Worker, check_ahead
 from deep_photostyle import main
-from job import Job
-from options import Options, UserError
+from job import Job, Report
+from options import VERSION, Options, UserError
+from records import input_hashes, output_hashes
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,10 +60,8 @@ def no_networks(monkeypatch):
 
 
 def made(options):
-    from records import input_hashes, output_hashes
-
     return {
-        "version": batch_version(),
+        "version": VERSION,
         "options": dataclasses.asdict(options),
         "inputs": input_hashes(options),
         "outputs": output_hashes(options),
@@ -71,12 +70,6 @@ def made(options):
         "scores": {"edge_ssim": 0.5, "affine_residual": 1.0, "colour_distance": 0.25},
         "stages": [],
     }
-
-
-def batch_version():
-    from options import VERSION
-
-    return VERSION
 
 
 def pictures(folder):
@@ -142,7 +135,7 @@ def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
     options = {name: value.replace("{}", str(tmp_path)) for name, value in options.items()}
     name = "a" if case == "same output" else "b"
     good, bad = check_ahead([job(tmp_path, "a"), job(tmp_path, name, **options)])
-    assert isinstance(good, Job)
+    assert isinstance(good, Job) and isinstance(bad, Report)
     assert bad.status == "left out"
     message = message.replace("{content}", str(DATA / "content.png")).replace("{}", str(tmp_path))
     assert bad.error.startswith(message)
@@ -187,7 +180,7 @@ def test_what_is_the_users_is_not_tried_again(tmp_path, no_networks):
 
 
 def test_what_is_not_the_users_is_tried_once_more(tmp_path, no_networks):
-    calls = []
+    calls: list[Job] = []
 
     def fail_first(job, bar, networks):
         logging.getLogger("deep_photostyle").warning("attempt %d", len(calls))
