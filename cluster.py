@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -34,13 +35,14 @@ def run_on_ray(jobs: Iterator[Job | Report], options: Options, worker_class: typ
     except ImportError as error:
         raise UserError(f"{asked} needs Ray; pip install -r requirements-ray.txt") from error
     try:
+        _check_reachable(options.ray_address)
         ray.init(
             address=options.ray_address or "local",
             include_dashboard=None if options.ray_address else False,
             log_to_driver=False,
-            logging_level=logging.ERROR,
+            configure_logging=False,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{asked} finds no Ray ({_reason(error)}); see whether ray status works") from error
     try:
         yield from _run(ray, jobs, _actor(ray, options, worker_class), options.workers)
@@ -110,9 +112,9 @@ def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Rep
             if job is None:
                 lost_starting += 1
                 if lost_starting == MOST_LOST:
-                    raise UserError(f"--workers {workers} cannot start ({_reason(error)}); look at Ray's logs") from error
+                    raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); look at Ray's logs") from error
             elif losses + 1 == MOST_LOST:
-                yield Report(job.name, "failed", job.options, error=f"{MOST_LOST} workers were lost with it ({_reason(error)})")
+                yield Report(job.name, "failed", job.options, error=f"{MOST_LOST} workers were lost with it; give it more memory")
             else:
                 logger.warning("%s: its worker was lost; it is run again", job.name)
                 again.append((job, losses + 1))
@@ -124,6 +126,13 @@ def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Rep
                 yield report
 
 
-def _reason(error: Exception) -> str:
-    """What Ray says, in one line."""
-    return " ".join(str(error).split())
+def _reason(error: Exception, line: int = 0) -> str:
+    """A line of what Ray says; the first is its summary, the last a worker's own error."""
+    return str(error).strip().splitlines()[line].strip()
+
+
+def _check_reachable(address: str) -> None:
+    """Knocks at HOST:PORT, for Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.removeprefix("ray://"), int(port)), timeout=10).close()
