@@ -40,7 +40,7 @@ def run_on_ray(jobs: Iterator[Job | Report], options: Options, worker_class: typ
             address=options.ray_address or "local",
             include_dashboard=None if options.ray_address else False,
             log_to_driver=False,
-            configure_logging=False,
+            logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"{asked} finds no Ray ({_reason(error)}); see whether ray status works") from error
