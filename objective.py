@@ -54,16 +54,25 @@ class RegionGrams:
         flat = masks.reshape(pixels, regions)
         self.shares = flat.mean(axis=0)  # (R,)
         self._pixels = pixels
-        self._inside = [np.flatnonzero(flat[:, r]).astype(np.int32) for r in range(regions)]
-        self._masks = [tf.constant(flat[inside, r, None]) for r, inside in enumerate(self._inside)]
+        # The pixels of all regions, one region after the other, so that one gather serves them all.
+        region, self._inside = (found.astype(np.int32) for found in np.nonzero(flat.T))
+        self._counts = np.bincount(region, minlength=regions)
+        self._masks = flat[self._inside, region][:, None]
+        # The way back: for each pixel its first row there (one past the last if it is in no region), and the rows left over.
+        once, first = np.unique(self._inside, return_index=True)
+        self._first = np.full(pixels, len(self._inside), np.int32)
+        self._first[once] = first
+        self._rest = np.setdiff1d(np.arange(len(self._inside)), first)
+
+    def _masked(self, rows: tf.Tensor) -> tf.Tensor:
+        return rows if (self._masks == 1).all() else rows * self._masks
 
     def _rows(self, features: tf.Tensor) -> list[tf.Tensor]:
         """Masked features (n_r, channels) of the pixels of each region, from features (1, h, w, channels)."""
         flat = tf.reshape(features, (self._pixels, features.shape[-1]))
-        return [
-            (flat if len(inside) == self._pixels else tf.gather(flat, inside)) * mask
-            for inside, mask in zip(self._inside, self._masks, strict=True)
-        ]
+        if not np.array_equal(self._inside, np.arange(self._pixels)):
+            flat = tf.gather(flat, self._inside)
+        return tf.split(self._masked(flat), self._counts)
 
     def _grams(self, rows: list[tf.Tensor]) -> list[tf.Tensor]:
         return [tf.matmul(r, r, transpose_a=True) / size for r, size in zip(rows, self._sizes(rows), strict=True)]
@@ -80,15 +89,21 @@ class RegionGrams:
         rows = self._rows(features)
         errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
         loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
-        # d mean(E^2) / dF = 4 F E / (channels^2 * size); the scatter is one segment sum for all regions.
-        parts = []
-        for r, e, mask, size, share in zip(rows, errors, self._masks, self._sizes(rows), self.shares, strict=True):
-            parts.append(tf.matmul(r, e * (4.0 * float(share) / (int(e.shape[0]) ** 2 * size))) * mask)
-        if len(parts) == 1 and len(self._inside[0]) == self._pixels:
-            gradient = parts[0]
-        else:
-            gradient = tf.math.unsorted_segment_sum(tf.concat(parts, 0), np.concatenate(self._inside), self._pixels)
-        return loss, tf.reshape(gradient, features.shape)
+        # d mean(E^2) / dF = 4 F E / (channels^2 * size)
+        parts = [
+            tf.matmul(r, e * (4.0 * float(share) / (int(e.shape[0]) ** 2 * size)))
+            for r, e, size, share in zip(rows, errors, self._sizes(rows), self.shares, strict=True)
+        ]
+        return loss, tf.reshape(self._scattered(self._masked(tf.concat(parts, 0))), features.shape)
+
+    def _scattered(self, rows: tf.Tensor) -> tf.Tensor:
+        """The sum (pixels, channels) over regions of the rows of all of them."""
+        if np.array_equal(self._first, np.arange(len(self._inside))):
+            return rows
+        flat = tf.gather(tf.pad(rows, ((0, 1), (0, 0))), self._first)
+        if not self._rest.size:
+            return flat
+        return tf.tensor_scatter_nd_add(flat, self._inside[self._rest, None], tf.gather(rows, self._rest))
 
 
 def total_variation(levels: tf.Tensor) -> tf.Tensor:
