@@ -103,8 +103,7 @@ class MattingPreconditioner:
         columns = [gradient.reshape(-1, gradient.shape[-1]).astype(np.float32)]
         for _, finer in self._levels:
             columns.append(finer.T @ columns[-1])
-        # SuperLU is faster channel by channel than with several right-hand sides.
-        solved = np.stack([self._factors.solve(np.ascontiguousarray(column)) for column in columns[-1].T], axis=1)
+        solved = self._factors.solve(np.asfortranarray(columns[-1]))  # all channels at once: in C order it takes twice as long
         for (inverse_diagonal, finer), level in zip(reversed(self._levels), reversed(columns[:-1]), strict=True):
             solved = finer @ solved + inverse_diagonal * level
         return solved.reshape(gradient.shape).astype(np.float64)
