@@ -27,7 +27,7 @@ from memory import MIB, gpu_memory, within_memory
 from options import VERSION, Options, UserError
 from records import input_hashes, output_hashes, write_record
 from scores import scores
-from smooth_local_affine import apply_maps, fit_maps
+from smooth_local_affine import apply_maps, confine_maps, fit_maps
 from vgg19.weights import CONVOLUTIONS, check_weights_path, find_weights
 
 if TYPE_CHECKING:
@@ -350,13 +350,13 @@ def write_results(image: np.ndarray, content: np.ndarray, photo: images.Photo, o
     """
     full = options.output_size == "full" or content.shape[:2] == photo.size
     height, width = photo.size if full else content.shape[:2]
+    strips = photo.strips if full else lambda: iter([content])
     maps = None
     if image.shape[:2] != (height, width):
         solved = content if image.shape == content.shape else photo.resized(*image.shape[:2])  # stopped at a coarse scale
-        maps = fit_maps(solved, image)
+        maps = confine_maps(fit_maps(solved, image), strips, height)
     for path, strength in zip(options.output_images, options.strengths, strict=True):
-        strips = photo.strips() if full else iter([content])
-        pixels = _restyled(strips, height, image, maps, strength)
+        pixels = _restyled(strips(), height, image, maps, strength)
         images.write_photo(path, pixels if full else next(pixels), photo, about, options.drop_exif)
 
 

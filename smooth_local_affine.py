@@ -11,6 +11,8 @@ Maps are float32 (H, W, 3, 4): result channel by content channel, then the const
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 from scipy.ndimage import convolve1d, uniform_filter1d
 
@@ -19,6 +21,7 @@ FLAT = 2e-3  # variance of a window, 0..1, below which it counts as flat and kee
 BLOCK = 8  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
 LEAST_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
 LEAST_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
+CONFINING_ROUNDS, CONFINING_ROWS = 3, 4  # fits of maps to a large photo; rows of it looked at per sample of the maps, or all
 STRIP = 64  # rows of a large photo at a time: the working memory of `carry`
 
 
@@ -30,16 +33,23 @@ def _window_sum(values: np.ndarray, radius: int) -> np.ndarray:
     return values
 
 
-def _moments(content: np.ndarray, target: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
-    """Of each pixel's window: how many pixels (H, W, 1), the means (H, W, 3) of content and target, and the content's
-    covariance with itself and with the target, (H, W, 3, 3), divided by the number of pixels. float64."""
-    both = np.concatenate([content, target], -1, dtype=np.float64)
-    count = _window_sum(np.ones((*both.shape[:2], 1)), radius)
-    means = _window_sum(both, radius) / count
-    covariance = np.stack(
-        [_window_sum(both[..., i, None] * both, radius) / count - means[..., i, None] * means for i in range(3)], -2
-    )
-    return count, means[..., :3], means[..., 3:], covariance[..., :3], covariance[..., 3:]
+def _products(content: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """What `_moments` needs to know of each pixel: its colours in both images (..., 6), then each of the content's times all of
+    them (..., 18)."""
+    both = np.concatenate([content, target], -1)
+    return np.concatenate([both, (both[..., :3, None] * both[..., None, :]).reshape(*both.shape[:-1], 18)], -1)
+
+
+def _moments(products: np.ndarray, count: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
+    """Of the window around each cell: how many pixels (H, W, 1), the means (H, W, 3) of content and target, and the content's
+    covariance with itself and with the target, (H, W, 3, 3), divided by the number of pixels. float64.
+
+    `products` and `count` are sums over the pixels of each cell; a cell may be one pixel.
+    """
+    count = _window_sum(count, radius)
+    means = _window_sum(products, radius) / count
+    covariance = means[..., 6:].reshape(*means.shape[:2], 3, 6) - means[..., :3, None] * means[..., None, :6]
+    return count, means[..., :3], means[..., 3:6], covariance[..., :3], covariance[..., 3:]
 
 
 def _ridge_regression(ridge: np.ndarray, content_mean, target_mean, variance, covariance) -> np.ndarray:
@@ -72,7 +82,7 @@ def smooth_local_affine(
         Image (H, W, 3), float32; not clipped.
     """
     height, width, _ = content.shape
-    count, *moments = _moments(content, stylized, patch // 2)
+    count, *moments = _moments(_products(content.astype(np.float64), stylized), np.ones((height, width, 1)), patch // 2)
     maps = _ridge_regression(SMOOTHING_RIDGE / count, *moments).reshape(height, width, 12)
     pad = [(radius, radius + -size % BLOCK) for size in (height, width)] + [(0, 0)]
     # the last channel counts the weights: 1 in the image, 0 in the margin
@@ -125,7 +135,12 @@ def fit_maps(content: np.ndarray, stylized: np.ndarray, radius: int = 1, flat: f
         Maps (H, W, 3, 4) of the change, for `apply_maps`.
     """
     change = stylized.astype(np.float64) - content
-    _, *moments = _moments(content, change, radius)
+    return _maps_of_change(_products(content, change), np.ones((*content.shape[:2], 1)), radius, flat)
+
+
+def _maps_of_change(products: np.ndarray, count: np.ndarray, radius: int = 1, flat: float = FLAT) -> np.ndarray:
+    """`fit_maps` for sums over the pixels of each cell, see `_moments`; the target is the change."""
+    _, *moments = _moments(products, count, radius)
     variance = np.trace(moments[2], axis1=-2, axis2=-1)[..., None]
     maps = _ridge_regression(flat**2 / (flat + np.maximum(variance, 0)), *moments)
     for axis in (0, 1):
@@ -153,14 +168,20 @@ def apply_maps(maps: np.ndarray, content: np.ndarray, first_row: int, height: in
     Returns:
         Image rows (rows, W, 3), float32, 0..1.
     """
-    rows, width, _ = content.shape
-    above, below, down = _between(len(maps), (np.arange(first_row, first_row + rows) + 0.5) / height)
+    restyled = _applied(maps, content, first_row + np.arange(len(content)), height, strength)
+    return np.clip(restyled, 0, 1, out=restyled)
+
+
+def _applied(maps: np.ndarray, content: np.ndarray, rows: np.ndarray, height: int, strength: float = 1.0) -> np.ndarray:
+    """`apply_maps` for the rows of these numbers, in order, where colours may leave 0..1."""
+    width = content.shape[1]
+    above, below, down = _between(len(maps), (rows + 0.5) / height)
     left, right, across = _between(maps.shape[1], (np.arange(width) + 0.5) / width)
     top = above[0]
     planes = np.float32(strength) * maps[top : below[-1] + 1].transpose(2, 3, 0, 1)  # (3, 4, rows of maps, w)
     planes = planes[..., left] * (1 - across) + planes[..., right] * across  # (3, 4, rows of maps, W)
     # one row at a time: its maps stay in the cache
-    restyled = np.empty((rows, width, 3), np.float32)
+    restyled = np.empty((len(rows), width, 3), np.float32)
     colours = np.ones((4, width), np.float32)
     for row, (i, j, share) in enumerate(zip(above - top, below - top, down, strict=True)):
         colours[:3] = content[row].T
@@ -168,7 +189,58 @@ def apply_maps(maps: np.ndarray, content: np.ndarray, first_row: int, height: in
         change += planes[:, :, j] * share
         change *= colours
         restyled[row] = (colours[:3] + change.sum(1)).T
-    return np.clip(restyled, 0, 1, out=restyled)
+    return restyled
+
+
+def confine_maps(maps: np.ndarray, strips: Callable[[], Iterable[np.ndarray]], height: int) -> np.ndarray:
+    """The maps, changed so that they hardly take the colours of the large photo out of 0..1.
+
+    A large photo has more contrast than the small one the maps were found on. What they take out of 0..1 would be cut off,
+    which no affine map does: it breaks edges in deep shadows and in lights. So the photo is restyled and cut off, and the
+    maps are fitted anew to that, from sums over the pixels that share a sample of the maps; some rounds of this converge.
+
+    Args:
+        maps: of the change, (h, w, 3, 4), from `fit_maps`.
+        strips: called in each round; gives the photo's rows (rows, W, 3), 0..1, from top to bottom. H >= h and W >= w.
+        height: rows of the whole photo.
+
+    Returns:
+        Maps (h, w, 3, 4); the same ones if they keep all colours in 0..1.
+    """
+    every = max(1, height // (CONFINING_ROWS * len(maps)))
+    for _ in range(CONFINING_ROUNDS):
+        sums, leaves, top = np.zeros((*maps.shape[:2], 25)), False, 0
+        for strip in strips():
+            rows = np.arange(top, top + len(strip))
+            top += len(strip)
+            chosen = rows % every == 0
+            if not chosen.any():
+                continue
+            rows, content = rows[chosen], strip[chosen]
+            restyled = _applied(maps, content, rows, height)
+            leaves = leaves or bool((restyled < 0).any() or (restyled > 1).any())
+            change = np.clip(restyled, 0, 1, out=restyled) - content
+            _add_cells(sums, content, change, rows * len(maps) // height)
+        if not leaves:
+            break
+        maps = _maps_of_change(sums[..., :24], sums[..., 24:])
+    return maps
+
+
+def _add_cells(sums: np.ndarray, content: np.ndarray, change: np.ndarray, cell_rows: np.ndarray) -> None:
+    """Adds rows of a photo to the sums of `_moments` (h, w, 24) and their numbers of pixels (h, w, 1), in these rows of cells.
+
+    A row of cells at a time, colours first: what is summed lies side by side, and what is multiplied stays in the cache.
+    """
+    width, cells = content.shape[1], sums.shape[1]
+    first = -(-np.arange(cells) * width // cells)  # pixel of each cell
+    starts = np.flatnonzero(np.diff(cell_rows, prepend=-1))
+    for start, stop in zip(starts, [*starts[1:], len(cell_rows)], strict=True):
+        colours = np.concatenate([content[start:stop], change[start:stop]], -1).transpose(2, 0, 1).copy()  # (6, rows, W)
+        products = (colours[:3, None] * colours).sum(2).reshape(18, width)
+        count = np.full((1, width), stop - start)
+        columns = np.concatenate([colours.sum(1), products, count])
+        sums[cell_rows[start]] += np.add.reduceat(columns, first, axis=1).T
 
 
 def carry(content: np.ndarray, stylized: np.ndarray, large_content: np.ndarray, strength: float = 1.0) -> np.ndarray:
@@ -183,8 +255,12 @@ def carry(content: np.ndarray, stylized: np.ndarray, large_content: np.ndarray, 
     Returns:
         Image (H, W, 3), float32, 0..1: exactly `large_content` where nothing was changed.
     """
-    maps, height = fit_maps(content, stylized), len(large_content)
+    height = len(large_content)
+    rows = range(0, height, STRIP)
+    maps = fit_maps(content, stylized)
+    if large_content.size > content.size:  # else it has no more contrast than where the maps were found
+        maps = confine_maps(maps, lambda: (large_content[row : row + STRIP] for row in rows), height)
     large = np.empty(large_content.shape, np.float32)
-    for row in range(0, height, STRIP):
+    for row in rows:
         large[row : row + STRIP] = apply_maps(maps, large_content[row : row + STRIP], row, height, strength)
     return large

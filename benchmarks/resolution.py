@@ -3,11 +3,11 @@
 
     python benchmarks/resolution.py [--megapixels 0.5 2 6 12 24 50] [--repeats 3] [--csv FILE] [--end_to_end [OPTION ...]]
 
-Each run is a process of its own, so that its peak memory is its own. Without `--end_to_end` the run is the full-resolution
-step alone: maps found at 512 pixels, applied to a photo in memory by strips of rows, after one strip of burn-in. With it the
-run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it, and its seconds are
-given less those of the solver's stages; what follows `--end_to_end` is added to the command. CPU seconds are those of all
-cores, the solver's too; they hardly depend on what else the machine does.
+Each run is a process of its own, so that its peak memory is its own. Without `--end_to_end` the run is the full-resolution step
+alone: maps found at 512 pixels, confined to 0..1 and applied to a photo in memory by strips of rows, after one strip of burn-in.
+With it the run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it, and
+its seconds are given less those of the solver's stages; what follows `--end_to_end` is added to the command. CPU seconds are
+those of all cores, the solver's too; they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations
@@ -42,17 +42,18 @@ def apply_alone(megapixels: float) -> float:
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from smooth_local_affine import STRIP, apply_maps, fit_maps
+    from smooth_local_affine import STRIP, apply_maps, confine_maps, fit_maps
 
     random = np.random.default_rng(0)
     small = random.random((341, 512, 3), np.float32)
-    maps = fit_maps(small, 1 - small)
+    maps = fit_maps(small, 1.5 * (1 - small))
     height, width = size_of(megapixels)
     photo = np.empty((height, width, 3), np.float32)
     photo[:] = random.random((width, 3), np.float32)
     result = np.empty_like(photo)
     apply_maps(maps, photo[:STRIP], 0, height)
     begin = time.perf_counter()
+    maps = confine_maps(maps, lambda: (photo[row : row + STRIP] for row in range(0, height, STRIP)), height)
     for row in range(0, height, STRIP):
         result[row : row + STRIP] = apply_maps(maps, photo[row : row + STRIP], row, height)
     return time.perf_counter() - begin

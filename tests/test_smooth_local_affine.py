@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import map_coordinates
 
-from smooth_local_affine import apply_maps, carry, fit_maps, smooth_local_affine
+from smooth_local_affine import _applied, apply_maps, carry, confine_maps, fit_maps, smooth_local_affine
 
 DATA = Path(__file__).parent / "data"
 
@@ -126,6 +126,31 @@ def test_strips_of_rows_give_the_whole(large):
     strips = [apply_maps(maps, large[row : row + 5], row, len(large)) for row in range(0, len(large), 5)]
     np.testing.assert_array_equal(np.concatenate(strips), apply_maps(maps, large, 0, len(large)))
     np.testing.assert_array_equal(carry(shrink(large), 1 - shrink(large), large), np.concatenate(strips))
+
+
+def strips_of(image, rows):
+    return lambda: (image[row : row + rows] for row in range(0, len(image), rows))
+
+
+def test_maps_that_keep_to_the_range_are_left_as_they_are(large):
+    maps = fit_maps(shrink(large), 0.5 * shrink(large) + 0.1)
+    assert confine_maps(maps, strips_of(large, 64), len(large)) is maps
+
+
+def test_confined_maps_take_little_out_of_the_range_and_change_little_else(large):
+    small, height = shrink(large), len(large)
+    maps = fit_maps(small, np.clip(2 * small - 0.6, 0, 1))
+    confined = confine_maps(maps, strips_of(large, 64), height)
+    before, after = (_applied(found, large, np.arange(height), height) for found in (maps, confined))
+    beyond = [np.abs(image - np.clip(image, 0, 1)).mean() for image in (before, after)]
+    assert beyond[0] > 0.001 and beyond[1] < 0.4 * beyond[0]
+    assert np.abs(np.clip(before, 0, 1) - np.clip(after, 0, 1)).mean() < 0.01
+
+
+def test_confined_maps_are_the_same_whatever_the_strips(large):
+    maps = fit_maps(shrink(large), np.clip(2 * shrink(large) - 0.6, 0, 1))
+    some, others = (confine_maps(maps, strips_of(large, rows), len(large)) for rows in (5, 64))
+    np.testing.assert_allclose(some, others, atol=1e-4)
 
 
 def test_strength_blends_from_the_photo_to_the_result(large):
