@@ -34,15 +34,17 @@ _NOISE = 1e-4
 # Long side in pixels at which the multiscale solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 7 instead of 11 kept an eighth more of the style, for a tenth more residual, with VGG19 on three pairs.
 _SMOOTHING_SIZE = 1000
-# Long side of the coarsest scale: VGG19's conv5_1 still sees a few positions there.
-_COARSEST = 64
+# Long side of the coarsest scale. At 64 pixels the statistics of the deeper layers rest on so few positions that a slightly
+# blurred mask led elsewhere: results moved by up to 13 levels, and kept less of the photo's structure.
+_COARSEST = 128
 # Pixels on the short side at any scale: a window of the matting Laplacian.
 _LEAST_SIDE = 3
 # The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003
 # and 0.01 the objective falls fastest, at 128 and at 256 pixels.
 _CURVATURE = 0.005
-# Most steps of the photorealism-free stage at the coarsest scale, and of the scales from the coarsest on.
-_SEGMENTED_STEPS = 150
+# Most steps of the photorealism-free stage at the coarsest scale, and of the scales from the coarsest on. From a start that has
+# the style's colours already, more of the former only add textures that the latter then have to take out.
+_SEGMENTED_STEPS = 2
 _STEPS = (100, 60, 60, 40)
 # Variance, of colours in 0..1, below which a region counts as of one colour: one level of 8 bits.
 _LEAST_VARIANCE = 1 / 255**2
@@ -315,7 +317,7 @@ def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions
                 else:
                     image = scale.content if options.style_option == 1 else _recoloured(scale)
                 if number == 0 and options.style_option == 2:
-                    image = minimize(SEGMENTED, dataclasses.replace(scale, laplacian=None, precondition=_without_matting), image)
+                    image = minimize(SEGMENTED, dataclasses.replace(scale, laplacian=None), image)
                 image = minimize(REFINEMENT if matting else SEGMENTED, scale, image)
                 below = scale.content
         finally:

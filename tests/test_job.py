@@ -56,10 +56,10 @@ def watched(monkeypatch):
 
 @pytest.fixture
 def large_options(options, tmp_path):
-    """The golden content three times as large, so that a solve at 150 pixels has two scales and the result a third size."""
+    """The golden content six times as large, so that a solve at 300 pixels has two scales and the result a third size."""
     with Image.open(options.content_image_path) as photo:
-        photo.convert("RGB").resize((183, 135), Image.Resampling.BICUBIC).save(tmp_path / "large.png")
-    return changed(options, content_image_path=str(tmp_path / "large.png"), max_size=150)
+        photo.convert("RGB").resize((366, 270), Image.Resampling.BICUBIC).save(tmp_path / "large.png")
+    return changed(options, content_image_path=str(tmp_path / "large.png"), max_size=300)
 
 
 def test_a_check_makes_the_snapshot_folder_and_nothing_else(options, tmp_path):
@@ -119,8 +119,8 @@ def test_the_progress_line_changes_every_so_many_iterations(options, capsys):
 
 def test_a_result_solved_small_is_written_at_the_photos_own_size(large_options, watched):
     run_job(Job(large_options), tqdm(disable=True))
-    assert watched[-1].image.shape == (111, 150, 3)
-    assert levels(large_options.output_image).shape == (135, 183, 3)
+    assert watched[-1].image.shape == (221, 300, 3)
+    assert levels(large_options.output_image).shape == (270, 366, 3)
 
 
 @pytest.mark.parametrize("stop_at", [(0, 1), (1, 1)])
@@ -128,7 +128,7 @@ def test_ctrl_c_at_any_scale_leaves_the_best_image_at_the_photos_own_size(large_
     watched.stop_at = stop_at
     assert run_one(large_options, "") == INTERRUPTED
     result, content = levels(large_options.output_image), levels(large_options.content_image_path)
-    assert result.shape == (135, 183, 3)
+    assert result.shape == (270, 366, 3)
     assert np.abs(result - content).mean() > 1
     # What was seen last, in which a coarse scale is carried up.
     image = watched[-1].image
