@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,27 @@ def test_workers_that_cannot_start_end_the_batch(tmp_path):
 def test_a_cluster_that_is_not_there():
     with pytest.raises(UserError, match=r"^--ray_address 127\.0\.0\.1:1 finds no Ray \(.*\); see whether ray status works$"):
         list(run_on_ray(jobs(["a"], []), Options(ray_address="127.0.0.1:1"), workers("")))
+
+
+def test_a_machine_that_dies_costs_no_job(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        machine = cluster.add_node(num_cpus=1)
+        names, ended, folder = [f"job{n}" for n in range(12)], [], str(tmp_path)
+
+        class Slow(workers(folder)):
+            def run(self, job, bar):
+                time.sleep(0.5)
+                return super().run(job, bar)
+
+        for report in run_on_ray(jobs(names, []), Options(workers=2, ray_address=cluster.address), Slow):
+            ended.append(report)
+            if len(ended) == 4:  # both have had their first job by then
+                cluster.remove_node(machine, allow_graceful=False)
+        assert sorted(report.name for report in ended) == sorted(names)
+        assert {report.status for report in ended} == {"done"}
+        assert len({report.record["pid"] for report in ended}) == 2
+    finally:
+        cluster.shutdown()
