@@ -28,7 +28,7 @@ from options import VERSION, Options, UserError
 from records import input_hashes, output_hashes, write_record
 from scores import scores
 from smooth_local_affine import apply_maps, confine_maps, fit_maps
-from vgg19.weights import CONVOLUTIONS, check_weights_path, find_weights
+from vgg19.weights import CONVOLUTIONS, check_weights_path
 
 if TYPE_CHECKING:
     from photo_style import Progress
@@ -219,15 +219,11 @@ def _network(
 ) -> tuple[Network, Options]:
     """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
     load_tensorflow(options.device, options.gpus_per_job)
-    from photo_style import find_network
+    from photo_style import find_network, pretrained_network
     from vgg19.learned import WIDTHS
-    from vgg19.network import Network
 
-    networks, choice = {} if networks is None else networks, options.vgg19_weights
-    if choice not in networks:
-        found = find_weights(choice)
-        networks[choice] = Network(*found) if found else None
-    pretrained = networks[choice]
+    networks = {} if networks is None else networks
+    pretrained = pretrained_network(options.vgg19_weights, networks)
     channels = {name: pretrained.channels(name) if pretrained else WIDTHS[int(name[4]) - 1] for name in CONVOLUTIONS}
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
     content, style = (images.resize(image, *images.fitted(image.shape[:2], options.solve_size)) for image in (content, style))

@@ -105,6 +105,23 @@ class Result:
     features: str
 
 
+def pretrained_network(choice: str, networks: dict[str, Network | None] | None = None) -> Network | None:
+    """The network that `Options.vgg19_weights` asks for; None where features are to be learned, which are a pair's own.
+
+    Args:
+        choice: see `Options.vgg19_weights`.
+        networks: what was found before, by choice, so that runs share it. What is found now is added.
+
+    Raises:
+        UserError: the weights cannot be found or read.
+    """
+    networks = {} if networks is None else networks
+    if choice not in networks:
+        found = find_weights(choice)
+        networks[choice] = Network(*found) if found else None
+    return networks[choice]
+
+
 def find_network(
     options: Options, content: np.ndarray, style: np.ndarray, networks: dict[str, Network | None] | None = None
 ) -> Network:
@@ -114,18 +131,13 @@ def find_network(
         options: `vgg19_weights` and `seed` are heeded.
         content: (H, W, 3), 0..1; the filters are learned from both photos where no pretrained weights are used.
         style: (h, w, 3), 0..1.
-        networks: what was found before, by `vgg19_weights`, so that runs share it: pretrained networks, and None where features
-            are learned, which are a pair's own. What is found now is added.
+        networks: see `pretrained_network`.
 
     Raises:
         UserError: the weights cannot be found or read.
     """
-    networks = {} if networks is None else networks
-    choice = options.vgg19_weights
-    if choice not in networks:
-        found = find_weights(choice)
-        networks[choice] = Network(*found) if found else None
-    return networks[choice] or Network(learn_weights([content, style], options.seed), "learned from the two photos")
+    pretrained = pretrained_network(options.vgg19_weights, networks)
+    return pretrained or Network(learn_weights([content, style], options.seed), "learned from the two photos")
 
 
 def stylize(

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Batches as whole processes: throughput by workers, recovery from kill -9, memory over many jobs and long manifests.
 
-    python benchmarks/batch.py throughput [--pairs FOLDER ...] [--size 256] [--repeats 3]
-    python benchmarks/batch.py kills [--pairs FOLDER ...] [--kills 10] [--seed 0]
-    python benchmarks/batch.py memory [--jobs 100]
-    python benchmarks/batch.py manifest [--lines 100000]
+    python benchmarks/batches.py throughput [--pairs FOLDER ...] [--size 256] [--repeats 3]
+    python benchmarks/batches.py kills [--pairs FOLDER ...] [--kills 10] [--seed 0]
+    python benchmarks/batches.py memory [--jobs 100]
+    python benchmarks/batches.py manifest [--lines 100000]
 
 A pair is a folder with content, style, content_seg and style_seg; by default both examples. `throughput` and `kills` need Ray
 (requirements-ray.txt), all need /proc.
