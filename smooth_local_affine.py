@@ -196,8 +196,8 @@ def confine_maps(maps: np.ndarray, strips: Callable[[], Iterable[np.ndarray]], h
     """The maps, changed so that they hardly take the colours of the large photo out of 0..1.
 
     A large photo has more contrast than the small one the maps were found on. What they take out of 0..1 would be cut off,
-    which no affine map does: it breaks edges in deep shadows and in lights. So the photo is restyled and cut off, and the
-    maps are fitted anew to that, from sums over the pixels that share a sample of the maps; some rounds of this converge.
+    which no affine map does: it breaks edges in deep shadows and in lights. So what is cut off is fitted with maps of its own,
+    from sums over the pixels that share a sample of the maps, and these are added; some rounds of this converge.
 
     Args:
         maps: of the change, (h, w, 3, 4), from `fit_maps`.
@@ -219,11 +219,10 @@ def confine_maps(maps: np.ndarray, strips: Callable[[], Iterable[np.ndarray]], h
             rows, content = rows[chosen], strip[chosen]
             restyled = _applied(maps, content, rows, height)
             leaves = leaves or bool((restyled < 0).any() or (restyled > 1).any())
-            change = np.clip(restyled, 0, 1, out=restyled) - content
-            _add_cells(sums, content, change, rows * len(maps) // height)
+            _add_cells(sums, content, np.clip(restyled, 0, 1) - restyled, rows * len(maps) // height)
         if not leaves:
             break
-        maps = _maps_of_change(sums[..., :24], sums[..., 24:])
+        maps = maps + _maps_of_change(sums[..., :24], sums[..., 24:])
     return maps
 
 
