@@ -10,7 +10,7 @@ A pair is a folder with content, style, content_seg and style_seg; by default bo
 (requirements-ray.txt), all need /proc.
 
 `kills` runs a batch undisturbed, then again, over and over, ending the driver and one worker in turn at random moments; then
-every file that is left must be whole, and every result the same to the last bit as the undisturbed one's.
+no half-written file may be left, and every result the same to the last bit as the undisturbed one's.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import csv
 import os
 import platform
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -128,14 +129,16 @@ def kills(arguments: argparse.Namespace) -> None:
             manifest_of_pairs(arguments.pairs, folder / "manifest.csv")
         whole = run(calm, *options)
         print(f"undisturbed: {whole:.1f} s, {len(results(calm))} results", flush=True)
-        for number in range(arguments.kills):
-            driver, moment = start(wild, *options), dice.uniform(0.1, 1.0) * whole
+        killed = 0
+        while killed < arguments.kills:
+            driver, moment = start(wild, *options), dice.uniform(0.1, 0.9) * whole
             try:
                 driver.wait(moment)
             except subprocess.TimeoutExpired:
                 alive = workers_of(driver.pid)
-                victim = driver.pid if number % 2 == 0 or not alive else dice.choice(alive)
+                victim = driver.pid if killed % 2 == 0 or not alive else dice.choice(alive)
                 os.kill(victim, signal.SIGKILL)
+                killed += 1
                 print(f"{moment:5.1f} s: {'driver' if victim == driver.pid else 'worker'} killed;", end=" ")
             else:
                 print(f"{moment:5.1f} s: over before;", end=" ")
@@ -144,12 +147,10 @@ def kills(arguments: argparse.Namespace) -> None:
                 if image != results(calm)[result]:
                     raise SystemExit(f"{result} is not the undisturbed one")
             if len(results(wild)) == len(results(calm)):  # all done: from the start again
-                for path in (wild / "out").rglob("*"):
-                    if path.is_file():
-                        path.unlink()
+                shutil.rmtree(wild / "out")
         run(wild, *options)
         same = results(wild) == results(calm)
-        strange = [str(path) for path in (wild / "out").rglob("*") if path.name.startswith(".") or ".tmp" in path.name]
+        strange = [str(path) for path in (wild / "out").rglob(".*")]
         print(f"after resuming: {len(results(wild))} results, {'all' if same else 'NOT all'} bit-identical; left over: {strange}")
         if not same or strange:
             raise SystemExit(1)
