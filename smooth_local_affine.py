@@ -21,7 +21,7 @@ FLAT = 2e-3  # variance of a window, 0..1, below which it counts as flat and kee
 BLOCK = 8  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
 LEAST_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
 LEAST_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
-CONFINING_ROUNDS, CONFINING_ROWS = 3, 4  # fits of maps to a large photo; rows of it looked at per sample of the maps, or all
+CONFINING_ROUNDS, CONFINING_ROWS = 6, 4  # fits of maps to a large photo; rows of it looked at per sample of the maps, or all
 STRIP = 64  # rows of a large photo at a time: the working memory of `carry`
 
 

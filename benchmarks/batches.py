@@ -69,7 +69,7 @@ def manifest_of_tiny_jobs(folder: Path, jobs: int) -> Path:
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
     """The tool on `manifest.csv` in a folder, writing to `out` there."""
     command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--batch", "manifest.csv", "--output_dir", "out", "--quiet"]
-    return subprocess.Popen([*command, "--vgg19_weights", "learned", *arguments], cwd=folder)
+    return subprocess.Popen([*command, "--style_option", "2", "--vgg19_weights", "learned", *arguments], cwd=folder)
 
 
 def run(folder: Path, *arguments: str) -> float:
