@@ -22,7 +22,7 @@ from options import Options, UserError
 from segmentation import Regions, read_regions
 from smooth_local_affine import carry, smooth_local_affine
 from vgg19.learned import learn_weights
-from vgg19.network import MEAN_BGR, Network
+from vgg19.network import MEAN_RGB, Network
 from vgg19.weights import find_weights
 
 logger = logging.getLogger("deep_photostyle")
@@ -251,7 +251,7 @@ class _Run:
 def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
     """The reference's start image, 0..1: noise around the mean pixel."""
     noise = np.random.default_rng(seed).standard_normal(shape) * _NOISE
-    return (noise + MEAN_BGR[::-1]) / 255
+    return (noise + MEAN_RGB) / 255
 
 
 def _solve_reference(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:

@@ -44,26 +44,23 @@ KINDS = {
 MIB = 2**20
 
 
-def manifest_of_pairs(pairs: list[Path], path: Path) -> int:
-    """Writes a manifest with one job for each pair, named after its folder; returns how many."""
+def manifest_of_pairs(pairs: list[Path], path: Path) -> None:
+    """Writes a manifest with one job for each pair, named after its folder."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([*KINDS, "output_image"])
         for pair in pairs:
             writer.writerow([*(str(next(pair.resolve().glob(f"{kind}.*"))) for kind in KINDS.values()), f"{pair.name}.png"])
-    return len(pairs)
 
 
-def manifest_of_tiny_jobs(folder: Path, jobs: int) -> Path:
-    """A manifest of jobs that share two photos of 32x32 pixels."""
+def manifest_of_tiny_jobs(folder: Path, jobs: int) -> None:
+    """Writes a manifest of jobs that share two photos of 32x32 pixels."""
     for seed, name in enumerate(("content.png", "style.png")):
         noise = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
         Image.fromarray(noise).save(folder / name)
-    path = folder / "manifest.csv"
-    with path.open("w") as file:
+    with (folder / "manifest.csv").open("w") as file:
         file.write("content_image_path,style_image_path,output_image\n")
         file.writelines(f"content.png,style.png,{number}.png\n" for number in range(jobs))
-    return path
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
@@ -87,9 +84,9 @@ def throughput(arguments: argparse.Namespace) -> None:
     for _ in range(arguments.repeats):
         for workers, seconds in times.items():
             with tempfile.TemporaryDirectory() as folder:
-                jobs = manifest_of_pairs(arguments.pairs, Path(folder, "manifest.csv"))
+                manifest_of_pairs(arguments.pairs, Path(folder, "manifest.csv"))
                 seconds.append(run(Path(folder), "--workers", workers, "--max_size", str(arguments.size)))
-                print(f"{workers} workers, {jobs} jobs: {seconds[-1]:.1f} s", flush=True)
+                print(f"{workers} workers, {len(arguments.pairs)} jobs: {seconds[-1]:.1f} s", flush=True)
     ratio = statistics.median(one / two for one, two in zip(times["1"], times["2"], strict=True))
     print("median seconds:", {k: round(statistics.median(v), 1) for k, v in times.items()}, f"ratio {ratio:.2f}")
 

@@ -10,6 +10,7 @@ from vgg19.weights import CONVOLUTIONS, Weights
 
 # Mean pixel of the training photos in BGR, 0..255 (Simonyan, Zisserman 2014).
 MEAN_BGR = (103.939, 116.779, 123.68)
+MEAN_RGB = MEAN_BGR[::-1]
 
 
 class Network:
