@@ -35,7 +35,7 @@ _ACTIVATIONS = 1.12
 # SuperLU's factors of a 5x5 stencil under minimum degree ordering: non-zeros over pixels^1.25; their copies while they are made.
 _FILL, _FACTOR_COPIES = 19.1, 2
 # Pairs that each solver keeps, and bytes a pixel of each.
-_PAIRS = {"multiscale": (20, 3 * 3 * 4), "reference": (10, 2 * 3 * 8)}
+_PAIRS = {"multiscale": (30, 2 * 3 * 4), "reference": (10, 2 * 3 * 8)}
 
 
 class Bytes(NamedTuple):

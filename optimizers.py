@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import scipy.linalg
 import scipy.optimize
 
 from objective import Evaluation
@@ -20,8 +21,8 @@ Callback = Callable[[int, np.ndarray, Evaluation], None]
 
 # Correction pairs that L-BFGS-B keeps: SciPy's default, which the reference uses.
 _LBFGSB_PAIRS = 10
-# Pairs of the preconditioned L-BFGS. Each costs three images of memory; more than 20 gained nothing measurable.
-_PAIRS = 20
+# Pairs of the preconditioned L-BFGS. Each costs two images of memory; more than 30 gained nothing measurable.
+_PAIRS = 30
 # Armijo's constant and the bounds of one backtracking step (Nocedal, Wright 2006, ch. 3.1 and 3.5).
 _SUFFICIENT_DECREASE = 1e-4
 _BACKTRACK_LEAST, _BACKTRACK_MOST = 0.1, 0.5
@@ -135,14 +136,14 @@ def minimize_preconditioned(
     current = evaluate(x)
     callback(0, x, current)
     smoothed = precondition(current.gradient)
-    pairs: collections.deque[_Pair] = collections.deque(maxlen=_PAIRS)
+    inverse = _InverseHessian(x.size, min(_PAIRS, max_iter))
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
     step = 0
     while step < max_iter:
         # Two-metric projection (Bertsekas 1982): levels at a bound that the gradient pushes outwards stay there.
         free = ~(((x <= lower) & (current.gradient > 0)) | ((x >= upper) & (current.gradient < 0)))
         gradient = current.gradient * free
-        direction = -_two_loop(gradient, smoothed if free.all() else precondition(gradient), pairs) * free
+        direction = -inverse(gradient, smoothed if free.all() else precondition(gradient)) * free
         length, found = 1.0, None
         for _ in range(_MOST_BACKTRACKS):
             trial_x = np.clip(x + length * direction, lower, upper)
@@ -159,14 +160,14 @@ def minimize_preconditioned(
                 parabola = _BACKTRACK_LEAST
             length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
         if found is None:
-            if not pairs:
+            if not len(inverse):
                 return Optimum(x, current, step, "no step along the gradient lowers the loss")
-            pairs.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
+            inverse.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue
         smoothed_before, smoothed = smoothed, precondition(found.gradient)
         move, change = trial_x - x, found.gradient - current.gradient
         if np.vdot(move, change) > 0:  # else the pair would make the inverse Hessian indefinite
-            pairs.append(_Pair.between(move, change, smoothed - smoothed_before))
+            inverse.add(move, change, smoothed - smoothed_before)
         step, x, current = step + 1, trial_x, found
         callback(step, x, current)
         history.append((current.total, evaluations))
@@ -176,36 +177,52 @@ def minimize_preconditioned(
     return Optimum(x, current, max_iter, f"all {max_iter} iterations made")
 
 
-@dataclasses.dataclass(frozen=True)
-class _Pair:
-    """A step, the change y of the gradient over it, and H0 y, each (H, W, 3), with their products."""
+class _InverseHessian:
+    """The inverse Hessian of L-BFGS from H0 and the newest pairs, in compact form (Byrd, Nocedal, Schnabel 1994, eq. 2.6).
 
-    move: np.ndarray
-    change: np.ndarray
-    smoothed: np.ndarray
-    curvature: float  # s'y
-    stretch: float  # s'y / y'H0 y
+    With the steps s as columns of S, the changes y of the gradient over them as columns of Y, R the upper triangle of S'Y, D its
+    diagonal and t the factor that rescales H0 (Nocedal, Wright 2006, eq. 7.20, in the metric of H0):
 
-    @classmethod
-    def between(cls, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> _Pair:
-        curvature = float(np.vdot(move, change))
-        stretch = curvature / float(np.vdot(change, smoothed))
-        return cls(move.astype(np.float32), change.astype(np.float32), smoothed.astype(np.float32), curvature, stretch)
+        H g = t H0 g + S R^-T ((D + t Y'H0Y) R^-1 S'g - t Y'H0 g) - t H0Y R^-1 S'g
 
-
-def _two_loop(gradient: np.ndarray, smoothed: np.ndarray, pairs: collections.deque[_Pair]) -> np.ndarray:
-    """Inverse Hessian of H0 and the pairs (oldest first) times the gradient (Nocedal, Wright 2006, algorithm 7.4).
-
-    `smoothed` is H0 times the gradient: as H0 is linear, H0 is needed for no other vector than each new gradient.
+    A few products with whole matrices, where the two-loop recursion passes over every pair four times. As H0 is linear, it is
+    needed for no other vector than each new gradient, and of Y itself nothing is kept.
     """
-    q, r, alphas = gradient.astype(np.float64), smoothed.astype(np.float64), []
-    for pair in reversed(pairs):
-        alpha = float(np.vdot(pair.move, q)) / pair.curvature
-        q -= alpha * pair.change
-        r -= alpha * pair.smoothed
-        alphas.append(alpha)
-    if pairs:
-        r *= pairs[-1].stretch
-    for pair, alpha in zip(pairs, reversed(alphas), strict=True):
-        r += (alpha - float(np.vdot(pair.change, r)) / pair.curvature) * pair.move
-    return r
+
+    def __init__(self, size: int, most: int):
+        """For images of `size` values and at most so many pairs."""
+        self._moves, self._smoothed = np.zeros((2, most, size), np.float32)  # S and H0Y, a row each
+        self._products, self._forms = np.zeros((2, most, most))  # S'Y and Y'H0Y
+        self._rows: list[int] = []  # of the pairs, from the oldest to the newest
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def clear(self) -> None:
+        """Forgets all pairs."""
+        self._rows.clear()
+
+    def add(self, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> None:
+        """A step s, the change y of the gradient over it, and H0 y; the oldest pair makes room."""
+        new = self._rows.pop(0) if len(self) == len(self._moves) else len(self)
+        self._rows.append(new)
+        self._moves[new], self._smoothed[new] = move.ravel(), smoothed.ravel()
+        curvature, change = np.vdot(move, change), change.ravel().astype(np.float32)
+        self._products[:, new] = self._moves @ change
+        self._products[new, new] = curvature  # to the last bit: whoever adds a pair sees that it is positive
+        self._forms[:, new] = self._forms[new] = self._smoothed @ change
+
+    def __call__(self, gradient: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
+        """The inverse Hessian times a gradient (H, W, 3), of which `smoothed` is H0 times it."""
+        if not self._rows:
+            return smoothed
+        rows, flat = self._rows, gradient.ravel().astype(np.float32)
+        triangle, forms = np.triu(self._products[np.ix_(rows, rows)]), self._forms[np.ix_(rows, rows)]
+        curvatures = np.diag(triangle)
+        stretch = curvatures[-1] / forms[-1, -1]
+        along = scipy.linalg.solve_triangular(triangle, (self._moves @ flat)[rows])
+        inner = curvatures * along + stretch * (forms @ along - (self._smoothed @ flat)[rows])
+        of_moves, of_smoothed = np.zeros((2, len(self._moves)), np.float32)
+        of_moves[rows] = scipy.linalg.solve_triangular(triangle, inner, trans="T")
+        of_smoothed[rows] = -stretch * along
+        return stretch * smoothed + (of_moves @ self._moves + of_smoothed @ self._smoothed).reshape(gradient.shape)

@@ -6,7 +6,7 @@ import scipy.optimize
 from conftest import golden_photo
 
 from objective import Evaluation, NonFiniteLoss
-from optimizers import minimize_adam, minimize_lbfgsb, minimize_preconditioned
+from optimizers import _InverseHessian, minimize_adam, minimize_lbfgsb, minimize_preconditioned
 
 SHAPE = (2, 5, 3)
 SIZE = 30
@@ -213,6 +213,29 @@ def test_adam_ends_near_the_reference(reference, golden_objective):
 
 
 # Preconditioned L-BFGS
+
+
+@pytest.mark.parametrize("most", [3, 5, 9])
+def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
+    """Nocedal, Wright 2006, eq. 6.17, pair after pair, from H0 rescaled by the newest pair; of seven pairs the newest count."""
+    random = np.random.default_rng(2)
+    first = random_hessian(20.0)
+    inverse, pairs = _InverseHessian(SIZE, most), []
+    for number in range(1, 8):
+        move = random.standard_normal(SIZE)
+        change = HESSIAN @ move
+        inverse.add(move.reshape(SHAPE), change.reshape(SHAPE), (first @ change).reshape(SHAPE))
+        pairs = [*pairs, (move, change)][-most:]
+        assert len(inverse) == min(number, most)
+        expected = first * (move @ change) / (change @ first @ change)
+        for s, y in pairs:
+            project = np.eye(SIZE) - np.outer(s, y) / (s @ y)
+            expected = project @ expected @ project.T + np.outer(s, s) / (s @ y)
+        gradient = random.standard_normal(SIZE)
+        found = inverse(gradient.reshape(SHAPE), (first @ gradient).reshape(SHAPE))
+        np.testing.assert_allclose(found.ravel(), expected @ gradient, rtol=1e-3, atol=1e-4 * np.abs(expected @ gradient).max())
+    inverse.clear()
+    np.testing.assert_array_equal(inverse(gradient.reshape(SHAPE), START), START)
 
 
 def test_preconditioned_lbfgs_finds_the_minimum_that_scipy_finds():
