@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -180,11 +181,12 @@ def minimize_preconditioned(
 class _InverseHessian:
     """The inverse Hessian of L-BFGS from H0 and the newest pairs, in compact form (Byrd, Nocedal, Schnabel 1994, eq. 2.6).
 
-    With the steps s as columns of S, the changes y of the gradient over them as columns of Y, R the upper triangle of S'Y, D its
-    diagonal and t the factor that rescales H0 (Nocedal, Wright 2006, eq. 7.20, in the metric of H0):
+    With the steps s as columns of S, the changes y of the gradient over them as columns of Y, each pair divided by sqrt(s'y), R
+    the upper triangle of S'Y, and t the factor that rescales H0 (Nocedal, Wright 2006, eq. 7.20, in the metric of H0):
 
-        H g = t H0 g + S R^-T ((D + t Y'H0Y) R^-1 S'g - t Y'H0 g) - t H0Y R^-1 S'g
+        H g = t H0 g + S R^-T ((Id + t Y'H0Y) R^-1 S'g - t Y'H0 g) - t H0Y R^-1 S'g
 
+    The division leaves H as it is, makes the diagonal of R 1, and keeps the squares of large gradients within single precision.
     A few products with whole matrices, where the two-loop recursion passes over every pair four times. As H0 is linear, it is
     needed for no other vector than each new gradient, and of Y itself nothing is kept.
     """
@@ -203,26 +205,27 @@ class _InverseHessian:
         self._rows.clear()
 
     def add(self, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> None:
-        """A step s, the change y of the gradient over it, and H0 y; the oldest pair makes room."""
+        """A step s, the change y of the gradient over it, s'y > 0, and H0 y; the oldest pair makes room."""
+        unit = np.sqrt(np.vdot(move, change))
+        move, change, smoothed = ((each.ravel() / unit).astype(np.float32) for each in (move, change, smoothed))
         new = self._rows.pop(0) if len(self) == len(self._moves) else len(self)
         self._rows.append(new)
-        self._moves[new], self._smoothed[new] = move.ravel(), smoothed.ravel()
-        curvature, change = np.vdot(move, change), change.ravel().astype(np.float32)
+        self._moves[new], self._smoothed[new] = move, smoothed
         self._products[:, new] = self._moves @ change
-        self._products[new, new] = curvature  # to the last bit: whoever adds a pair sees that it is positive
         self._forms[:, new] = self._forms[new] = self._smoothed @ change
 
     def __call__(self, gradient: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
         """The inverse Hessian times a gradient (H, W, 3), of which `smoothed` is H0 times it."""
         if not self._rows:
             return smoothed
-        rows, flat = self._rows, gradient.ravel().astype(np.float32)
+        rows, unit = self._rows, np.abs(gradient).max() or 1.0
+        flat = (gradient.ravel() / unit).astype(np.float32)
         triangle, forms = np.triu(self._products[np.ix_(rows, rows)]), self._forms[np.ix_(rows, rows)]
-        curvatures = np.diag(triangle)
-        stretch = curvatures[-1] / forms[-1, -1]
-        along = scipy.linalg.solve_triangular(triangle, (self._moves @ flat)[rows])
-        inner = curvatures * along + stretch * (forms @ along - (self._smoothed @ flat)[rows])
+        solve = functools.partial(scipy.linalg.solve_triangular, triangle, unit_diagonal=True)
+        stretch = 1 / forms[-1, -1]
+        along = solve((self._moves @ flat)[rows])
         of_moves, of_smoothed = np.zeros((2, len(self._moves)), np.float32)
-        of_moves[rows] = scipy.linalg.solve_triangular(triangle, inner, trans="T")
+        of_moves[rows] = solve(along + stretch * (forms @ along - (self._smoothed @ flat)[rows]), trans="T")
         of_smoothed[rows] = -stretch * along
-        return stretch * smoothed + (of_moves @ self._moves + of_smoothed @ self._smoothed).reshape(gradient.shape)
+        change = (of_moves @ self._moves + of_smoothed @ self._smoothed).reshape(gradient.shape)
+        return stretch * smoothed + unit * change.astype(np.float64)

@@ -314,6 +314,18 @@ def test_single_precision_runs_out_without_harm():
     np.testing.assert_allclose(optimum.levels.ravel(), MINIMUM, atol=1e-4)
 
 
+def test_gradients_whose_squares_leave_single_precision_do_no_harm():
+    def steep(x):
+        value, gradient = quadratic(x)
+        return 1e24 * value, 1e24 * gradient
+
+    steps = Steps()
+    optimum = minimize_preconditioned(Function(steep), START, 20, steps, identity, bounds=(-0.3, 0.3))
+    assert np.isfinite(optimum.levels).all()
+    assert 0 < optimum.iterations == steps.numbers[-1]
+    assert optimum.evaluation.total < steps.totals[0]
+
+
 def test_a_start_over_from_the_gradient_is_no_iteration():
     # A wall appears that the curvature gathered before does not know: the line search fails and the pairs are let go.
     def wall(x):
