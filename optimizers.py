@@ -161,7 +161,7 @@ def minimize_preconditioned(
                 parabola = _BACKTRACK_LEAST
             length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
         if found is None:
-            if not len(inverse):
+            if not inverse.pairs:
                 return Optimum(x, current, step, "no step along the gradient lowers the loss")
             inverse.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue
@@ -197,7 +197,9 @@ class _InverseHessian:
         self._products, self._forms = np.zeros((2, most, most))  # S'Y and Y'H0Y
         self._rows: list[int] = []  # of the pairs, from the oldest to the newest
 
-    def __len__(self) -> int:
+    @property
+    def pairs(self) -> int:
+        """How many there are."""
         return len(self._rows)
 
     def clear(self) -> None:
@@ -208,7 +210,7 @@ class _InverseHessian:
         """A step s, the change y of the gradient over it, s'y > 0, and H0 y; the oldest pair makes room."""
         unit = np.sqrt(np.vdot(move, change))
         move, change, smoothed = ((each.ravel() / unit).astype(np.float32) for each in (move, change, smoothed))
-        new = self._rows.pop(0) if len(self) == len(self._moves) else len(self)
+        new = self._rows.pop(0) if self.pairs == len(self._moves) else self.pairs
         self._rows.append(new)
         self._moves[new], self._smoothed[new] = move, smoothed
         self._products[:, new] = self._moves @ change

@@ -10,6 +10,7 @@ from conftest import DATA
 from PIL import Image
 
 import memory
+import optimizers
 from job import run_one
 from memory import GIB, MIB, free_memory, solving_bytes, within_memory
 from options import Options, UserError
@@ -56,6 +57,12 @@ def test_more_of_anything_takes_more():
     assert takes(solver="reference") < takes()
     assert takes(style_option=0) < takes()
     assert takes(max_iter=5) < takes(max_iter=30) == takes(max_iter=1000)
+
+
+def test_as_many_pairs_are_foreseen_as_the_solvers_keep():
+    # memory.py cannot ask optimizers.py, which needs TensorFlow.
+    foreseen = {solver: pairs for solver, (pairs, _) in memory._PAIRS.items()}
+    assert foreseen == {"multiscale": optimizers._PAIRS, "reference": optimizers._LBFGSB_PAIRS}
 
 
 def test_with_a_gpu_the_network_is_there():

@@ -226,7 +226,7 @@ def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
         change = HESSIAN @ move
         inverse.add(move.reshape(SHAPE), change.reshape(SHAPE), (first @ change).reshape(SHAPE))
         pairs = [*pairs, (move, change)][-most:]
-        assert len(inverse) == min(number, most)
+        assert inverse.pairs == min(number, most)
         expected = first * (move @ change) / (change @ first @ change)
         for s, y in pairs:
             project = np.eye(SIZE) - np.outer(s, y) / (s @ y)
