@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from smooth_local_affine import apply_maps, confine_maps, fit_maps
 from vgg19.weights import CONVOLUTIONS, check_weights_path
 
 if TYPE_CHECKING:
+    from photo_solver.affine_field import Look
     from photo_style import Progress
     from vgg19.network import Network
 
@@ -186,12 +188,12 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     except (KeyboardInterrupt, NonFiniteLoss) as stop:
         if watch.image is not None:
             content = content_photo.resized(*images.fitted(content_photo.size, options.solve_size))
-            write_results(watch.image, content, content_photo, options, about)
+            write_results(watch.image, content, content_photo, options, about)  # at every realism the same
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
         return None
-    write_results(result.image, result.content, content_photo, options, about)
+    write_results(result.image, result.content, content_photo, options, about, result.looks)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     return {
         **about,
@@ -334,8 +336,15 @@ class _Watch:
 
 
 @_ctrl_c_waits()
-def write_results(image: np.ndarray, content: np.ndarray, photo: images.Photo, options: Options, about: dict) -> None:
-    """Writes the picture, at each strength, at the photo's own size or the solve size: photo + strength * (result - photo).
+def write_results(
+    image: np.ndarray,
+    content: np.ndarray,
+    photo: images.Photo,
+    options: Options,
+    about: dict,
+    looks: Sequence[Look] = (),
+) -> None:
+    """Writes the picture, at each realism and strength, at the photo's own size or the solve size.
 
     Args:
         image: result (h, w, 3), 0..1, of whatever size it was solved at.
@@ -343,16 +352,21 @@ def write_results(image: np.ndarray, content: np.ndarray, photo: images.Photo, o
         photo: the content as its file holds it.
         options: where to write, at which strengths and size.
         about: names and values for the picture's text chunks.
+        looks: one for each realism; without them the picture is `image`, carried to the photo's size.
     """
     full = options.output_size == "full" or content.shape[:2] == photo.size
     height, width = photo.size if full else content.shape[:2]
     strips = photo.strips if full else lambda: iter([content])
     maps = None
-    if image.shape[:2] != (height, width):
+    if not looks and image.shape[:2] != (height, width):
         solved = content if image.shape == content.shape else photo.resized(*image.shape[:2])  # stopped at a coarse scale
         maps = confine_maps(fit_maps(solved, image), strips, height)
-    for path, strength in zip(options.output_images, options.strengths, strict=True):
-        pixels = _restyled(strips(), height, image, maps, strength)
+    chosen = itertools.product(looks or [None] * len(options.realisms), options.strengths)
+    for path, (look, strength) in zip(options.output_images, chosen, strict=True):
+        if look:
+            pixels = look.apply_to(strips(), height, strength)
+        else:
+            pixels = _restyled(strips(), height, image, maps, strength)
         images.write_photo(path, pixels if full else next(pixels), photo, about, options.drop_exif)
 
 

@@ -35,7 +35,7 @@ _ACTIVATIONS = 1.12
 # SuperLU's factors of a 5x5 stencil under minimum degree ordering: non-zeros over pixels^1.25; their copies while they are made.
 _FILL, _FACTOR_COPIES = 19.1, 2
 # Pairs that each solver keeps, and bytes a pixel of each.
-_PAIRS = {"multiscale": (30, 2 * 3 * 4), "reference": (10, 2 * 3 * 8)}
+_PAIRS = {"maps": (0, 0), "pixels": (30, 2 * 3 * 4), "reference": (10, 2 * 3 * 8)}
 
 
 class Bytes(NamedTuple):
@@ -67,12 +67,12 @@ def solving_bytes(
         below = width
     # The style photo goes forward alone.
     network = 4 * (_ACTIVATIONS * floats * max(pixels, style_pixels / 2) + _FILTER_COPIES * filters)
-    pairs, pair_bytes = _PAIRS[options.solver]
+    pairs, pair_bytes = _PAIRS[options.solver_used]
     solver = pixels * (_IMAGES + min(pairs, options.max_iter) * pair_bytes)
     laplacian = tensor = 0.0
-    if options.style_option != 0:
+    if options.style_option != 0 and options.solver_used != "maps":
         laplacian, tensor = pixels * _LAPLACIAN, pixels * _SPARSE_TENSOR
-        if options.solver == "multiscale":
+        if options.solver_used == "pixels":
             factored = float(pixels)
             while factored > DIRECT_PIXELS:
                 factored /= 4

@@ -191,10 +191,10 @@ class Objective:
         losses, gradient = self._compiled(tf.constant(levels.reshape(self._shape), tf.float32))
         evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64))
         if not (np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()):
-            raise NonFiniteLoss(_non_finite_message(evaluation.losses))
+            raise NonFiniteLoss(non_finite_message(evaluation.losses))
         return evaluation
 
 
-def _non_finite_message(losses: Mapping[str, float]) -> str:
+def non_finite_message(losses: Mapping[str, float]) -> str:
     terms = ", ".join(f"{k} {v:g}" for k, v in losses.items())
     return f"loss {losses['total']:g} is not finite ({terms}); use smaller weights or a smaller learning rate"

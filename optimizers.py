@@ -113,6 +113,7 @@ def minimize_preconditioned(
     least_progress: float = 0.0,
     patience: int = 5,
     bounds: tuple[float, float] = (-np.inf, np.inf),
+    settled: Callable[[], str] = str,
 ) -> Optimum:
     """L-BFGS whose initial inverse Hessian is given (Nocedal, Wright 2006, algorithm 7.4).
 
@@ -127,6 +128,7 @@ def minimize_preconditioned(
             evaluation.
         patience: see `least_progress`.
         bounds: least and most level; the iterates stay between them.
+        settled: called after each step; what it answers, if anything, is why to stop there.
 
     Returns:
         The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1).
@@ -171,6 +173,8 @@ def minimize_preconditioned(
             inverse.add(move, change, smoothed - smoothed_before)
         step, x, current = step + 1, trial_x, found
         callback(step, x, current)
+        if reason := settled():
+            return Optimum(x, current, step, reason)
         history.append((current.total, evaluations))
         (before, evaluations_before), (now, _) = history[0], history[-1]
         if len(history) > patience and before - now < least_progress * now * (evaluations - evaluations_before):

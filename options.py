@@ -17,6 +17,8 @@ VERSION = "0.1.0"
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Above it, differences between photo and result have long left the range of colours.
 MOST_STRENGTH = 2.0
+# Beyond it nothing of a look is left but a weak colour grade.
+MOST_REALISM = 3.0
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -83,10 +85,20 @@ class Options:
         choices=(0, 1, 2),
     )
     solver: str = _option(
-        "multiscale",
+        "auto",
         "optimisation",
-        "multiscale goes from coarse to fine and stops by itself; reference follows the reference script step by step, for hours",
-        choices=("multiscale", "reference"),
+        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel for itself and "
+        "takes over the style's textures too; reference follows the reference script step by step, for hours. auto takes pixels "
+        "for style option 0 and maps for 1 and 2",
+        choices=("auto", "maps", "pixels", "reference"),
+    )
+    realism: str = _option(
+        "1",
+        "optimisation",
+        "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with glows "
+        "and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade of each "
+        "region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
+        metavar="A[,A...]",
     )
     max_size: int = _option(
         0,
@@ -103,7 +115,7 @@ class Options:
     max_iter: int = _option(
         1000,
         "optimisation",
-        "most iterations of each stage (option 2 has two stages), and with --solver multiscale of each scale",
+        "most iterations of each stage (option 2 has two stages), and of each scale unless --solver is reference",
         least=1,
     )
     lbfgs: bool = _option(
@@ -204,6 +216,11 @@ class Options:
             if "above" in rule and value <= rule["above"]:
                 raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
         self.strengths  # noqa: B018 - raises
+        self.realisms  # noqa: B018 - raises
+        if self.solver == "maps" and self.style_option == 0:
+            raise UserError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
+        if self.solver_used != "maps" and len(self.realisms) > 1:
+            raise UserError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
 
     @property
     def solve_size(self) -> int:
@@ -211,22 +228,42 @@ class Options:
         return self.max_size or (PREVIEW_SIZE if self.preview else SOLVE_SIZE)
 
     @property
+    def solver_used(self) -> str:
+        """The solver that `solver` stands for: maps, pixels or reference."""
+        return self.solver if self.solver != "auto" else "maps" if self.style_option else "pixels"
+
+    @property
+    def realisms(self) -> tuple[float, ...]:
+        """The numbers of `realism`."""
+        return _numbers("realism", self.realism, MOST_REALISM)
+
+    @property
     def strengths(self) -> tuple[float, ...]:
         """The numbers of `strength`."""
-        try:
-            strengths = tuple(float(part) for part in self.strength.split(","))
-        except ValueError as error:
-            raise UserError(f"--strength {self.strength} is no list of numbers; give numbers, as 0.5,0.75,1") from error
-        if not all(0 <= strength <= MOST_STRENGTH for strength in strengths):  # not a number is none of them either
-            raise UserError(f"--strength {self.strength} is out of range; use numbers from 0 to {MOST_STRENGTH:g}")
-        if len({f"{strength:g}" for strength in strengths}) < len(strengths):
-            raise UserError(f"--strength {self.strength} has a number twice; give each once")
-        return strengths
+        return _numbers("strength", self.strength, MOST_STRENGTH)
 
     @property
     def output_images(self) -> tuple[str, ...]:
-        """A path for each of `strengths`: `output_image` for a single one, else that with the strength added to its name."""
-        if len(self.strengths) == 1:
-            return (self.output_image,)
+        """A path for each of `realisms` and, within it, each of `strengths`.
+
+        `output_image` itself where there is one of both, else with what there are several of added to its name.
+        """
         path = pathlib.PurePath(self.output_image)
-        return tuple(str(path.with_name(f"{path.stem}_{strength:g}{path.suffix}")) for strength in self.strengths)
+        realisms = [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
+        strengths = [f"_{strength:g}" if len(self.strengths) > 1 else "" for strength in self.strengths]
+        if realisms == strengths == [""]:
+            return (self.output_image,)
+        return tuple(str(path.with_name(f"{path.stem}{r}{s}{path.suffix}")) for r in realisms for s in strengths)
+
+
+def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
+    """A list of different numbers from 0 to `most`, as the option of this name has it."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UserError(f"--{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+    if not all(0 <= number <= most for number in numbers):  # not a number is none of them either
+        raise UserError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
+    if len({f"{number:g}" for number in numbers}) < len(numbers):
+        raise UserError(f"--{name} {text} has a number twice; give each once")
+    return numbers

@@ -19,7 +19,10 @@ from closed_form_matting import MattingPreconditioner, matting_laplacian
 from objective import Evaluation, Objective
 from optimizers import Optimum, minimize_adam, minimize_lbfgsb, minimize_preconditioned
 from options import Options, UserError
-from segmentation import Regions, read_regions
+from photo_solver.affine_field import FittedMasks, Look
+from photo_solver.look import LookObjective, Weights, settled
+from photo_solver.palette import colour_grade
+from segmentation import Regions, read_regions, refined
 from smooth_local_affine import carry, smooth_local_affine
 from vgg19.learned import learn_weights
 from vgg19.network import MEAN_RGB, Network
@@ -46,8 +49,13 @@ _CURVATURE = 0.005
 # the style's colours already, more of the former only add textures that the latter then have to take out.
 _SEGMENTED_STEPS = 2
 _STEPS = (100, 60, 60, 40)
-# Variance, of colours in 0..1, below which a region counts as of one colour: one level of 8 bits.
-_LEAST_VARIANCE = 1 / 255**2
+# The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
+_CELLS, _LOOK_STEPS, _REALISM_STEPS = (16, 32), (30, 20), 20
+# It stops when the picture has changed by less than this, root mean square in levels, over so many steps.
+_LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
+# How far from the drawn edge of a mask the photo's own edge is looked for, as a share of the longer side, and how much the
+# drawing counts there: given masks are drawn loosely, and each side of an edge gets a look of its own.
+_MASK_REACH, _MASK_TRUST = 0.04, 3e-4
 # A stage ends when the loss falls by less than this share per evaluation.
 _LEAST_PROGRESS = 0.002
 
@@ -97,12 +105,15 @@ class Result:
         content: the content photo at that size.
         stages: one record each.
         features: where the features came from.
+        looks: of the maps solver, one for each value of `Options.realisms`; `image` is the first. They restyle the photo at any
+            size. Empty with the other solvers.
     """
 
     image: np.ndarray
     content: np.ndarray
     stages: list[Stage]
     features: str
+    looks: tuple[Look, ...] = ()
 
 
 def pretrained_network(choice: str, networks: dict[str, Network | None] | None = None) -> Network | None:
@@ -177,7 +188,10 @@ def stylize(
     if network is None:
         network = find_network(options, content, style)
     run = _Run(network, options, callback or (lambda progress: None))
-    solve = _solve_reference if options.solver == "reference" else _solve_multiscale
+    if options.solver_used == "maps":
+        looks = _solve_maps(run, content, style, regions, init)
+        return Result(looks[0].apply(content, 0, height), content, run.records, network.description, looks)
+    solve = _solve_reference if options.solver_used == "reference" else _solve_pixels
     image = solve(run, content, style, regions, init)
     if options.style_option != 0 and options.apply_smooth:
         image = _smoothed(content, image, options)
@@ -190,7 +204,7 @@ def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.nd
     The reference's ridge pulls the colour maps towards 0 and so the picture towards flatness; smoothing the change from the
     content instead pulls it towards the content. The radius scales with the size, to mean the same at every size.
     """
-    if options.solver == "reference":
+    if options.solver_used == "reference":
         return smooth_local_affine(content, image, options.f_radius, options.f_edge)
     radius = max(1, round(options.f_radius * max(content.shape) / _SMOOTHING_SIZE))
     return content + smooth_local_affine(content, image - content, radius, options.f_edge)
@@ -230,22 +244,53 @@ class _Run:
         begin = time.perf_counter()
         masks = scale.regions.content, scale.regions.style
         objective = Objective(self.network, scale.content, scale.style, masks, self.options, scale.laplacian)
-        number, losses = len(self.records), []
-        work = [size[0] * size[1] * steps for size, steps in self.plan]
-        most_steps = self.plan[number][1]
 
-        def on_step(step: int, levels: np.ndarray, evaluation: Evaluation) -> None:
-            losses.append(evaluation.losses)
-            image = np.clip(levels / 255, 0, 1).astype(np.float32)
-            share = (sum(work[:number]) + work[number] * step / most_steps) / sum(work)
-            self.callback(Progress(phase, number, step, objective.evaluations, share, evaluation.losses, image))
+        def minimize(callback) -> Optimum:
+            return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
 
-        optimum = minimizer(objective, start.astype(np.float64) * 255, most_steps, on_step, **settings)
-        seconds = time.perf_counter() - begin
-        size = scale.content.shape[0], scale.content.shape[1]
-        self.records.append(Stage(phase, size, losses, optimum.iterations, objective.evaluations, seconds, optimum.reason))
-        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        optimum = self.follow(phase, scale.content.shape[:2], objective, lambda levels: levels / 255, minimize, begin)
         return (optimum.levels / 255).astype(np.float32)
+
+    @property
+    def most_steps(self) -> int:
+        """Of the plan's next stage."""
+        return self.plan[len(self.records)][1]
+
+    def follow(
+        self,
+        phase: str,
+        size: tuple[int, ...],
+        objective: Objective | LookObjective,
+        image_of: Callable[[np.ndarray], np.ndarray],
+        minimize: Callable[..., Optimum],
+        begin: float,
+    ) -> Optimum:
+        """Runs the plan's next stage, which began at a time, tells the callback of its steps, and records it.
+
+        Args:
+            phase: `SEGMENTED` or `REFINEMENT`.
+            size: (height, width).
+            objective: counts its evaluations.
+            image_of: from the minimiser's variable to an image (H, W, 3), 0..1.
+            minimize: takes the minimiser's callback.
+            begin: `time.perf_counter()` at the stage's start.
+        """
+        number, losses = len(self.records), []
+        work = [height * width * steps for (height, width), steps in self.plan]
+        most_steps, evaluations = max(self.most_steps, 1), objective.evaluations
+
+        def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
+            losses.append(evaluation.losses)
+            image = np.clip(image_of(variable), 0, 1).astype(np.float32)
+            share = (sum(work[:number]) + work[number] * step / most_steps) / max(sum(work), 1)
+            made = objective.evaluations - evaluations
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image))
+
+        optimum = minimize(on_step)
+        seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
+        self.records.append(Stage(phase, (size[0], size[1]), losses, optimum.iterations, made, seconds, optimum.reason))
+        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        return optimum
 
 
 def _noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
@@ -277,8 +322,85 @@ def _fitted(init: np.ndarray, content: np.ndarray) -> np.ndarray:
     return init if init.shape == content.shape else images.resize(init, *content.shape[:2])
 
 
-def _solve_multiscale(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:
-    """Coarse to fine, preconditioned; the objective at the last scale is the reference's.
+def _solve_maps(
+    run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None
+) -> tuple[Look, ...]:
+    """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
+
+    The style is looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style option 2
+    the segmented stage is the colour grade of each region, which has a closed form.
+    """
+    options = run.options
+    if regions.content.shape[2] > 1:
+        regions = dataclasses.replace(regions, content=refined(regions.content, content, _MASK_REACH, _MASK_TRUST))
+    masks = FittedMasks.fitted(regions.content, content)
+    sizes = _scales(images.fitted(content.shape[:2], max(_COARSEST, round(max(content.shape) / 2))))
+    last = len(sizes) - 1
+    shapes = [images.fitted(content.shape[:2], size) for size in sizes]
+    steps = [_LOOK_STEPS[min(n, 1)] for n in range(len(sizes))] + [_REALISM_STEPS] * (len(options.realisms) - 1)
+    run.plan = [(shapes[min(n, last)], min(most, options.max_iter)) for n, most in enumerate(steps)]
+    if options.style_option == 2:
+        run.plan.insert(0, (shapes[0], 0))
+
+    looks: list[Look] = []
+    coefficients: np.ndarray | None = None
+    objective: LookObjective | None = None
+    for realism in options.realisms:
+        weights = Weights.of(options, realism)
+        for number in range(last if looks else 0, last + 1):
+            begin = time.perf_counter()
+            if not looks:
+                shrunk, below = _at_size(content, sizes[number]), objective
+                shrunk_style = _at_size(style, round(max(style.shape[:2]) * sizes[number] / max(content.shape)))
+                shrunk_regions = regions.resized(shrunk.shape[:2], shrunk_style.shape[:2])
+                cells = _CELLS[min(number, 1)] if last else _CELLS[1]
+                objective = LookObjective(run.network, shrunk, shrunk_style, shrunk_regions, cells, weights)
+                if coefficients is not None:
+                    grids = below.grid, objective.grid
+                    flat = grids[0].refined(coefficients.reshape(*coefficients.shape[:2], 12), grids[1])
+                    coefficients = flat.reshape(*flat.shape[:2], 4, 3)
+            objective.reweighted(weights)
+            if init is not None:
+                grade = objective.fitted(_fitted(init, objective.image if objective.evaluations == 0 else shrunk))
+            else:
+                grade = np.zeros_like(objective.graded()) if options.style_option == 1 else objective.graded()
+            if coefficients is None:
+                coefficients = grade
+            objective.begin(grade)
+            try:
+                if options.style_option == 2 and not run.records:
+                    _tell_grade(run, objective, coefficients)
+                coefficients = _minimize_look(run, objective, coefficients, begin)
+            finally:
+                objective.release()
+        looks.append(objective.look(coefficients, masks))
+    return tuple(looks)
+
+
+def _tell_grade(run: _Run, objective: LookObjective, coefficients: np.ndarray) -> None:
+    """The segmented stage of the maps solver: nothing is left to minimise."""
+
+    def evaluate(callback) -> Optimum:
+        evaluation = objective(coefficients)
+        callback(0, coefficients, evaluation)
+        return Optimum(coefficients, evaluation, 0, "each region has its style region's mean colour and contrast")
+
+    run.follow(SEGMENTED, objective.image.shape[:2], objective, lambda _: objective.image, evaluate, time.perf_counter())
+
+
+def _minimize_look(run: _Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> np.ndarray:
+    """The plan's next stage, from some coefficients; returns the best ones."""
+    test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
+
+    def minimize(callback) -> Optimum:
+        return minimize_preconditioned(objective, coefficients, run.most_steps, callback, objective.precondition, settled=test)
+
+    size = objective.image.shape[:2]
+    return run.follow(REFINEMENT, size, objective, lambda _: objective.image, minimize, begin).levels
+
+
+def _solve_pixels(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> np.ndarray:
+    """Every pixel for itself, coarse to fine, preconditioned; the objective at the last scale is the reference's.
 
     Between scales the result is carried up by local affine maps of the content's colours. While one scale runs, the Laplacian of
     the next and its factorisation are made in another thread. The images stay within 0..255: what leaves it is lost when the
@@ -345,34 +467,15 @@ def _without_matting(gradient: np.ndarray) -> np.ndarray:
 def _recoloured(scale: _Scale) -> np.ndarray:
     """The content, each region with the mean and covariance of the style region's colours, within 0..1.
 
-    The linear Monge-Kantorovich map (Pitie, Kokaram 2007): `A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` takes covariance A to B. As a
-    start it leads to skies of one piece, where noise leads to blotches.
+    As a start it leads to skies of one piece, where noise leads to blotches.
     """
     content, inside = scale.content, scale.regions.content.sum(axis=2, keepdims=True)
     image = content * (1 - inside)
-    for r in range(scale.regions.content.shape[2]):
-        mask = scale.regions.content[:, :, r]
-        if not mask.any():
-            continue
-        mean, covariance = _colour_statistics(content, mask)
-        style_mean, style_covariance = _colour_statistics(scale.style, scale.regions.style[:, :, r])
-        root, inverse_root = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
-        transport = inverse_root @ _matrix_power(root @ style_covariance @ root, 0.5) @ inverse_root
-        image = image + mask[:, :, None] * ((content - mean) @ transport + style_mean)
+    for mask, style_mask in zip(scale.regions.content.T, scale.regions.style.T, strict=True):
+        if mask.any():
+            grade = colour_grade(content, scale.style, mask.T, style_mask.T, 0.0)
+            image = image + mask.T[:, :, None] * (content @ grade[:, :3].T + grade[:, 3])
     return np.clip(image, 0, 1).astype(np.float32)
-
-
-def _colour_statistics(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (3,) and covariance (3, 3) of the colours of an image (H, W, 3) under a mask (H, W)."""
-    colours, weights = image.reshape(-1, 3), mask.ravel()
-    covariance = np.cov(colours.T, aweights=weights, ddof=0) + _LEAST_VARIANCE * np.eye(3)
-    return np.average(colours, axis=0, weights=weights), covariance
-
-
-def _matrix_power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """A power of a symmetric positive definite matrix."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.maximum(values, _LEAST_VARIANCE**2) ** exponent) @ vectors.T
 
 
 def _scales(size: tuple[int, int]) -> list[int]:

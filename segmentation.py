@@ -139,7 +139,7 @@ def refine(regions: Regions, content: np.ndarray, style: np.ndarray) -> Regions:
     Returns:
         The regions, changed along their edges only; where they make up the whole photo they still do.
     """
-    return dataclasses.replace(regions, content=_refined(regions.content, content), style=_refined(regions.style, style))
+    return dataclasses.replace(regions, content=refined(regions.content, content), style=refined(regions.style, style))
 
 
 def propagate(masks: np.ndarray, layers: Iterable[str]) -> dict[str, np.ndarray]:
@@ -309,8 +309,10 @@ def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) 
     return names
 
 
-def _refined(masks: np.ndarray, image: np.ndarray) -> np.ndarray:
+def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust: float = _TRUST) -> np.ndarray:
     """Masks (H, W, R) solved for in a band about their edges, so that they are locally affine in the photo's colours.
+
+    `reach` is half the band's width as a share of the longer side, `trust` how much the drawing counts within it.
 
     Closed-form matting (Levin et al. 2008, eq. 15): least m' L m + trust |m - drawn|^2 with m as drawn outside the band. The
     guided filter (He et al. 2013) is one step towards this solve: faster, but it leaves haloes as wide as its windows.
@@ -321,8 +323,7 @@ def _refined(masks: np.ndarray, image: np.ndarray) -> np.ndarray:
     edge = ndimage.maximum_filter(inside, 3) != ndimage.minimum_filter(inside, 3)
     if not edge.any():
         return masks
-    reach = max(2, round(_REFINED * max(height, width)))
-    band = ndimage.distance_transform_edt(~edge) <= reach
+    band = ndimage.distance_transform_edt(~edge) <= max(2, round(reach * max(height, width)))
     # The rows from the band's first to its last, and two more that the windows of its pixels reach into.
     rows = np.flatnonzero(band.any(axis=1))
     span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
@@ -330,9 +331,9 @@ def _refined(masks: np.ndarray, image: np.ndarray) -> np.ndarray:
     unknown, known = np.flatnonzero(band[span]), np.flatnonzero(~band[span])
     flat = drawn[span].reshape(-1, regions + 1).astype(np.float64)
     of_unknown = laplacian[unknown]
-    system = (of_unknown[:, unknown] + _TRUST * scipy.sparse.identity(unknown.size)).tocsc()
+    system = (of_unknown[:, unknown] + trust * scipy.sparse.identity(unknown.size)).tocsc()
     factors = scipy.sparse.linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
-    flat[unknown] = np.clip(factors.solve(_TRUST * flat[unknown] - of_unknown[:, known] @ flat[known]), 0, 1)
+    flat[unknown] = np.clip(factors.solve(trust * flat[unknown] - of_unknown[:, known] @ flat[known]), 0, 1)
     flat /= flat.sum(axis=-1, keepdims=True)
     refined = masks.copy()
     refined[span] = flat[:, :regions].reshape(-1, width, regions)

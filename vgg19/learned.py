@@ -20,7 +20,7 @@ _PATCHES = 10_000
 # default loss weights fit.
 SCALES = {"conv1_1": 90.0, "conv2_1": 190.0, "conv3_1": 230.0, "conv4_1": 310.0, "conv4_2": 200.0, "conv5_1": 150.0}
 # Added to each component's variance, as a share of the largest, before whitening: faint components are mostly noise.
-_FLOOR = 0.05
+_FLOOR = 0.2
 
 
 def learn_weights(images: list[np.ndarray], seed: int = 0) -> Weights:

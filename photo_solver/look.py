@@ -1,0 +1,327 @@
+"""Solves for a look: the coefficients of a field of affine maps that bring the content nearest to the style.
+
+What is minimised, in units that depend neither on the features nor on the size of the photo:
+
+- style and content of Luan et al. 2017 (eq. 5), each style layer divided by its loss at the content photo, so that every layer
+  counts alike and a style loss of 1 means that nothing was taken over; total variation, divided by the content's
+- the distance of each region's colours from the style region's, and how foreign they are to it (`palette`)
+- what keeps it a photograph, times `4^(realism - 1)`: nothing invented and nothing lost (`photograph`), maps that vary slowly,
+  little gain, and nearness to the region-wise colour grade that it starts from
+
+Departure from the reference: its photorealism term needs not be minimised, since a field of affine maps has next to none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+import tensorflow as tf
+
+from objective import CONTENT_LAYER, STYLE_LAYERS, Evaluation, NonFiniteLoss, RegionGrams, non_finite_message, total_variation
+from options import Options
+from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
+from photo_solver.palette import Palette, colour_grade
+from photo_solver.photograph import LUMA, Photograph
+from segmentation import Regions, propagate
+from vgg19.network import Network
+
+# Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
+_CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.1, 0.003, 0.7, 1.0, 150.0
+# The same of what realism scales: invented variance, lost contrast, roughness and gain of the maps, distance from the grade.
+_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 600.0, 0.3, 0.0025, 0.01, 0.5
+# A hue that differs from the grade's counts so many times a brightness that does.
+_HUE = 8.0
+# By what the terms that realism scales grow from one step of realism to the next.
+_REALISM_STEP = 4.0
+# Noise in the content, 0..1, that the colour grade must not amplify, at realism 0; twice that at each step further.
+_NOISE = 0.02
+# The curvature of all terms that the preconditioner does not know, as a multiple of the identity on the picture (loss a pixel).
+_CURVATURE = 30.0
+# Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
+_SPREAD = 0.3
+_LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Multiples of the terms above, from the options and from one value of realism."""
+
+    content: float
+    style: float
+    variation: float
+    photograph: float
+    noise: float
+
+    @classmethod
+    def of(cls, options: Options, realism: float) -> Weights:
+        """The defaults of the reference's weights count as 1 each."""
+        defaults = Options()
+        return cls(
+            options.content_weight / defaults.content_weight,
+            options.style_weight / defaults.style_weight,
+            options.tv_weight / defaults.tv_weight,
+            options.affine_weight / defaults.affine_weight * _REALISM_STEP ** (realism - 1),
+            _NOISE * 2**realism,
+        )
+
+
+class LookObjective:
+    """The loss of a field's coefficients, float64 (R, nodes, 4, 3), at one size of the photo.
+
+    A coefficient's third axis is luma relative to the region's mean, red minus luma, blue minus luma, and the constant.
+
+    Attributes:
+        grid: of the field.
+        evaluations: number of evaluations so far.
+        image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
+    """
+
+    def __init__(self, network: Network, content: np.ndarray, style: np.ndarray, regions: Regions, cells: int, weights: Weights):
+        """Computes the targets.
+
+        Args:
+            network: feature extractor.
+            content: (H, W, 3), 0..1.
+            style: (h, w, 3), 0..1.
+            regions: of both, at their sizes.
+            cells: of the grid on the longer side.
+            weights: of the terms.
+        """
+        self.grid, self.evaluations, self.image = Grid.over(content.shape[:2], cells), 0, content
+        self.weights = weights
+        self._content, self._style, self._regions = content, style, regions
+        self._pixels, self._network = content.shape[0] * content.shape[1], network
+        masks = regions.content.reshape(self._pixels, -1)
+        self.bases = np.stack([_basis(_mean_luma(content, mask)) for mask in masks.T])  # (R, 4, 4)
+        nodes, shares = self.grid.weights(content, 0, content.shape[0])
+        self._slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
+        self._gathers = [s.T.tocsr() for s in self._slices]
+        colours = np.concatenate([content.reshape(-1, 3), np.ones((self._pixels, 1), np.float32)], 1)
+        self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
+        self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._gathers]  # (nodes, 1) each
+        self._roughness = self.grid.roughness()
+        self._palettes: list[tuple[np.ndarray, Palette]] = []
+        for r, mask in enumerate(masks.T):
+            inside, colours = np.flatnonzero(mask > 0.5), style[regions.style[..., r] > 0.5]
+            if min(len(inside), len(colours)) >= _LEAST_COLOURS:
+                self._palettes.append((inside, Palette(colours)))
+        self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], 1e-6)
+        self._prepare_network()
+        self._grade: np.ndarray | None = None
+        self._factors: list = []
+        self.reweighted(weights)
+
+    def _prepare_network(self) -> None:
+        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in (self._regions.content, self._regions.style))
+        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
+        style = self._network.features(tf.constant(self._style), STYLE_LAYERS)
+        self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in STYLE_LAYERS}
+        content = self._network.features(tf.constant(self._content), (*STYLE_LAYERS, CONTENT_LAYER))
+        self._content_target = content[CONTENT_LAYER]
+        self._content_unit = max(float(tf.reduce_mean(self._content_target**2)), 1e-12)
+        units = [float(self._grams[k].loss(content[k], self._targets[k])[0]) for k in STYLE_LAYERS]
+        largest = max(*units, 1e-12)
+        self._layer_units = [len(STYLE_LAYERS) * max(unit, 1e-6 * largest) for unit in units]
+        self._variation_unit = max(float(total_variation(tf.constant(self._content))), 1e-6)
+        self._photograph = Photograph(self._content)
+        # The photorealism's weight is an argument, so that another realism needs no new compilation.
+        signature = [tf.TensorSpec(self._content.shape, tf.float32), tf.TensorSpec((), tf.float32)]
+        self._compiled = tf.function(self._seen_by_the_network, input_signature=signature)
+
+    def reweighted(self, weights: Weights) -> None:
+        """Takes other weights; `begin` must follow."""
+        self.weights = weights
+        for factor in self._factors:
+            factor.clear()
+        self._factors = []
+
+    def graded(self) -> np.ndarray:
+        """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
+        coefficients = np.zeros((len(self.bases), self.grid.nodes, 4, 3))
+        for r, basis in enumerate(self.bases):
+            mask, style_mask = self._regions.content[..., r], self._regions.style[..., r]
+            if min(mask.sum(), style_mask.sum()) >= 1:
+                change = colour_grade(self._content, self._style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
+                coefficients[r] = np.linalg.solve(basis.T, change.T)  # change = coefficients' basis
+        return coefficients
+
+    def fitted(self, image: np.ndarray) -> np.ndarray:
+        """Coefficients whose result is nearest to an image (H, W, 3), 0..1, in least squares with smoothness."""
+        change = (image - self._content).reshape(-1, 3)
+        nodes, regions = self.grid.nodes, len(self.bases)
+        roughness = self.weights.photograph * _ROUGHNESS + 1e-6
+
+        def normal(flat: np.ndarray) -> np.ndarray:
+            coefficients = flat.reshape(regions, nodes, 4, 1)
+            sliced = self._sliced(coefficients)
+            back = self._gathered(sliced / self._pixels)
+            rough = [self._roughness @ c.reshape(nodes, 4) for c in coefficients]
+            return (back + roughness * np.stack(rough).reshape(back.shape)).ravel()
+
+        size = regions * nodes * 4
+        operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=normal)
+        columns = []
+        for channel in range(3):
+            aim = self._gathered(change[:, channel : channel + 1] / self._pixels).ravel()
+            columns.append(scipy.sparse.linalg.cg(operator, aim, rtol=1e-4, maxiter=200)[0].reshape(regions, nodes, 4))
+        return np.stack(columns, axis=-1)
+
+    def begin(self, grade: np.ndarray) -> None:
+        """Sets the result that realism pulls to, by coefficients, and factorises the known part of the Hessian.
+
+        Call `release` in the same thread afterwards.
+        """
+        self._grade = np.clip(self._content.reshape(-1, 3) + self._sliced(grade), 0, 1)
+        smooth = 2 * self.weights.photograph * _ROUGHNESS * self._roughness + 1e-5 * scipy.sparse.identity(self.grid.nodes)
+        for sliced, gather in zip(self._slices, self._gathers, strict=True):
+            matrix = (gather @ sliced).multiply(_CURVATURE / self._pixels) + smooth
+            settings = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
+            self._factors.append([scipy.sparse.linalg.splu(matrix.tocsc(), **settings)])
+
+    def release(self) -> None:
+        """Frees the factorisations (see `closed_form_matting.MattingPreconditioner.release`)."""
+        self.reweighted(self.weights)
+
+    def precondition(self, gradient: np.ndarray) -> np.ndarray:
+        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest."""
+        columns = gradient.reshape(len(gradient), self.grid.nodes, 12)
+        solved = [factor[0].solve(np.asfortranarray(c)) for factor, c in zip(self._factors, columns, strict=True)]
+        return np.stack(solved).reshape(gradient.shape)
+
+    def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
+        """The maps of these coefficients."""
+        maps = np.einsum("rnkj,rkc->rnjc", coefficients, self.bases)
+        return Look(self.grid, maps.astype(np.float32), masks)
+
+    def _sliced(self, coefficients: np.ndarray) -> np.ndarray:
+        """The change (pixels, k) of coefficients (R, nodes, 4, k), float32."""
+        channels = coefficients.shape[-1]
+        change = np.zeros((self._pixels, channels), np.float32)
+        for sliced, colours, own in zip(self._slices, self._colours, coefficients, strict=True):
+            maps = sliced @ own.reshape(self.grid.nodes, 4 * channels).astype(np.float32)
+            change += np.einsum("pk,pkj->pj", colours, maps.reshape(-1, 4, channels))
+        return change
+
+    def _gathered(self, by_image: np.ndarray) -> np.ndarray:
+        """The transpose of `_sliced`: a derivative by the image (pixels, k) to one by the coefficients (R, nodes, 4, k)."""
+        channels = by_image.shape[-1]
+        parts = []
+        for gather, colours in zip(self._gathers, self._colours, strict=True):
+            products = (colours[:, :, None] * by_image[:, None, :]).reshape(self._pixels, 4 * channels).astype(np.float32)
+            parts.append((gather @ products).reshape(self.grid.nodes, 4, channels))
+        return np.stack(parts).astype(np.float64)
+
+    def _colour_distance(self, colours: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean squared distance of the colours (pixels, 3) of each region from the style region's, and its gradient."""
+        loss, gradient = 0.0, np.zeros_like(colours)
+        for inside, palette in self._palettes:
+            own, by_colours = palette.transport(colours[inside])
+            loss += own / self._pixels
+            gradient[inside] += by_colours / self._pixels
+        return loss, gradient
+
+    def _seen_by_the_network(self, image: tf.Tensor, photograph: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        weights = self.weights
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            features = self._network.features(image, (*STYLE_LAYERS, CONTENT_LAYER))
+            content = tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
+            content *= weights.content * _CONTENT / self._content_unit
+            variation = weights.variation * _VARIATION / self._variation_unit * total_variation(image)
+            invented, lost = self._photograph(image)
+            invented, lost = photograph * _INVENTED * invented, photograph * _LOST * lost
+            others = content + variation + invented + lost
+        style = [self._grams[k].loss(features[k], self._targets[k]) for k in STYLE_LAYERS]
+        scales = [weights.style / unit for unit in self._layer_units]
+        losses = {"content": content, "tv": variation, "invented": invented, "lost": lost}
+        losses["style"] = tf.add_n([scale * loss for scale, (loss, _) in zip(scales, style, strict=True)])
+        upstream = [tf.constant(1.0), *(scale * by_features for scale, (_, by_features) in zip(scales, style, strict=True))]
+        gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], image, output_gradients=upstream)
+        return losses, gradient
+
+    def __call__(self, coefficients: np.ndarray) -> Evaluation:
+        """The loss at some coefficients.
+
+        Raises:
+            NonFiniteLoss: the loss or its gradient is not finite.
+        """
+        self.evaluations += 1
+        image = self._content.reshape(-1, 3) + self._sliced(coefficients)
+        self.image = image.reshape(self._content.shape)
+        photograph = self.weights.photograph
+        found, by_image = self._compiled(tf.constant(self.image), tf.constant(photograph, tf.float32))
+        losses, gradient = {name: float(value) for name, value in found.items()}, by_image.numpy().reshape(-1, 3)
+
+        colours, by_colours = self._colour_distance(image)
+        losses["colours"] = _COLOURS * self.weights.style * colours / self._colour_unit
+        gradient = gradient + np.float32(_COLOURS * self.weights.style / self._colour_unit) * by_colours
+        losses["foreign"] = 0.0
+        for inside, palette in self._palettes:
+            distance, by_colours = palette.foreignness(image[inside])
+            losses["foreign"] += _FOREIGN * float(np.vdot(distance, distance)) / self._pixels
+            gradient[inside] += np.float32(2 * _FOREIGN / self._pixels) * distance[:, None] * by_colours
+        beyond = image - np.clip(image, 0, 1)
+        losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
+        gradient += np.float32(2 * _RANGE / self._pixels) * beyond
+        pull, by_pull = self._pull(image - self._grade)
+        losses["grade"] = photograph * pull
+        gradient += np.float32(photograph) * by_pull
+
+        by_coefficients = self._gathered(gradient)
+        losses["roughness"] = losses["gain"] = 0.0
+        for own, by_own, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
+            rough = self._roughness @ own.reshape(self.grid.nodes, 12)
+            losses["roughness"] += photograph * _ROUGHNESS * float(np.vdot(own, rough))
+            by_own += 2 * photograph * _ROUGHNESS * rough.reshape(own.shape)
+            gain = mass[..., None] * own[:, :3]
+            losses["gain"] += photograph * _GAIN * float(np.vdot(own[:, :3], gain))
+            by_own[:, :3] += 2 * photograph * _GAIN * gain
+        losses["total"] = sum(losses.values())
+        if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
+            raise NonFiniteLoss(non_finite_message(losses))
+        return Evaluation(losses, by_coefficients)
+
+    def _pull(self, difference: np.ndarray) -> tuple[float, np.ndarray]:
+        """Mean squared difference (pixels, 3) from the colour grade, hue counting more than light, and its gradient."""
+        light = (difference @ LUMA)[:, None]
+        hue = difference - light
+        loss = _GRADE * (3 * float(np.vdot(light, light)) + _HUE * float(np.vdot(hue, hue))) / self._pixels
+        gradient = _HUE * (hue - hue.sum(1, keepdims=True) * LUMA) + 3 * light * LUMA
+        return loss, gradient * np.float32(2 * _GRADE / self._pixels)
+
+
+def settled(objective: LookObjective, levels: float, steps: int) -> Callable[[], str]:
+    """A stopping test to be called after each step: why to stop, or nothing.
+
+    Args:
+        objective: whose newest image is looked at.
+        levels: of 0..255; a root mean square change of the picture of less than this over the last `steps` cannot be seen.
+        steps: see `levels`.
+    """
+    seen: list[np.ndarray] = []
+
+    def test() -> str:
+        seen.append(objective.image)
+        if len(seen) <= steps:
+            return ""
+        before = seen.pop(0)
+        moved = 255 * float(np.sqrt(np.mean((np.clip(objective.image, 0, 1) - np.clip(before, 0, 1)) ** 2)))
+        return f"the picture changes by {moved:.2f} levels in {steps} steps" if moved < levels else ""
+
+    return test
+
+
+def _mean_luma(content: np.ndarray, mask: np.ndarray) -> float:
+    return float(np.average(content.reshape(-1, 3) @ LUMA, weights=mask + 1e-9))
+
+
+def _basis(centre: float) -> np.ndarray:
+    """(4, 4): from (red, green, blue, 1) to luma about the centre, red minus luma, blue minus luma, and 1."""
+    basis = np.zeros((4, 4))
+    basis[:3, :3] = np.array([LUMA, np.array([1, 0, 0]) - LUMA, np.array([0, 0, 1]) - LUMA]) / _SPREAD
+    basis[0, 3], basis[3, 3] = -centre / _SPREAD, 1
+    return basis
