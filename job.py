@@ -158,10 +158,9 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     hashes = input_hashes(options)
     content_photo = images.read_photo(options.content_image_path, "content image", options.max_pixels)
     content, style, init = _read_photos(options, content_photo)
-    network = None
     if options.auto_seg and not options.content_seg_path:
-        network, options = _network(options, content, style, content_photo, networks)
-        regions = find_regions(network, content, style, options.auto_seg, options.seed)
+        own, options = _network(options, content, style, content_photo, networks, for_regions=True)
+        regions = find_regions(own, content, style, options.auto_seg, options.seed)
         logger.info(
             "regions found: %s and %s; correct copies by hand and give them as masks", *write_masks(regions, options.serial)
         )
@@ -176,8 +175,8 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     if options.dry_run:
         return {}
 
-    if network is None:
-        network, options = _network(options, content, style, content_photo, networks)
+    network, options = _network(options, content, style, content_photo, networks)
+    logger.info("features: %s", network.description)
     import photo_style
     from objective import NonFiniteLoss
 
@@ -217,21 +216,24 @@ def _as_preview(options: Options) -> Options:
 
 
 def _network(
-    options: Options, content: np.ndarray, style: np.ndarray, photo: images.Photo, networks: dict[str, Network | None] | None
+    options: Options,
+    content: np.ndarray,
+    style: np.ndarray,
+    photo: images.Photo,
+    networks: dict[str, Network | None] | None,
+    for_regions: bool = False,
 ) -> tuple[Network, Options]:
     """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
     load_tensorflow(options.device, options.gpus_per_job)
     from photo_style import find_network, pretrained_network
-    from vgg19.learned import WIDTHS
+    from vgg19.learned import FLOOR, REGIONS_FLOOR, WIDTHS
 
     networks = {} if networks is None else networks
     pretrained = pretrained_network(options.vgg19_weights, networks)
     channels = {name: pretrained.channels(name) if pretrained else WIDTHS[int(name[4]) - 1] for name in CONVOLUTIONS}
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
     content, style = (images.resize(image, *images.fitted(image.shape[:2], options.solve_size)) for image in (content, style))
-    network = find_network(options, content, style, networks)
-    logger.info("features: %s", network.description)
-    return network, options
+    return find_network(options, content, style, networks, REGIONS_FLOOR if for_regions else FLOOR), options
 
 
 def _read_photos(options: Options, content_photo: images.Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

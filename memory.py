@@ -27,7 +27,7 @@ LEAST_SIZE = 64
 
 # Bytes: compiled functions and libraries that load late; copies of each filter, of which TensorFlow reorders some.
 _START, _FILTER_COPIES = 60 * MIB, 4
-# Bytes a pixel: images, gradients and masks; Laplacian, as SciPy and as TensorFlow hold it; and what the multiscale solver adds
+# Bytes a pixel: images, gradients and masks; Laplacian, as SciPy and as TensorFlow hold it; and what the pixels solver adds
 # to that above DIRECT_PIXELS.
 _IMAGES, _LAPLACIAN, _SPARSE_TENSOR, _COARSER_GRIDS = 850, 500, 500, 900
 # Of activations and the masked features for the Gram matrices, forward and backward.

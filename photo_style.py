@@ -24,7 +24,7 @@ from photo_solver.look import LookObjective, Weights, settled
 from photo_solver.palette import colour_grade
 from segmentation import Regions, read_regions, refined
 from smooth_local_affine import carry, smooth_local_affine
-from vgg19.learned import learn_weights
+from vgg19.learned import FLOOR, learn_weights
 from vgg19.network import MEAN_RGB, Network
 from vgg19.weights import find_weights
 
@@ -34,7 +34,7 @@ SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 
 # Standard deviation, in levels, of the noise around the mean pixel that the reference starts from.
 _NOISE = 1e-4
-# Long side in pixels at which the multiscale solver's smoothing has the radius asked for. Its results are calm already: at 512
+# Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
 _SMOOTHING_SIZE = 1280
 # Long side of the coarsest scale. At 64 pixels the statistics of the deeper layers rest on so few positions that a slightly
@@ -134,7 +134,11 @@ def pretrained_network(choice: str, networks: dict[str, Network | None] | None =
 
 
 def find_network(
-    options: Options, content: np.ndarray, style: np.ndarray, networks: dict[str, Network | None] | None = None
+    options: Options,
+    content: np.ndarray,
+    style: np.ndarray,
+    networks: dict[str, Network | None] | None = None,
+    floor: float = FLOOR,
 ) -> Network:
     """The feature extractor that `options.vgg19_weights` asks for.
 
@@ -143,12 +147,13 @@ def find_network(
         content: (H, W, 3), 0..1; the filters are learned from both photos where no pretrained weights are used.
         style: (h, w, 3), 0..1.
         networks: see `pretrained_network`.
+        floor: of learned features, see `vgg19.learned`.
 
     Raises:
         UserError: the weights cannot be found or read.
     """
     pretrained = pretrained_network(options.vgg19_weights, networks)
-    return pretrained or Network(learn_weights([content, style], options.seed), "learned from the two photos")
+    return pretrained or Network(learn_weights([content, style], options.seed, floor), "learned from the two photos")
 
 
 def stylize(
@@ -369,7 +374,8 @@ def _solve_maps(
             objective.begin(grade)
             try:
                 if options.style_option == 2 and not run.records:
-                    _tell_grade(run, objective, coefficients)
+                    _tell_grade(run, objective, coefficients, begin)
+                    begin = time.perf_counter()
                 coefficients = _minimize_look(run, objective, coefficients, begin)
             finally:
                 objective.release()
@@ -377,7 +383,7 @@ def _solve_maps(
     return tuple(looks)
 
 
-def _tell_grade(run: _Run, objective: LookObjective, coefficients: np.ndarray) -> None:
+def _tell_grade(run: _Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> None:
     """The segmented stage of the maps solver: nothing is left to minimise."""
 
     def evaluate(callback) -> Optimum:
@@ -385,7 +391,7 @@ def _tell_grade(run: _Run, objective: LookObjective, coefficients: np.ndarray) -
         callback(0, coefficients, evaluation)
         return Optimum(coefficients, evaluation, 0, "each region has its style region's mean colour and contrast")
 
-    run.follow(SEGMENTED, objective.image.shape[:2], objective, lambda _: objective.image, evaluate, time.perf_counter())
+    run.follow(SEGMENTED, objective.image.shape[:2], objective, lambda _: objective.image, evaluate, begin)
 
 
 def _minimize_look(run: _Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> np.ndarray:

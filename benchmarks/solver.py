@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Objective against time and evaluations: the multiscale solver beside the reference solver, on one pair.
+"""Objective against time and evaluations: the pixels solver beside the reference solver, on one pair.
 
     python benchmarks/solver.py --weights vgg19/vgg19.npy --size 256 --output solver.csv
 
@@ -86,10 +86,10 @@ def main() -> None:
     judge = Objective(network, content, style, masks, options, matting_laplacian(content))
     judge(content * 255)  # compiled before anything is timed
 
-    rows = [row for solver in ("multiscale", "reference") for row in follow(solver, options, content, style, regions, judge)]
+    rows = [row for solver in ("pixels", "reference") for row in follow(solver, options, content, style, regions, judge)]
     with arguments.output.open("w", newline="") as file:
         csv.writer(file).writerows([FIELDS, *rows])
-    fast, slow = ([row for row in rows if row[0] == solver] for solver in ("multiscale", "reference"))
+    fast, slow = ([row for row in rows if row[0] == solver] for solver in ("pixels", "reference"))
     for name, column in (("objective", 3), ("objective of the picture", 4)):
         end = slow[-1][column]
         reached = next((row for row in fast if row[column] <= end), None)
@@ -97,9 +97,9 @@ def main() -> None:
         if reached:
             ratio = slow[-1][1] / reached[1]
             print(
-                f"multiscale is there after {reached[1]:.1f} s and {reached[2]} evaluations, {ratio:.1f} times sooner;", end=" "
+                f"pixels is there after {reached[1]:.1f} s and {reached[2]} evaluations, {ratio:.1f} times sooner;", end=" "
             )
-        print(f"multiscale ends at {fast[-1][column]:.4g} after {fast[-1][1]:.1f} s")
+        print(f"pixels ends at {fast[-1][column]:.4g} after {fast[-1][1]:.1f} s")
     plot(rows, arguments.output.with_suffix(".png"))
 
 
@@ -110,7 +110,7 @@ def plot(rows: list[tuple], path: Path) -> None:
     except ImportError:
         print(f"no {path}: matplotlib is missing; pip install matplotlib")
         return
-    for solver in ("multiscale", "reference"):
+    for solver in ("pixels", "reference"):
         seconds, objective = zip(*[(row[1], row[4]) for row in rows if row[0] == solver], strict=True)
         pyplot.loglog(seconds, objective, label=solver)
     pyplot.xlabel("seconds")

@@ -32,13 +32,13 @@ from vgg19.network import Network
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.1, 0.003, 0.7, 1.0, 150.0
 # The same of what realism scales: invented variance, lost contrast, roughness and gain of the maps, distance from the grade.
-_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 600.0, 0.3, 0.0025, 0.01, 0.5
+_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 900.0, 0.45, 0.004, 0.015, 0.75
 # A hue that differs from the grade's counts so many times a brightness that does.
 _HUE = 8.0
 # By what the terms that realism scales grow from one step of realism to the next.
 _REALISM_STEP = 4.0
-# Noise in the content, 0..1, that the colour grade must not amplify, at realism 0; twice that at each step further.
-_NOISE = 0.02
+# Standard deviation, 0..1, of noise in the content that the colour grade takes into account at realism 0: twice that a step.
+_NOISE = 0.0225
 # The curvature of all terms that the preconditioner does not know, as a multiple of the identity on the picture (loss a pixel).
 _CURVATURE = 30.0
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.

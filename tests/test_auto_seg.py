@@ -31,10 +31,10 @@ def photos():
 
 @pytest.fixture(scope="module")
 def network(photos):
-    from vgg19.learned import learn_weights
+    from vgg19.learned import REGIONS_FLOOR, learn_weights
     from vgg19.network import Network
 
-    return Network(learn_weights(list(photos)))
+    return Network(learn_weights(list(photos), floor=REGIONS_FLOOR))
 
 
 @pytest.fixture(scope="module")

@@ -19,20 +19,20 @@ from vgg19.weights import CONVOLUTIONS
 WIDTHS = {"learned": (32, 64, 96, 128, 128), "vgg19": (64, 128, 256, 512, 512)}
 # Peaks of runs of three iterations a stage, less what the process had before, in MiB, by long side of photos of 16:9.
 MEASURED = {
-    (128, "learned", "multiscale"): 111,
-    (256, "learned", "multiscale"): 280,
-    (512, "learned", "multiscale"): 921,
-    (1024, "learned", "multiscale"): 2693,
-    (256, "vgg19", "multiscale"): 536,
-    (512, "vgg19", "multiscale"): 1317,
-    (1024, "vgg19", "multiscale"): 3491,
+    (128, "learned", "pixels"): 111,
+    (256, "learned", "pixels"): 280,
+    (512, "learned", "pixels"): 921,
+    (1024, "learned", "pixels"): 2693,
+    (256, "vgg19", "pixels"): 536,
+    (512, "vgg19", "pixels"): 1317,
+    (1024, "vgg19", "pixels"): 3491,
     (512, "learned", "reference"): 474,
     (1024, "learned", "reference"): 1751,
     (128, "vgg19", "reference"): 258,
     (512, "vgg19", "reference"): 823,
     (1024, "vgg19", "reference"): 2716,
 }
-OPTIONS = Options(style_option=2)
+OPTIONS = Options(style_option=2, solver="pixels")
 
 
 def channels(features="vgg19"):
@@ -62,7 +62,7 @@ def test_more_of_anything_takes_more():
 def test_as_many_pairs_are_foreseen_as_the_solvers_keep():
     # memory.py cannot ask optimizers.py, which needs TensorFlow.
     foreseen = {solver: pairs for solver, (pairs, _) in memory._PAIRS.items()}
-    assert foreseen == {"multiscale": optimizers._PAIRS, "reference": optimizers._LBFGSB_PAIRS}
+    assert foreseen == {"maps": 0, "pixels": optimizers._PAIRS, "reference": optimizers._LBFGSB_PAIRS}
 
 
 def test_with_a_gpu_the_network_is_there():

@@ -60,7 +60,7 @@ def test_bounds_that_are_not_allowed_themselves(name):
 def test_choices(name):
     choices = FIELDS[name].metadata["choices"]
     for choice in choices:
-        Options(**{name: choice})
+        Options(**{"style_option": 2, name: choice})
     with pytest.raises(UserError, match=rf"^--{name} -1 is unknown; use one of {', '.join(map(str, choices))}$"):
         Options(**{name: -1})
 

@@ -38,7 +38,7 @@ TERMS[REFINEMENT].add("affine")
 PHASES = {0: [SEGMENTED], 1: [REFINEMENT], 2: [SEGMENTED, REFINEMENT]}
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 @pytest.mark.parametrize("style_option", [0, 1, 2])
 def test_every_style_option_with_either_solver(photos, regions, thin_network, solver, style_option):
     result, seen = run(photos, thin_network, regions, solver=solver, style_option=style_option)
@@ -69,7 +69,7 @@ def test_every_style_option_with_either_solver(photos, regions, thin_network, so
 def test_the_share_of_the_work_rises_to_one(photos, thin_network):
     # 300 pixels on the long side: two scales, so that the share must know their different sizes.
     large = [np.clip(photo.repeat(6, 0).repeat(6, 1), 0, 1) for photo in photos]
-    _, seen = run(large, thin_network, style_option=2, max_size=300)
+    _, seen = run(large, thin_network, style_option=2, solver="pixels", max_size=300)
     shares = [progress.share for progress in seen]
     assert shares[0] == 0 and shares[-1] == pytest.approx(1)
     assert np.all(np.diff(shares) >= 0)
@@ -80,7 +80,7 @@ def test_the_share_of_the_work_rises_to_one(photos, thin_network):
     assert finest == pytest.approx(2 * 110 * 150 / (2 * 110 * 150 + 221 * 300))
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 def test_the_same_seed_gives_the_same_picture(photos, thin_network, solver):
     first, second = (run(photos, thin_network, solver=solver, seed=5)[0].image for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -110,7 +110,7 @@ def test_photos_smaller_than_the_solve_size_keep_theirs(photos, thin_network):
     assert result.image.shape == photos[0].shape
 
 
-@pytest.mark.parametrize(("solver", "lbfgs"), [("multiscale", True), ("reference", True), ("reference", False)])
+@pytest.mark.parametrize(("solver", "lbfgs"), [("pixels", True), ("reference", True), ("reference", False)])
 def test_max_iter_counts_the_true_iterations_of_each_stage(photos, thin_network, solver, lbfgs):
     result, seen = run(photos, thin_network, style_option=2, solver=solver, lbfgs=lbfgs, max_iter=2)
     assert [stage.iterations for stage in result.stages] == [2, 2]
@@ -132,7 +132,7 @@ def start(photos, network, regions=None, init=None, **options):
     return run(photos, network, regions, init, max_iter=1, **options)[1][0].image
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 def test_the_start_is_the_init_image(photos, thin_network, solver):
     init = golden_photo("init.png")
     for style_option in (1, 2):
@@ -140,7 +140,7 @@ def test_the_start_is_the_init_image(photos, thin_network, solver):
         np.testing.assert_allclose(image, resize(init, 30, 40), atol=1e-6)
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 def test_without_an_init_image_refinement_starts_from_the_content(photos, thin_network, solver):
     image = start(photos, thin_network, solver=solver, style_option=1)
     np.testing.assert_allclose(image, resize(photos[0], 30, 40), atol=1e-6)
@@ -158,7 +158,7 @@ def test_coarse_to_fine_starts_from_the_content_in_the_colours_of_its_styles_reg
     content, style = (0.4 + 0.2 * resize(photo, 30, 40) for photo in photos)
     masks = np.zeros((2, 30, 40, 2), np.float32)
     masks[0, :, :20, 0] = masks[0, :, 20:, 1] = masks[1, :15, :, 0] = masks[1, 15:, :, 1] = 1
-    image = start((content, style), thin_network, Regions(("a", "b"), *masks), style_option=style_option)
+    image = start((content, style), thin_network, Regions(("a", "b"), *masks), solver="pixels", style_option=style_option)
     for r in range(2):
         colours, expected, before = (x[m[..., r] == 1] for x, m in ((image, masks[0]), (style, masks[1]), (content, masks[0])))
         np.testing.assert_allclose(colours.mean(0), expected.mean(0), atol=1e-3)
@@ -167,7 +167,7 @@ def test_coarse_to_fine_starts_from_the_content_in_the_colours_of_its_styles_reg
         assert np.corrcoef(colours.mean(1), before.mean(1))[0, 1] > 0.8
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, monkeypatch):
     # A picture of 8 bits, or one clipped to 0..1, would lose what the first stage found.
     starts, ends = [], []
@@ -188,17 +188,17 @@ def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, mo
 
 def test_the_reference_smooths_its_result_and_coarse_to_fine_its_change(photos, thin_network):
     settings = {"style_option": 1, "f_edge": 0.3, "init": golden_photo("init.png")}
-    for solver, radius in (("reference", 4), ("multiscale", 128)):  # 128 at 1280 pixels is 4 at 40
+    for solver, radius in (("reference", 4), ("pixels", 128)):  # 128 at 1280 pixels is 4 at 40
         with_it, _ = run(photos, thin_network, solver=solver, f_radius=radius, **settings)
         without, _ = run(photos, thin_network, solver=solver, f_radius=radius, apply_smooth=False, **settings)
-        base = without.content if solver == "multiscale" else np.zeros_like(without.content)
+        base = without.content if solver == "pixels" else np.zeros_like(without.content)
         expected = base + smooth_local_affine(without.content, without.image - base, 4, 0.3)
         # Within 0..1 to the last bit; what lay beyond was smoothed too.
         np.testing.assert_allclose(with_it.image, np.clip(expected, 0, 1), atol=5e-3)
         assert np.abs(with_it.image - without.image).mean() > 1e-3
 
 
-@pytest.mark.parametrize("solver", ["multiscale", "reference"])
+@pytest.mark.parametrize("solver", ["pixels", "reference"])
 def test_segmented_style_is_not_smoothed(photos, thin_network, solver):
     one, other = (run(photos, thin_network, solver=solver, apply_smooth=smooth)[0].image for smooth in (True, False))
     np.testing.assert_array_equal(one, other)
@@ -258,7 +258,7 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
 def test_networks_are_found_once_and_learned_ones_not_shared(photos, monkeypatch, thin_network):
     asked = []
     monkeypatch.setattr(photo_style, "find_weights", lambda choice: asked.append(choice))
-    monkeypatch.setattr(photo_style, "learn_weights", lambda images, seed: (len(images), seed))
+    monkeypatch.setattr(photo_style, "learn_weights", lambda images, seed, floor: (len(images), seed))
     monkeypatch.setattr(photo_style, "Network", lambda *how: how)
     networks = {}
     options = Options(vgg19_weights="learned", seed=4)

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
-from scores import affine_residual, colour_distance, edge_ssim, scores
+from scores import affine_residual, colour_distance, details, edge_ssim, foreign_colours, scores
 from segmentation import Regions
 
 
@@ -78,5 +79,48 @@ def test_tiny_regions_do_not_count():
 def test_all_figures_are_plain_numbers():
     content, style = picture(0), picture(1)
     figures = scores(content, style, content, whole(content, style))
+    foreign = figures.pop("foreign_colours")
+    assert 0 <= foreign <= 1
+    assert figures.pop("detail_kept") == pytest.approx(1, abs=0.01) and figures.pop("invented_detail") < 2
     assert figures == {"edge_ssim": 1.0, "affine_residual": pytest.approx(0, abs=0.01), "colour_distance": 1.0}
-    assert {type(figure) for figure in figures.values()} == {float}
+    assert {type(figure) for figure in [foreign, *figures.values()]} == {float}
+
+
+def test_detail_is_kept_by_any_recolouring_and_lost_where_it_is_smeared():
+    content = picture() + np.random.default_rng(1).normal(0, 0.05, (23, 31, 3)).astype(np.float32)
+    kept, invented = details(content, 0.8 - 0.5 * content[..., ::-1])
+    assert kept > 0.98 and invented < 1.5
+    smeared = uniform_filter(content, (9, 9, 0))
+    assert details(content, smeared)[0] < 0.6
+    textured = content + np.random.default_rng(2).normal(0, 0.1, content.shape).astype(np.float32)
+    # Three channels of noise of standard deviation 0.1, of which a window of 81 pixels explains a little by chance.
+    assert details(content, textured)[1] == pytest.approx(255 * 0.1 * np.sqrt(3), rel=0.1)
+
+
+def test_details_are_fits_to_each_window():
+    content, result = picture(0, 11, 13).astype(float), np.random.default_rng(3).random((11, 13, 3))
+    content += np.random.default_rng(4).normal(0, 0.05, content.shape)
+    light, pad = content @ [0.299, 0.587, 0.114], ((4, 4), (4, 4), (0, 0))
+    wide = [np.pad(x, pad, "edge") for x in (content, result, light[..., None])]
+    lost, weights, invented = 0.0, 0.0, 0.0
+    for y in range(11):
+        for x in range(13):
+            c, r, grey = (w[y : y + 9, x : x + 9].reshape(81, -1) - w[y : y + 9, x : x + 9].reshape(81, -1).mean(0) for w in wide)
+            fit = np.linalg.solve(c.T @ c / 81 + 1e-5 * np.eye(3), c.T @ r / 81)
+            invented += (r**2).mean(0).sum() - (fit * (c.T @ r / 81)).sum()
+            contrast, shared = float((grey**2).mean()), r.T @ grey[:, 0] / 81
+            explained = shared @ np.linalg.solve(r.T @ r / 81 + 1e-5 * np.eye(3), shared)
+            lost, weights = lost + np.sqrt(contrast) * min(explained / (contrast + 1e-7), 1), weights + np.sqrt(contrast)
+    kept, levels = details(content, result)
+    assert kept == pytest.approx(lost / weights, rel=1e-5)
+    assert levels == pytest.approx(255 * np.sqrt(invented / 143), rel=1e-5)
+
+
+def test_foreign_colours_are_those_that_the_region_of_the_style_lacks():
+    content = np.full((20, 30, 3), 0.5, np.float32)
+    style = np.broadcast_to(np.float32([0.6, 0.2, 0.2]), (20, 30, 3)).copy()
+    result = style.copy()
+    result[:10] = (0.2, 0.6, 0.2)
+    assert foreign_colours(style, result, whole(content, style)) == pytest.approx(0.5)
+    style[:4, :4] = (0.2, 0.6, 0.2)
+    assert foreign_colours(style, result, whole(content, style)) == 0
