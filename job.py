@@ -363,12 +363,10 @@ def write_results(
     if not looks and image.shape[:2] != (height, width):
         solved = content if image.shape == content.shape else photo.resized(*image.shape[:2])  # stopped at a coarse scale
         maps = confine_maps(fit_maps(solved, image), strips, height)
-    chosen = itertools.product(looks or [None] * len(options.realisms), options.strengths)
+    chosen = itertools.product(looks or (None,) * len(options.realisms), options.strengths)
     for path, (look, strength) in zip(options.output_images, chosen, strict=True):
-        if look:
-            pixels = look.apply_to(strips(), height, strength)
-        else:
-            pixels = _restyled(strips(), height, image, maps, strength)
+        strip = strips()
+        pixels = look.apply_to(strip, height, strength) if look else _restyled(strip, height, image, maps, strength)
         images.write_photo(path, pixels if full else next(pixels), photo, about, options.drop_exif)
 
 

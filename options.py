@@ -87,17 +87,17 @@ class Options:
     solver: str = _option(
         "auto",
         "optimisation",
-        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel for itself and "
-        "takes over the style's textures too; reference follows the reference script step by step, for hours. auto takes pixels "
+        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel "
+        "for itself and takes over the style's textures too; reference follows the reference script step by step, for hours. auto takes pixels "
         "for style option 0 and maps for 1 and 2",
         choices=("auto", "maps", "pixels", "reference"),
     )
     realism: str = _option(
         "1",
         "optimisation",
-        "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with glows "
-        "and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade of each "
-        "region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
+        "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
+        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade "
+        "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
         metavar="A[,A...]",
     )
     max_size: int = _option(

@@ -327,13 +327,11 @@ def _fitted(init: np.ndarray, content: np.ndarray) -> np.ndarray:
     return init if init.shape == content.shape else images.resize(init, *content.shape[:2])
 
 
-def _solve_maps(
-    run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None
-) -> tuple[Look, ...]:
+def _solve_maps(run: _Run, content: np.ndarray, style: np.ndarray, regions: Regions, init: np.ndarray | None) -> tuple[Look, ...]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
-    The style is looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style option 2
-    the segmented stage is the colour grade of each region, which has a closed form.
+    The style is looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style
+    option 2 the segmented stage is the colour grade of each region, which has a closed form.
     """
     options = run.options
     if regions.content.shape[2] > 1:
@@ -347,38 +345,40 @@ def _solve_maps(
     if options.style_option == 2:
         run.plan.insert(0, (shapes[0], 0))
 
-    looks: list[Look] = []
-    coefficients: np.ndarray | None = None
-    objective: LookObjective | None = None
-    for realism in options.realisms:
-        weights = Weights.of(options, realism)
-        for number in range(last if looks else 0, last + 1):
-            begin = time.perf_counter()
-            if not looks:
-                shrunk, below = _at_size(content, sizes[number]), objective
-                shrunk_style = _at_size(style, round(max(style.shape[:2]) * sizes[number] / max(content.shape)))
-                shrunk_regions = regions.resized(shrunk.shape[:2], shrunk_style.shape[:2])
-                cells = _CELLS[min(number, 1)] if last else _CELLS[1]
-                objective = LookObjective(run.network, shrunk, shrunk_style, shrunk_regions, cells, weights)
-                if coefficients is not None:
-                    grids = below.grid, objective.grid
-                    flat = grids[0].refined(coefficients.reshape(*coefficients.shape[:2], 12), grids[1])
-                    coefficients = flat.reshape(*flat.shape[:2], 4, 3)
-            objective.reweighted(weights)
-            if init is not None:
-                grade = objective.fitted(_fitted(init, objective.image if objective.evaluations == 0 else shrunk))
-            else:
-                grade = np.zeros_like(objective.graded()) if options.style_option == 1 else objective.graded()
-            if coefficients is None:
-                coefficients = grade
-            objective.begin(grade)
-            try:
-                if options.style_option == 2 and not run.records:
-                    _tell_grade(run, objective, coefficients, begin)
-                    begin = time.perf_counter()
-                coefficients = _minimize_look(run, objective, coefficients, begin)
-            finally:
-                objective.release()
+    def objective_at(size: int, cells: int, weights: Weights) -> LookObjective:
+        shrunk = _at_size(content, size)
+        shrunk_style = _at_size(style, round(max(style.shape[:2]) * size / max(content.shape)))
+        shrunk_regions = regions.resized(shrunk.shape[:2], shrunk_style.shape[:2])
+        return LookObjective(run.network, shrunk, shrunk_style, shrunk_regions, cells, weights)
+
+    def minimize(objective: LookObjective, coefficients: np.ndarray | None, begin: float) -> np.ndarray:
+        """From some coefficients, or from those that realism pulls to."""
+        if init is not None:
+            grade = objective.fitted(_fitted(init, objective.content))
+        else:
+            grade = objective.unchanged() if options.style_option == 1 else objective.graded()
+        objective.begin(grade)
+        try:
+            if options.style_option == 2 and not run.records:
+                _tell_grade(run, objective, grade, begin)
+                begin = time.perf_counter()
+            return _minimize_look(run, objective, grade if coefficients is None else coefficients, begin)
+        finally:
+            objective.release()
+
+    weights = Weights.of(options, options.realisms[0])
+    begin = time.perf_counter()
+    objective = objective_at(sizes[0], _CELLS[0 if last else 1], weights)
+    coefficients = minimize(objective, None, begin)
+    for size in sizes[1:]:
+        begin, coarser = time.perf_counter(), objective.grid
+        objective = objective_at(size, _CELLS[1], weights)
+        coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
+    looks = [objective.look(coefficients, masks)]
+    for realism in options.realisms[1:]:
+        begin = time.perf_counter()
+        objective.weights = Weights.of(options, realism)
+        coefficients = minimize(objective, coefficients, begin)
         looks.append(objective.look(coefficients, masks))
     return tuple(looks)
 

@@ -77,9 +77,9 @@ def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
     """(detail_kept, invented_detail) of a result.
 
     Detail kept is the share of the content's local contrast, weighted by it, that an affine function of the result's colours
-    explains in windows of 9x9: 1 where nothing was lost, whatever the colours; it falls where rocks or buildings are smeared. Detail
-    invented is what no affine function of the content's colours explains in the result, root mean square in levels of 0..255:
-    textures, haloes and blotches that the photo does not have.
+    explains in windows of 9x9: 1 where nothing was lost, whatever the colours; it falls where rocks or buildings are smeared.
+    Detail invented is what no affine function of the content's colours explains in the result, root mean square in levels of
+    0..255: textures, haloes and blotches that the photo does not have.
     """
     content, result = content.astype(np.float64), result.astype(np.float64)
     light = (content @ _LUMA)[..., None]

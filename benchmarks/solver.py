@@ -96,9 +96,7 @@ def main() -> None:
         print(f"{name}: reference ends at {end:.4g} after {slow[-1][1]:.0f} s and {slow[-1][2]} evaluations;", end=" ")
         if reached:
             ratio = slow[-1][1] / reached[1]
-            print(
-                f"pixels is there after {reached[1]:.1f} s and {reached[2]} evaluations, {ratio:.1f} times sooner;", end=" "
-            )
+            print(f"pixels is there after {reached[1]:.1f} s and {reached[2]} evaluations, {ratio:.1f} times sooner;", end=" ")
         print(f"pixels ends at {fast[-1][column]:.4g} after {fast[-1][1]:.1f} s")
     plot(rows, arguments.output.with_suffix(".png"))
 

@@ -1,8 +1,8 @@
 """A look: a field of affine colour maps for each region, on a grid over place and luma, and how a photo of any size is given it.
 
 The result is the content plus, at each pixel, a 3x4 map times (colour, 1), summed over the regions by their masks. The maps are
-interpolated trilinearly between the nodes of a bilateral grid (Chen, Paris, Durand 2007; Gharbi et al. 2017), so that the result is
-locally affine in the content's colours by construction (Luan et al. 2017, eq. 2), at any size and with every edge of the photo.
+interpolated trilinearly between the nodes of a bilateral grid (Chen, Paris, Durand 2007; Gharbi et al. 2017), so that the
+result is locally affine in the content's colours by construction (Luan et al. 2017, eq. 2), at any size, with every edge.
 """
 
 from __future__ import annotations

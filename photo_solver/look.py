@@ -75,7 +75,9 @@ class LookObjective:
     A coefficient's third axis is luma relative to the region's mean, red minus luma, blue minus luma, and the constant.
 
     Attributes:
+        content: the content photo, (H, W, 3).
         grid: of the field.
+        weights: of the terms; after a change, `begin` must follow.
         evaluations: number of evaluations so far.
         image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
     """
@@ -93,7 +95,7 @@ class LookObjective:
         """
         self.grid, self.evaluations, self.image = Grid.over(content.shape[:2], cells), 0, content
         self.weights = weights
-        self._content, self._style, self._regions = content, style, regions
+        self.content, self._style, self._regions = content, style, regions
         self._pixels, self._network = content.shape[0] * content.shape[1], network
         masks = regions.content.reshape(self._pixels, -1)
         self.bases = np.stack([_basis(_mean_luma(content, mask)) for mask in masks.T])  # (R, 4, 4)
@@ -111,47 +113,48 @@ class LookObjective:
                 self._palettes.append((inside, Palette(colours)))
         self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], 1e-6)
         self._prepare_network()
-        self._grade: np.ndarray | None = None
+        self._grade = content.reshape(-1, 3)
         self._factors: list = []
-        self.reweighted(weights)
 
     def _prepare_network(self) -> None:
         content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in (self._regions.content, self._regions.style))
         self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
         style = self._network.features(tf.constant(self._style), STYLE_LAYERS)
         self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in STYLE_LAYERS}
-        content = self._network.features(tf.constant(self._content), (*STYLE_LAYERS, CONTENT_LAYER))
+        content = self._network.features(tf.constant(self.content), (*STYLE_LAYERS, CONTENT_LAYER))
         self._content_target = content[CONTENT_LAYER]
         self._content_unit = max(float(tf.reduce_mean(self._content_target**2)), 1e-12)
         units = [float(self._grams[k].loss(content[k], self._targets[k])[0]) for k in STYLE_LAYERS]
         largest = max(*units, 1e-12)
         self._layer_units = [len(STYLE_LAYERS) * max(unit, 1e-6 * largest) for unit in units]
-        self._variation_unit = max(float(total_variation(tf.constant(self._content))), 1e-6)
-        self._photograph = Photograph(self._content)
+        self._variation_unit = max(float(total_variation(tf.constant(self.content))), 1e-6)
+        self._photograph = Photograph(self.content)
         # The photorealism's weight is an argument, so that another realism needs no new compilation.
-        signature = [tf.TensorSpec(self._content.shape, tf.float32), tf.TensorSpec((), tf.float32)]
+        signature = [tf.TensorSpec(self.content.shape, tf.float32), tf.TensorSpec((), tf.float32)]
         self._compiled = tf.function(self._seen_by_the_network, input_signature=signature)
 
-    def reweighted(self, weights: Weights) -> None:
-        """Takes other weights; `begin` must follow."""
-        self.weights = weights
-        for factor in self._factors:
-            factor.clear()
-        self._factors = []
+    def unchanged(self) -> np.ndarray:
+        """Coefficients that leave the content as it is."""
+        return np.zeros((len(self.bases), self.grid.nodes, 4, 3))
+
+    def refined(self, coefficients: np.ndarray, coarser: Grid) -> np.ndarray:
+        """Coefficients of a coarser grid at this one's nodes."""
+        flat = coarser.refined(coefficients.reshape(*coefficients.shape[:2], 12), self.grid)
+        return flat.reshape(*flat.shape[:2], 4, 3)
 
     def graded(self) -> np.ndarray:
         """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
-        coefficients = np.zeros((len(self.bases), self.grid.nodes, 4, 3))
+        coefficients = self.unchanged()
         for r, basis in enumerate(self.bases):
             mask, style_mask = self._regions.content[..., r], self._regions.style[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
-                change = colour_grade(self._content, self._style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
+                change = colour_grade(self.content, self._style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
                 coefficients[r] = np.linalg.solve(basis.T, change.T)  # change = coefficients' basis
         return coefficients
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Coefficients whose result is nearest to an image (H, W, 3), 0..1, in least squares with smoothness."""
-        change = (image - self._content).reshape(-1, 3)
+        change = (image - self.content).reshape(-1, 3)
         nodes, regions = self.grid.nodes, len(self.bases)
         roughness = self.weights.photograph * _ROUGHNESS + 1e-6
 
@@ -175,21 +178,21 @@ class LookObjective:
 
         Call `release` in the same thread afterwards.
         """
-        self._grade = np.clip(self._content.reshape(-1, 3) + self._sliced(grade), 0, 1)
+        self._grade = np.clip(self.content.reshape(-1, 3) + self._sliced(grade), 0, 1)
         smooth = 2 * self.weights.photograph * _ROUGHNESS * self._roughness + 1e-5 * scipy.sparse.identity(self.grid.nodes)
         for sliced, gather in zip(self._slices, self._gathers, strict=True):
             matrix = (gather @ sliced).multiply(_CURVATURE / self._pixels) + smooth
             settings = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
-            self._factors.append([scipy.sparse.linalg.splu(matrix.tocsc(), **settings)])
+            self._factors.append(scipy.sparse.linalg.splu(matrix.tocsc(), **settings))
 
     def release(self) -> None:
         """Frees the factorisations (see `closed_form_matting.MattingPreconditioner.release`)."""
-        self.reweighted(self.weights)
+        self._factors.clear()
 
     def precondition(self, gradient: np.ndarray) -> np.ndarray:
         """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest."""
         columns = gradient.reshape(len(gradient), self.grid.nodes, 12)
-        solved = [factor[0].solve(np.asfortranarray(c)) for factor, c in zip(self._factors, columns, strict=True)]
+        solved = [factor.solve(np.asfortranarray(c)) for factor, c in zip(self._factors, columns, strict=True)]
         return np.stack(solved).reshape(gradient.shape)
 
     def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
@@ -250,8 +253,8 @@ class LookObjective:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        image = self._content.reshape(-1, 3) + self._sliced(coefficients)
-        self.image = image.reshape(self._content.shape)
+        image = self.content.reshape(-1, 3) + self._sliced(coefficients)
+        self.image = image.reshape(self.content.shape)
         photograph = self.weights.photograph
         found, by_image = self._compiled(tf.constant(self.image), tf.constant(photograph, tf.float32))
         losses, gradient = {name: float(value) for name, value in found.items()}, by_image.numpy().reshape(-1, 3)

@@ -30,7 +30,9 @@ def cielab(rgb: np.ndarray, lightness: float = 0.3) -> np.ndarray:
     return np.stack([lightness * (116 * f[:, 1] - 16), 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], -1)
 
 
-def colour_grade(content: np.ndarray, style: np.ndarray, inside: np.ndarray, style_inside: np.ndarray, noise: float) -> np.ndarray:
+def colour_grade(
+    content: np.ndarray, style: np.ndarray, inside: np.ndarray, style_inside: np.ndarray, noise: float
+) -> np.ndarray:
     """The affine map that gives a region of the content the mean and covariance of the style region's colours.
 
     The linear Monge-Kantorovich map (Pitie, Kokaram 2007): `A^-1/2 (A^1/2 B A^1/2)^1/2 A^-1/2` takes covariance A to B. Of all
@@ -82,7 +84,7 @@ class Palette:
         self._quantiles: dict[int, np.ndarray] = {}
 
     def foreignness(self, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far colours (n, 3) are from all of the region's, (n,), in units of 10 CIELAB beyond the tolerance, and its gradient.
+        """How far colours (n, 3) are from all of the region's, (n,), in units of 10 CIELAB beyond a tolerance, and its gradient.
 
         Interpolated trilinearly in a lattice of RGB, so that it costs the same for any number of colours.
         """

@@ -1,8 +1,8 @@
 """What makes a result a photograph, beyond the 3x3 windows of the matting Laplacian: nothing invented, and nothing lost.
 
 Luan et al. 2017 ask that in every small window the result be an affine function of the content's colours. Over larger windows the
-same condition keeps haloes and blotches out: what no affine function of the content explains is *invented*. The converse keeps the
-photo's structure in: what of the content's light no affine function of the result explains is *lost*.
+same condition keeps haloes and blotches out: what no affine function of the content explains is *invented*. The converse keeps
+the photo's structure in: what of the content's light no affine function of the result explains is *lost*.
 """
 
 from __future__ import annotations

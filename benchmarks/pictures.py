@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Restyles a folder of pairs: the scores of each result, the seconds, and a contact sheet of content, style and results.
+
+    python benchmarks/pictures.py [PAIRS] [--weights learned] [--realism 0,1,2] [--output pictures]
+
+PAIRS holds a folder for each pair with content, style, content_seg and style_seg (.png or .jpg); the shipped examples by default.
+Each pair is a run of the command line of its own, so that the seconds are those of a user, start-up included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+SCORES = ("detail_kept", "invented_detail", "foreign_colours", "colour_distance")
+
+
+def found(folder: Path, name: str) -> str:
+    """The picture of this name in a folder, whatever its kind; empty if there is none."""
+    return next((str(path) for end in (".png", ".jpg") if (path := folder / (name + end)).exists()), "")
+
+
+def restyle(pair: Path, weights: str, realism: str, output: Path) -> tuple[Path, dict]:
+    """Runs the command line on a pair; returns the result and its record, with the seconds of the whole process."""
+    folder = output / pair.name
+    folder.mkdir(parents=True, exist_ok=True)
+    result = folder / f"realism{realism}.png"
+    command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--style_option", "2", "--quiet", "--vgg19_weights", weights]
+    command += ["--realism", realism, "--output_image", str(result), "--serial", str(folder)]
+    for option, name in (("image", "content"), ("seg", "content_seg"), ("image", "style"), ("seg", "style_seg")):
+        command += [f"--{name.removesuffix('_seg')}_{option}_path", found(pair, name)]
+    begin = time.perf_counter()
+    subprocess.run(command, check=True)
+    record = json.loads(result.with_suffix(".json").read_text())
+    return result, record["scores"] | {"seconds": time.perf_counter() - begin}
+
+
+def sheet(rows: list[list[str]], height: int = 260, gap: int = 6) -> Image.Image:
+    """Rows of pictures of one height."""
+    pictures = []
+    for row in rows:
+        opened = [Image.open(path).convert("RGB") for path in row]
+        pictures.append(
+            [p.resize((max(1, round(p.width * height / p.height)), height), Image.Resampling.LANCZOS) for p in opened]
+        )
+    width = max(sum(p.width + gap for p in row) - gap for row in pictures)
+    whole = Image.new("RGB", (width, (height + gap) * len(rows) - gap), "white")
+    for y, line in enumerate(pictures):
+        x = 0
+        for picture in line:
+            whole.paste(picture, (x, y * (height + gap)))
+            x += picture.width + gap
+    return whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pairs", nargs="?", type=Path, default=ROOT / "examples")
+    parser.add_argument("--weights", default="learned")
+    parser.add_argument("--realism", default="1")
+    parser.add_argument("--output", type=Path, default=Path("pictures"))
+    arguments = parser.parse_args()
+    print("python " + " ".join(sys.argv))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    realisms = arguments.realism.split(",")
+    figures: dict[str, list[list[float]]] = {realism: [] for realism in realisms}
+    rows = []
+    print(f"{'pair':>12} realism " + " ".join(f"{name:>16}" for name in (*SCORES, "seconds")))
+    for pair in sorted(path for path in arguments.pairs.iterdir() if path.is_dir() and found(path, "content")):
+        row = [found(pair, "content"), found(pair, "style")]
+        for realism in realisms:
+            result, scores = restyle(pair, arguments.weights, realism, arguments.output)
+            values = [scores[name] for name in (*SCORES, "seconds")]
+            figures[realism].append(values)
+            row.append(str(result))
+            print(f"{pair.name:>12} {realism:>7} " + " ".join(f"{value:16.3f}" for value in values), flush=True)
+        rows.append(row)
+    for realism, values in figures.items():
+        print(f"{'mean':>12} {realism:>7} " + " ".join(f"{value:16.3f}" for value in np.mean(values, axis=0)))
+    sheet(rows).save(arguments.output / "sheet.jpg", quality=90)
+    print(f"contact sheet: {arguments.output / 'sheet.jpg'}")
+
+
+if __name__ == "__main__":
+    main()
