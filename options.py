@@ -88,8 +88,8 @@ class Options:
         "auto",
         "optimisation",
         "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel "
-        "for itself and takes over the style's textures too; reference follows the reference script step by step, for hours. auto takes pixels "
-        "for style option 0 and maps for 1 and 2",
+        "for itself and takes over the style's textures too; reference follows the reference script step by step, for hours. "
+        "auto takes pixels for style option 0 and maps for 1 and 2",
         choices=("auto", "maps", "pixels", "reference"),
     )
     realism: str = _option(
