@@ -174,7 +174,9 @@ class Options:
         False, "masks", "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg"
     )
 
-    apply_smooth: bool = _option(True, "smoothing", "smooth the result along the content's edges after options 1 and 2")
+    apply_smooth: bool = _option(
+        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
+    )
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
     f_edge: float = _option(
         0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0
