@@ -123,8 +123,8 @@ def test_the_gradient_is_that_of_the_loss(objective):
     direction /= np.abs(direction).max()
     step = 1e-3
     up, down = (objective(coefficients + sign * step * direction) for sign in (1, -1))
-    for found in ((up.total - down.total) / (2 * step),):
-        assert found == pytest.approx(float(np.vdot(evaluation.gradient, direction)), rel=0.02)
+    slope = (up.total - down.total) / (2 * step)
+    assert slope == pytest.approx(float(np.vdot(evaluation.gradient, direction)), rel=0.02)
 
 
 def test_the_grade_gives_each_region_its_styles_mean_colour(objective, photos, regions):
