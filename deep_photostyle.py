@@ -13,7 +13,7 @@ import os
 import sys
 from typing import NoReturn
 
-from options import BOOLEANS, VERSION, Options, UserError
+from photo_options import BOOLEANS, VERSION, Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -89,10 +89,10 @@ def main(argv: list[str] | None = None) -> int:
         logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
         command = " ".join(["deep_photostyle.py", *arguments])
         if options.batch:
-            from batch import run_batch
+            from photo_jobs.batch import run_batch
 
             return run_batch(options, command)
-        from job import run_one
+        from photo_jobs.picture import run_one
 
         return run_one(options, command)
     except UserError as error:

@@ -26,10 +26,10 @@ import numpy as np
 import tensorflow as tf
 
 from closed_form_matting import matting_laplacian
-from objective import CONTENT_LAYER, STYLE_LAYERS, Objective
-from options import Options
+from photo_options import Options
+from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
+from vgg19.layers import CONVOLUTIONS, block_of
 from vgg19.network import Network
-from vgg19.weights import CONVOLUTIONS
 
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -38,7 +38,7 @@ def random_vgg19(seed: int = 0) -> Network:
     """Full widths, He-initialised."""
     random, weights, channels = np.random.default_rng(seed), {}, 3
     for name in CONVOLUTIONS:
-        width = WIDTHS[int(name[4]) - 1]
+        width = WIDTHS[block_of(name) - 1]
         filters = random.standard_normal((3, 3, channels, width)) * np.sqrt(2 / (9 * channels))
         weights[name] = (filters.astype(np.float32), np.zeros(width, np.float32))
         channels = width

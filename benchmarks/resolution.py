@@ -42,7 +42,7 @@ def apply_alone(megapixels: float) -> float:
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from smooth_local_affine import STRIP, apply_maps, confine_maps, fit_maps
+    from photo_solver.carrying import STRIP, apply_maps, confine_maps, fit_maps
 
     random = np.random.default_rng(0)
     small = random.random((341, 512, 3), np.float32)

@@ -21,12 +21,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import images
 import photo_style
 from closed_form_matting import matting_laplacian
-from objective import Objective
-from options import Options
-from segmentation import read_regions
+from photo_files.photos import read_photo
+from photo_files.resizing import fitted
+from photo_options import Options
+from photo_regions.regions import read_regions
+from photo_solver.objective import Objective
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "landscape"
 FIELDS = ("solver", "seconds", "evaluations", "objective", "objective_of_picture")
@@ -78,8 +79,8 @@ def main() -> None:
         vgg19_weights=arguments.weights,
         apply_smooth=False,
     )
-    photos = [images.read_photo(paths[name], name) for name in ("content", "style")]
-    content, style = (photo.resized(*images.fitted(photo.size, arguments.size)) for photo in photos)
+    photos = [read_photo(paths[name], name) for name in ("content", "style")]
+    content, style = (photo.resized(*fitted(photo.size, arguments.size)) for photo in photos)
     regions = read_regions(paths["content_seg"], paths["style_seg"], content.shape[:2], style.shape[:2], options)
     network = photo_style.find_network(options, content, style)
     masks = regions.content, regions.style

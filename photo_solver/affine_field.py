@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.sparse
 
-from photo_solver.photograph import LUMA
-from smooth_local_affine import _between, _window_sum
+from photo_solver.local_affine import between, window_sum
+from photo_solver.palette import LUMA
 
 # Nodes along the luma axis.
 LEVELS = 8
@@ -137,14 +137,14 @@ class FittedMasks:
         """To masks (h, w, R) of a content photo (h, w, 3): a guided filter whose coefficients are kept (He and Sun 2015)."""
         height, width, regions = masks.shape
         both = np.concatenate([content, masks], -1).astype(np.float64)
-        count = _window_sum(np.ones((height, width, 1)), _MASK_RADIUS)
-        means = _window_sum(both, _MASK_RADIUS) / count
-        products = _window_sum((content[..., :, None] * both[..., None, :]).reshape(height, width, -1), _MASK_RADIUS) / count
+        count = window_sum(np.ones((height, width, 1)), _MASK_RADIUS)
+        means = window_sum(both, _MASK_RADIUS) / count
+        products = window_sum((content[..., :, None] * both[..., None, :]).reshape(height, width, -1), _MASK_RADIUS) / count
         covariance = products.reshape(height, width, 3, -1) - means[..., :3, None] * means[..., None, :]
         slopes = np.linalg.solve(covariance[..., :3] + _MASK_RIDGE * np.eye(3), covariance[..., 3:])  # (h, w, 3, R)
         constants = means[..., 3:] - np.einsum("hwi,hwir->hwr", means[..., :3], slopes)
         maps = np.concatenate([slopes.swapaxes(2, 3), constants[..., None]], -1)
-        maps = _window_sum(maps.reshape(height, width, -1), _MASK_RADIUS) / count
+        maps = window_sum(maps.reshape(height, width, -1), _MASK_RADIUS) / count
         covered = masks.sum(-1, keepdims=True, dtype=np.float32)
         return cls(maps.reshape(height, width, regions, 4).astype(np.float32), covered)
 
@@ -152,8 +152,8 @@ class FittedMasks:
         """Masks (n, W, R), 0..1, of rows (n, W, 3) of the photo at another size of so many rows."""
         regions = self.maps.shape[2]
         values = np.concatenate([self.maps.reshape(*self.maps.shape[:2], -1), self.covered], -1)
-        above, below, down = _between(len(values), (first_row + np.arange(len(content)) + 0.5) / height)
-        left, right, across = _between(values.shape[1], (np.arange(content.shape[1]) + 0.5) / content.shape[1])
+        above, below, down = between(len(values), (first_row + np.arange(len(content)) + 0.5) / height)
+        left, right, across = between(values.shape[1], (np.arange(content.shape[1]) + 0.5) / content.shape[1])
         values = values[above] * (1 - down)[:, None, None] + values[below] * down[:, None, None]
         values = values[:, left] * (1 - across)[:, None] + values[:, right] * across[:, None]
         maps, covered = values[..., :-1].reshape(*content.shape[:2], regions, 4), values[..., -1:]

@@ -21,12 +21,14 @@ import scipy.sparse
 import scipy.sparse.linalg
 import tensorflow as tf
 
-from objective import CONTENT_LAYER, STYLE_LAYERS, Evaluation, NonFiniteLoss, RegionGrams, non_finite_message, total_variation
-from options import Options
+from photo_options import Options
 from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
-from photo_solver.palette import Palette, colour_grade
-from photo_solver.photograph import LUMA, Photograph
-from segmentation import Regions, propagate
+from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, total_variation
+from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
+from photo_solver.palette import LUMA, Palette, colour_grade
+from photo_solver.photograph import Photograph
+from photo_solver.run import Pair
+from vgg19.masks import propagate
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
@@ -82,22 +84,21 @@ class LookObjective:
         image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
     """
 
-    def __init__(self, network: Network, content: np.ndarray, style: np.ndarray, regions: Regions, cells: int, weights: Weights):
+    def __init__(self, network: Network, pair: Pair, cells: int, weights: Weights):
         """Computes the targets.
 
         Args:
             network: feature extractor.
-            content: (H, W, 3), 0..1.
-            style: (h, w, 3), 0..1.
-            regions: of both, at their sizes.
+            pair: photos and masks.
             cells: of the grid on the longer side.
             weights: of the terms.
         """
-        self.grid, self.evaluations, self.image = Grid.over(content.shape[:2], cells), 0, content
+        content, style = pair.content, pair.style
+        self.grid, self.evaluations, self.image = Grid.over(pair.size, cells), 0, content
         self.weights = weights
-        self.content, self._style, self._regions = content, style, regions
+        self.content, self._pair = content, pair
         self._pixels, self._network = content.shape[0] * content.shape[1], network
-        masks = regions.content.reshape(self._pixels, -1)
+        masks = pair.content_masks.reshape(self._pixels, -1)
         self.bases = np.stack([_basis(_mean_luma(content, mask)) for mask in masks.T])  # (R, 4, 4)
         nodes, shares = self.grid.weights(content, 0, content.shape[0])
         self._slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
@@ -108,7 +109,7 @@ class LookObjective:
         self._roughness = self.grid.roughness()
         self._palettes: list[tuple[np.ndarray, Palette]] = []
         for r, mask in enumerate(masks.T):
-            inside, colours = np.flatnonzero(mask > 0.5), style[regions.style[..., r] > 0.5]
+            inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
             if min(len(inside), len(colours)) >= _LEAST_COLOURS:
                 self._palettes.append((inside, Palette(colours)))
         self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], 1e-6)
@@ -117,9 +118,9 @@ class LookObjective:
         self._factors: list = []
 
     def _prepare_network(self) -> None:
-        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in (self._regions.content, self._regions.style))
+        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in (self._pair.content_masks, self._pair.style_masks))
         self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
-        style = self._network.features(tf.constant(self._style), STYLE_LAYERS)
+        style = self._network.features(tf.constant(self._pair.style), STYLE_LAYERS)
         self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in STYLE_LAYERS}
         content = self._network.features(tf.constant(self.content), (*STYLE_LAYERS, CONTENT_LAYER))
         self._content_target = content[CONTENT_LAYER]
@@ -146,9 +147,9 @@ class LookObjective:
         """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
         coefficients = self.unchanged()
         for r, basis in enumerate(self.bases):
-            mask, style_mask = self._regions.content[..., r], self._regions.style[..., r]
+            mask, style_mask = self._pair.content_masks[..., r], self._pair.style_masks[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
-                change = colour_grade(self.content, self._style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
+                change = colour_grade(self.content, self._pair.style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
                 coefficients[r] = np.linalg.solve(basis.T, change.T)  # change = coefficients' basis
         return coefficients
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601
 # Lattice points along each side of the RGB cube at which the distance to the style's colours is stored.
 _LATTICE = 33
 # Colours of the style that the distances are measured from, at most; chosen with a fixed seed.

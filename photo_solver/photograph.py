@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-LUMA = np.array((0.299, 0.587, 0.114), np.float32)  # ITU-R BT.601
+from photo_solver.palette import LUMA
+
 # Side of the windows, as a share of the photo's longer side: 9 pixels of 512.
 _WINDOW = 9 / 512
 # Variances, 0..1: below the first the content counts as flat, below the second a contrast of the result is not seen.

@@ -47,8 +47,8 @@ def thin_network():
 def golden_objective(thin_network):
     """A function that makes the objective of the golden photos, with the photorealism term or without."""
     from closed_form_matting import matting_laplacian
-    from objective import Objective
-    from options import Options
+    from photo_options import Options
+    from photo_solver.objective import Objective
 
     content, masks = golden_photo("content.png"), (golden_masks("content_seg.png"), golden_masks("style_seg.png"))
 

@@ -18,10 +18,11 @@ import pytest
 from conftest import DATA, golden_photo
 from PIL import Image
 
-import images
-import job
+import photo_jobs.picture
 from deep_photostyle import build_parser, main
-from options import VERSION, Options
+from photo_files.writing import write_photo
+from photo_jobs import progress, results
+from photo_options import VERSION, Options
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "deep_photostyle.py"
@@ -457,9 +458,9 @@ def test_quiet_says_nothing_when_nothing_is_wrong(run):
 
 
 def test_a_run_leaves_no_handler_behind(run, capsys):
-    before = list(job.logger.handlers)
+    before = list(photo_jobs.picture.logger.handlers)
     run("--quiet")
-    assert job.logger.handlers == before
+    assert photo_jobs.picture.logger.handlers == before
 
 
 # Runs that end early
@@ -468,14 +469,14 @@ def test_a_run_leaves_no_handler_behind(run, capsys):
 def test_ctrl_c_saves_the_best_image_so_far_and_says_where(run, tmp_path, monkeypatch):
     seen = []
 
-    class Interrupted(job._Watch):
+    class Interrupted(photo_jobs.picture.Watch):
         def __call__(self, progress):
             super().__call__(progress)
             seen.append(progress)
             if progress.step == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "_Watch", Interrupted)
+    monkeypatch.setattr(photo_jobs.picture, "Watch", Interrupted)
     code, error = run("--quiet", max_iter=50)
     assert code == 130
     assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
@@ -487,7 +488,7 @@ def test_ctrl_c_saves_the_best_image_so_far_and_says_where(run, tmp_path, monkey
 
 def test_ctrl_c_while_a_file_is_written_waits_for_its_end(run, tmp_path, monkeypatch):
     # libvips calls into Python while it writes; what is raised there is lost.
-    write, written = images.write_photo, []
+    write, written = write_photo, []
 
     def interrupted(path, *others):
         if not written:
@@ -495,7 +496,8 @@ def test_ctrl_c_while_a_file_is_written_waits_for_its_end(run, tmp_path, monkeyp
         write(path, *others)
         written.append(path)
 
-    monkeypatch.setattr(images, "write_photo", interrupted)
+    monkeypatch.setattr(progress, "write_photo", interrupted)
+    monkeypatch.setattr(results, "write_photo", interrupted)
     code, error = run("--quiet", save_iter=2, max_iter=50)
     assert code == 130
     assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
@@ -507,7 +509,7 @@ def test_ctrl_c_before_there_is_an_image_writes_nothing(run, tmp_path, monkeypat
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(job, "load_tensorflow", interrupted)
+    monkeypatch.setattr(photo_jobs.picture, "load_tensorflow", interrupted)
     assert run("--quiet")[0] == 130
     assert files(tmp_path) == []
 

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from conftest import golden_masks, golden_photo
 
+import photo_solver.run
 import photo_style
-from images import resize
-from objective import NonFiniteLoss
-from options import Options, UserError
-from photo_style import REFINEMENT, SEGMENTED, Progress, Result, find_network, stylize
-from segmentation import Regions
-from smooth_local_affine import smooth_local_affine
+from photo_files.resizing import resize
+from photo_options import Options, UserError
+from photo_regions.regions import Regions
+from photo_solver.optimum import NonFiniteLoss
+from photo_solver.run import REFINEMENT, SEGMENTED, Progress
+from photo_solver.smoothing import smooth_local_affine
+from photo_style import Result, find_network, stylize
 
 SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
 
@@ -171,7 +173,7 @@ def test_coarse_to_fine_starts_from_the_content_in_the_colours_of_its_styles_reg
 def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, monkeypatch):
     # A picture of 8 bits, or one clipped to 0..1, would lose what the first stage found.
     starts, ends = [], []
-    minimize = photo_style._Run.minimize
+    minimize = photo_solver.run.Run.minimize
 
     def spied(self, phase, scale, start, *others, **settings):
         starts.append(np.array(start))
@@ -179,7 +181,7 @@ def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, mo
         ends[-1] = np.array(ends[-1])
         return ends[-1]
 
-    monkeypatch.setattr(photo_style._Run, "minimize", spied)
+    monkeypatch.setattr(photo_solver.run.Run, "minimize", spied)
     init = np.clip(golden_photo("init.png") * 3 - 1, 0, 1)  # much of it at the ends of the range
     run(photos, thin_network, init=init, solver=solver, style_option=2, max_iter=5)
     np.testing.assert_array_equal(starts[1], ends[0])

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import images
-import segmentation
-from options import Options
+from photo_files.photos import read_photo
+from photo_options import Options
+from photo_regions.regions import read_regions
 
 ROOT = Path(__file__).parent.parent
 PAIRS = ("landscape", "portrait")
@@ -19,10 +19,10 @@ PAIRS = ("landscape", "portrait")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
     folder = ROOT / "examples" / pair
-    content, style = (images.read_photo(str(folder / name)) for name in ("content.jpg", "style.jpg"))
+    content, style = (read_photo(str(folder / name)) for name in ("content.jpg", "style.jpg"))
     paths = str(folder / "content_seg.png"), str(folder / "style_seg.png")
     for options in (Options(), Options(strict_masks=True)):
-        regions = segmentation.read_regions(*paths, content.size, style.size, options)
+        regions = read_regions(*paths, content.size, style.size, options)
         assert len(regions.names) == {"landscape": 3, "portrait": 5}[pair]
         assert not regions.unmatched
         np.testing.assert_array_equal(regions.content.sum(axis=-1), 1)
@@ -36,7 +36,7 @@ def test_every_example_photo_is_small_and_credited():
     assert len(photos) == 3 * len(PAIRS)  # content, style and result
     for photo in photos:
         assert f"`{photo.relative_to(ROOT / 'examples').as_posix()}`" in credited
-        assert max(images.read_photo(str(photo)).size) == 512
+        assert max(read_photo(str(photo)).size) == 512
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

@@ -10,8 +10,9 @@ import numpy as np
 import scipy.linalg
 import tensorflow as tf
 
+from vgg19.layers import CONVOLUTIONS, block_of, is_first
 from vgg19.network import MEAN_BGR
-from vgg19.weights import CONVOLUTIONS, Weights
+from vgg19.weights import Weights
 
 # Channels of blocks 1 to 5. Half of them are components; twice as many cost four times the time and gained little.
 WIDTHS = (32, 64, 96, 128, 128)
@@ -42,10 +43,10 @@ def learn_weights(images: list[np.ndarray], seed: int = 0, floor: float = FLOOR)
     weights: Weights = {}
     scale_below = 1.0
     for name in CONVOLUTIONS:
-        if name[-1] == "1" and name[4] != "1":
+        if is_first(name) and block_of(name) > 1:
             running = [tf.nn.max_pool2d(x, 2, 2, "SAME").numpy() for x in running]
         patches = np.concatenate([_patches(x[0], _PATCHES // len(images), random) for x in running])
-        filters, biases = _components(patches, WIDTHS[int(name[4]) - 1] // 2, floor)
+        filters, biases = _components(patches, WIDTHS[block_of(name) - 1] // 2, floor)
         filters = filters.reshape(3, 3, running[0].shape[-1], -1)
         running = [tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases)).numpy() for x in running]
         # The ReLU is positively homogeneous: scales change no layer's features but by that factor.

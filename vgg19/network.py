@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from vgg19.weights import CONVOLUTIONS, Weights
+from vgg19.layers import CONVOLUTIONS, block_of, is_first
+from vgg19.weights import Weights
 
 # Mean pixel of the training photos in BGR, 0..255 (Simonyan, Zisserman 2014).
 MEAN_BGR = (103.939, 116.779, 123.68)
@@ -34,7 +35,7 @@ class Network:
 
         Args:
             image: float32 (H, W, 3), RGB, 0..1.
-            layers: names out of `vgg19.weights.CONVOLUTIONS`.
+            layers: names out of `vgg19.layers.CONVOLUTIONS`.
 
         Returns:
             Layer name to (1, h, w, channels), where h and w are H and W halved, rounded up, at each pooling before the layer.
@@ -42,12 +43,10 @@ class Network:
         wanted = set(layers)
         found: dict[str, tf.Tensor] = {}
         x = image[tf.newaxis, :, :, ::-1] * 255.0 - tf.constant(MEAN_BGR)
-        block = "1"
         for name in CONVOLUTIONS:
             if len(found) == len(wanted):
                 break
-            if name[4] != block:
-                block = name[4]
+            if is_first(name) and block_of(name) > 1:
                 x = tf.nn.max_pool2d(x, 2, 2, "SAME")
             filters, biases = self._layers[name]
             x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases))

@@ -34,9 +34,9 @@ from pathlib import Path
 
 import numpy as np
 
-from options import UserError
+from photo_options import UserError
+from vgg19.layers import CONVOLUTIONS
 
-CONVOLUTIONS = tuple(f"conv{block}_{i}" for block, depth in enumerate((2, 2, 4, 4, 1), 1) for i in range(1, depth + 1))
 CHOICES = ("auto", "pretrained", "learned")
 LOCAL_WEIGHTS = Path(__file__).with_name("vgg19.npy")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"

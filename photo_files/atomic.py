@@ -1,0 +1,41 @@
+"""Files that appear whole or not at all, whenever the process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def partial_path(path: str | os.PathLike) -> Path:
+    """Where a file is written before it takes its name: in the same folder, so that taking it is a single step."""
+    return Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A path to write to; the file takes its name if the block ends without an error, and is removed otherwise."""
+    partial = partial_path(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def remove_partials(path: str | os.PathLike) -> None:
+    """Removes what a killed process left while it wrote a file; a `*` in the name matches anything."""
+    for partial in Path(path).parent.glob(f".{glob.escape(Path(path).name).replace('[*]', '*')}.[0-9]*"):
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,209 @@
+"""Reading photos and masks from files.
+
+libvips does the work, because it reads, converts by ICC profile and resizes 8 and 16 bits alike, strip by strip. A photo keeps
+its own integer samples in its own colours; what the rest of the program works on is made from them on demand: float32 (H, W, 3),
+sRGB, 0..1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from pyvips.enums import ForeignKeep
+
+from photo_files import colour_profiles, tiff_exif
+from photo_files.colour_profiles import to_srgb
+from photo_files.resizing import resize_vips
+from photo_files.vips import pyvips, reason
+from photo_options import Options, UserError
+
+logger = logging.getLogger("deep_photostyle")
+
+
+# Four poolings halve 16 pixels to the one that conv5_1 needs.
+MIN_SIDE = 16
+# Rows that are in float at one time when a whole photo is written.
+STRIP = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo as its file holds it, upright.
+
+    Attributes:
+        samples: (H, W, 3) or, with alpha, (H, W, 4), uint8 or uint16, in the photo's own colours.
+        profile: the ICC profile of these colours, or None where it is as good as sRGB.
+        metadata: what belongs into the result beside the pixels, by libvips' names: EXIF, XMP, ICC profile.
+        resolution: pixels per millimetre, across and down.
+    """
+
+    samples: np.ndarray
+    profile: bytes | None = None
+    metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    resolution: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.samples.shape[0], self.samples.shape[1]
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The whole photo, float32 (H, W, 3), sRGB, 0..1; 12 bytes a pixel."""
+        return self.rows(0, self.size[0])
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """Rows `start` to `stop` (excluded), float32 (stop - start, W, 3), sRGB, 0..1."""
+        return to_srgb(self.samples[start:stop], self.profile).numpy()
+
+    def strips(self, height: int = STRIP) -> Iterator[np.ndarray]:
+        """The photo from top to bottom, `height` rows at a time, as `rows` gives them."""
+        for start in range(0, self.size[0], height):
+            yield self.rows(start, min(start + height, self.size[0]))
+
+    def resized(self, height: int, width: int) -> np.ndarray:
+        """`resize(photo.pixels, height, width)`, without the whole photo ever being in float."""
+        return resize_vips(to_srgb(self.samples, self.profile), height, width)
+
+
+def read_photo(path: str, role: str = "content image", max_pixels: float = Options.max_pixels) -> Photo:
+    """Read a PNG, JPEG, TIFF or WebP file, upright.
+
+    Greyscale and palettes become RGB. CMYK is converted to sRGB, with a warning.
+
+    Args:
+        path: the file.
+        role: what the file is to the user, for messages.
+        max_pixels: megapixels above which the file is refused, before anything is decoded.
+
+    Raises:
+        UserError: the file is missing, no picture, damaged, too small or too large.
+    """
+    image = _open(path, role, max_pixels)
+    if image.get_typeof("n-pages") and image.get("n-pages") > 1:
+        logger.warning("%s %s holds %d pictures; only the first is used", role, path, image.get("n-pages"))
+    try:
+        if image.get_typeof("orientation") and image.get("orientation") != 1:
+            image = image.copy_memory().autorot()  # turning takes the rows out of order
+        image, profile = _rgb(image, f"{role} {path}")
+        samples = image.numpy()
+    except pyvips.Error as error:
+        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
+    return Photo(samples, profile, _metadata(image, role, path), (image.xres, image.yres))
+
+
+def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixels) -> np.ndarray:
+    """A mask as its file holds it, upright. Its colours are labels, so that no colour profile is heeded.
+
+    Args:
+        path: the file.
+        role: what the file is to the user, for messages.
+        max_pixels: megapixels above which the file is refused, before anything is decoded.
+
+    Returns:
+        uint8 (H, W) grey or label values; (H, W, 3) colours, palettes looked up; (H, W, 4) with alpha. Samples of 16 bits
+        are labels if they fit in 8, and scaled otherwise.
+
+    Raises:
+        UserError: as `read_photo`.
+    """
+    image = _open(path, role, max_pixels)
+    try:
+        image = image.copy_memory().autorot()  # turning needs the pixels out of order
+        samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
+    except pyvips.Error as error:
+        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
+    if samples.dtype == np.uint16:
+        samples = (samples if samples.max() < 256 else np.rint(samples / 257)).astype(np.uint8)
+    return samples[..., [0, 0, 0, 1]] if samples.ndim == 3 and samples.shape[2] == 2 else samples
+
+
+def thumbnail(path: str, long_side: int) -> bytes:
+    """A small JPEG of a picture, upright, in sRGB, on white where it is transparent.
+
+    Raises:
+        UserError: the picture cannot be read.
+    """
+    try:
+        small = pyvips.Image.thumbnail(path, long_side, height=long_side, size="down", output_profile="srgb").colourspace("srgb")
+        return (small.flatten(background=255) if small.hasalpha() else small).jpegsave_buffer(Q=80, keep=ForeignKeep.NONE)
+    except pyvips.Error as error:
+        raise UserError(f"picture {path} cannot be read ({reason(error)}); use a whole PNG, JPEG, TIFF or WebP file") from error
+
+
+def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels) -> tuple[int, int]:
+    """Look at the file's header alone; (height, width), not yet turned upright.
+
+    Raises:
+        UserError: as `read_photo`, but for damage after the header.
+    """
+    image = _open(path, role, max_pixels)
+    return image.height, image.width
+
+
+def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
+    """The picture with its header read and its size checked; pixels come when asked for."""
+    if not os.path.exists(path):
+        raise UserError(f"{role} {path} does not exist; check the path")
+    if os.path.isdir(path):
+        raise UserError(f"{role} {path} is a folder; give a file")
+    if os.path.getsize(path) == 0:
+        raise UserError(f"{role} {path} is empty; get a whole copy of it")
+    try:
+        image = pyvips.Image.new_from_file(path, access="sequential", fail_on="error")
+    except pyvips.Error as error:
+        raise UserError(f"{role} {path} cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file") from error
+    size = f"{image.width}x{image.height} pixels"
+    if min(image.width, image.height) < MIN_SIDE:
+        raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
+    if image.width * image.height > 1e6 * max_pixels:
+        raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise --max_pixels")
+    if image.format not in ("uchar", "ushort") or image.bands > (5 if image.interpretation == "cmyk" else 4):
+        raise UserError(f"{role} {path} has {image.bands} channels of type {image.format}; save it as RGB of 8 or 16 bits")
+    return image
+
+
+def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
+    """(picture in RGB with or without alpha, its ICC profile if that differs from sRGB)."""
+    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    depth = 16 if image.format == "ushort" else 8
+    if image.interpretation in ("b-w", "grey16") and profile is None:
+        return image[0].bandjoin([image[0], *image.bandsplit()]), None
+    if image.interpretation not in ("rgb", "srgb", "rgb16"):
+        kind = "CMYK" if image.interpretation == "cmyk" else "greyscale with a colour profile"
+        logger.warning("%s is %s; it is converted to sRGB, and the result stays so", name, kind)
+        image = image.icc_transform("srgb", embedded=True, depth=depth, **colour_profiles.COLORIMETRIC)
+        return _without_profile(image), None
+    if profile is None or colour_profiles.is_rgb(profile):
+        return image, None if profile is None or colour_profiles.is_srgb(profile) else profile
+    logger.warning("%s has a colour profile that cannot be used; its colours are taken as sRGB", name)
+    return _without_profile(image), None
+
+
+def _without_profile(image: pyvips.Image) -> pyvips.Image:
+    image = image.copy()
+    image.remove("icc-profile-data")
+    return image
+
+
+def _metadata(image: pyvips.Image, role: str, path: str) -> dict[str, bytes]:
+    """EXIF, XMP, IPTC and ICC profile, by libvips' names, to go with an upright picture."""
+    loader = image.get("vips-loader")
+    # Between formats libvips would write IPTC that no one can read.
+    names = ["exif-data", "xmp-data", "icc-profile-data", *(["iptc-data"] if loader.startswith("jpeg") else [])]
+    metadata = {name: image.get(name) for name in names if image.get_typeof(name)}
+    if loader.startswith("tiff"):
+        try:
+            exif = tiff_exif.read_exif(path)
+        except ValueError:
+            logger.warning("%s %s has damaged EXIF; it is left out of the result", role, path)
+        else:
+            metadata |= {"exif-data": exif} if exif else {}
+    if "xmp-data" in metadata:
+        metadata["xmp-data"] = re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", metadata["xmp-data"])
+    return metadata

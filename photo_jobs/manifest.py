@@ -1,0 +1,186 @@
+"""Where a batch's jobs come from: a folder in the paper's layout, a folder of content photos, or a manifest.
+
+Jobs are made one by one as they are asked for; a manifest is never in memory as a whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from photo_files.writing import EXTENSIONS
+from photo_jobs.job import Job, Report
+from photo_jobs.records import INPUTS
+from photo_options import BOOLEANS, Options, UserError
+from vgg19.weights import CHOICES
+
+# Options of the process, which one job cannot have for itself.
+_SHARED = {"device", "quiet"}
+_FIELDS = {f.name: f for f in dataclasses.fields(Options) if f.metadata["group"] != "batch" and f.name not in _SHARED}
+_OUTPUTS = ("output_image", "serial", "mask_preview")
+
+
+def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Report]]:
+    """How many jobs `--batch` has, and the jobs; for a job that cannot be made, the report that it failed.
+
+    Args:
+        options: `batch`, `output_dir`, and the options of all jobs where a manifest gives no others.
+        command: the command line, for the results' metadata.
+
+    Raises:
+        UserError: the batch is not there, or no job can be found in it; or an option does not go with it.
+    """
+    path = Path(options.batch)
+    for name in _OUTPUTS:
+        if getattr(options, name) != getattr(Options, name):
+            raise UserError(f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest")
+    if path.is_dir():
+        if options.content_image_path:
+            raise UserError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
+        find = _find_pairs if (path / "input").is_dir() and (path / "style").is_dir() else _find_contents
+        found = find(path, options)
+        return len(found), (_folder_job(paths, options, command) for paths in found)
+    if not path.is_file() or path.suffix.lower() not in _READERS:
+        wrong = "is of an unknown kind" if path.is_file() else "does not exist"
+        raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
+    count = sum(1 for _ in _rows(path))
+    if not count:
+        raise UserError(f"manifest {path} lists no jobs; write one a line")
+    return count, (_manifest_job(path, number, row, options, command) for number, row in _rows(path))
+
+
+def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
+    """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
+    if options.style_image_path or options.content_seg_path or options.style_seg_path:
+        raise UserError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
+    styles, masks = _by_stem(folder / "style"), _by_stem(folder / "segmentation")
+    found = []
+    for content in _photos(folder / "input"):
+        target = "tar" + content.stem.removeprefix("in")
+        paths = {"content_image_path": content, "style_image_path": styles.get(target, folder / "style" / f"{target}.png")}
+        if content.stem in masks or target in masks:  # the check misses the other one
+            for name, stem in (("content_seg_path", content.stem), ("style_seg_path", target)):
+                paths[name] = masks.get(stem, folder / "segmentation" / f"{stem}.png")
+        found.append({name: str(path) for name, path in paths.items()})
+    return found
+
+
+def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
+    """Paths of each job by option, from a folder of content photos."""
+    masks = _by_stem(Path(options.content_seg_path)) if options.content_seg_path else {}
+    found = []
+    for content in _photos(folder):
+        paths = {"content_image_path": str(content)}
+        if options.content_seg_path:
+            paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
+        found.append(paths)
+    return found
+
+
+def _photos(folder: Path) -> list[Path]:
+    """The photos of a folder, in2 before in10."""
+    photos = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    if not photos:
+        raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
+    return sorted(photos, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The photos, and folders of masks, in a folder by their names without extension."""
+    if not folder.is_dir():
+        return {}
+    return {path.stem: path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in EXTENSIONS}
+
+
+def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Report:
+    return Job(_with_outputs(dataclasses.replace(options, **paths), options.output_dir), command)
+
+
+def _with_outputs(options: Options, folder: str) -> Options:
+    """The options with the outputs in a folder, if unnamed after the content photo; snapshots and record in a folder beside."""
+    image = options.output_image
+    if image == Options.output_image:
+        content = Path(options.content_image_path)
+        image = content.name if content.suffix.lower() in EXTENSIONS else f"{content.stem}.png"
+    output = Path(folder) / image
+    serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
+    preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
+    if (options.content_seg_path or options.auto_seg) and not preview:
+        preview = str(Path(serial) / "regions.jpg")
+    return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, object]]:
+    """Number of each line of a manifest, and what it holds.
+
+    Raises:
+        UserError: the manifest cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from _READERS[path.suffix.lower()](file)
+    except UserError as error:
+        raise UserError(f"manifest {path} line 1: {error}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"manifest {path} cannot be read ({error}); save it as text in UTF-8") from error
+
+
+def _csv_rows(file: Iterable[str]) -> Iterator[tuple[int, object]]:
+    reader = csv.DictReader(file)
+    for name in reader.fieldnames or []:
+        _check_name(name)
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _json_rows(file: Iterable[str]) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield number, line
+
+
+_READERS = {".csv": _csv_rows, ".jsonl": _json_rows}
+
+
+def _manifest_job(path: Path, number: int, row: object, options: Options, command: str) -> Job | Report:
+    """The job of a line. Paths of inputs are relative to the manifest, those of outputs to `--output_dir`."""
+    try:
+        try:
+            values = json.loads(row) if isinstance(row, str) else row
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f'the line is no JSON ({error.msg}); write an object such as {{"content_image_path": ...}}'
+            ) from error
+        if not isinstance(values, dict):
+            raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
+        chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
+        for name in {*INPUTS, "vgg19_weights"} & set(chosen):
+            if chosen[name] not in CHOICES:
+                chosen[name] = str(path.parent / chosen[name])
+        return Job(_with_outputs(dataclasses.replace(options, **chosen), options.output_dir), command)
+    except UserError as error:
+        return Report(f"line {number}", "left out", error=f"manifest {path} line {number}: {error}")
+
+
+def _value(name: str | None, value: object) -> Any:
+    """An option's value from a cell of text or from JSON."""
+    if name is None:
+        raise UserError("there are more cells than names in the first line; quote cells with commas")
+    _check_name(name)
+    kind: type = type(_FIELDS[name].default)
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        return BOOLEANS[text.lower()] if kind is bool else kind(text)
+    except (KeyError, ValueError) as error:
+        wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
+        raise UserError(f"{name} {text} is not {wanted}; give {wanted}") from error
+
+
+def _check_name(name: str) -> None:
+    if name not in _FIELDS:
+        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUTS[:2])}")

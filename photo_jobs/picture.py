@@ -1,0 +1,215 @@
+"""One picture, from files to files: check the job, run it, save its pictures and its record.
+
+Nothing that takes time happens before everything about a job that can be checked is checked. TensorFlow is imported after that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from photo_files.photos import Photo, check_readable, read_photo
+from photo_files.resizing import fitted, resize
+from photo_files.writing import check_writable, write_photo
+from photo_jobs.job import Job
+from photo_jobs.progress import Watch
+from photo_jobs.records import input_hashes, output_hashes, write_record
+from photo_jobs.results import write_results
+from photo_jobs.scores import scores
+from photo_jobs.start import load_tensorflow
+from photo_options import VERSION, Options, UserError
+from photo_regions.automatic import find_regions, write_masks
+from photo_regions.preview import preview
+from photo_regions.refining import refine
+from photo_regions.regions import Regions, read_regions, table
+from photo_solver.memory import within_memory
+from vgg19.layers import CONVOLUTIONS, block_of
+from vgg19.weights import check_weights_path
+
+if TYPE_CHECKING:
+    from vgg19.network import Network
+
+logger = logging.getLogger("deep_photostyle")
+
+# What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+# Most iterations of each stage of a preview: the colours have settled by then.
+PREVIEW_ITERATIONS = 25
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
+
+
+def check_job(options: Options) -> None:
+    """Looks at every path of a job, without TensorFlow and without reading whole pictures; makes the snapshot folder.
+
+    Raises:
+        UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
+    """
+    sizes = []
+    for name, role in (("content_image_path", "content image"), ("style_image_path", "style image")):
+        if not getattr(options, name):
+            raise UserError(f"--{name} is missing; give the {role}")
+        sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
+    if options.init_image_path:
+        check_readable(options.init_image_path, "init image", options.max_pixels)
+    masks = ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path)
+    for role, path in masks:
+        if path and not os.path.isdir(path):
+            check_readable(path, role, options.max_pixels)
+    if bool(options.content_seg_path) != bool(options.style_seg_path):
+        missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
+        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+    if options.auto_seg and options.content_seg_path:
+        logger.warning("--auto_seg %d is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
+    size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
+    for path in options.output_images:
+        check_writable(path, size)
+    if options.mask_preview:
+        check_writable(options.mask_preview)
+    check_weights_path(options.vgg19_weights)
+    try:
+        Path(options.serial).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--serial {options.serial} cannot be made ({error.strerror}); choose another folder") from error
+    if not os.access(options.serial, os.W_OK):
+        raise UserError(f"--serial {options.serial} cannot be written to; choose another folder")
+
+
+def run_one(options: Options, command: str) -> int:
+    """The command line's single picture, with a progress line; returns the exit code.
+
+    Raises:
+        UserError: see `check_job` and `run_job`.
+    """
+    check_job(options)
+    with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
+        record = run_job(Job(options, command), bar)
+    if record is None:
+        return INTERRUPTED
+    if options.dry_run:
+        return 0
+    write_record(record, options)
+    logger.info("%s is ready after %.0f s", ", ".join(options.output_images), record["seconds"])
+    return 0
+
+
+def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = None) -> dict | None:
+    """Makes one picture, with its snapshots; returns its record (see `records`), or None after Ctrl-C.
+
+    With `dry_run` it only finds the regions and shows them; the record is empty.
+
+    Whatever ends the optimisation early, the best image so far is saved first.
+
+    Args:
+        job: the picture to make.
+        bar: shows how far it is, out of 100.
+        networks: see `photo_style.find_network`.
+
+    Raises:
+        UserError: the input is no good, or the loss is not finite.
+    """
+    options = _as_preview(job.options)
+    begin = time.perf_counter()
+    hashes = input_hashes(options)
+    content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
+    content, style, init = _read_photos(options, content_photo)
+    if options.auto_seg and not options.content_seg_path:
+        own, options = _network(options, content, style, content_photo, networks, for_regions=True)
+        regions = find_regions(own, content, style, options.auto_seg, options.seed)
+        logger.info(
+            "regions found: %s and %s; correct copies by hand and give them as masks", *write_masks(regions, options.serial)
+        )
+    else:
+        sizes = content.shape[:2], style.shape[:2]
+        regions = read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
+    if options.refine_masks:
+        regions = refine(regions, content, style)
+    logger.info("%s", table(regions))
+    if options.mask_preview:
+        write_photo(options.mask_preview, preview(regions, content, style))
+    if options.dry_run:
+        return {}
+
+    network, options = _network(options, content, style, content_photo, networks)
+    logger.info("features: %s", network.description)
+    import photo_style
+    from photo_solver.optimum import NonFiniteLoss
+
+    watch = Watch(options, bar)
+    about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
+    try:
+        result = photo_style.stylize(content, style, regions, options, network, init, watch)
+    except (KeyboardInterrupt, NonFiniteLoss) as stop:
+        if watch.image is not None:
+            content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
+            write_results(watch.image, content, content_photo, options, about)  # at every realism the same
+            logger.warning("the best image so far is in %s", ", ".join(options.output_images))
+        if isinstance(stop, NonFiniteLoss):
+            raise
+        return None
+    write_results(result.image, result.content, content_photo, options, about, result.looks)
+    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    return {
+        **about,
+        "options": dataclasses.asdict(job.options),
+        "inputs": hashes,
+        "outputs": output_hashes(options),
+        "regions": _region_shares(regions),
+        "scores": scores(result.content, style, result.image, solved_regions),
+        "seconds": round(time.perf_counter() - begin, 2),
+        "stages": [dataclasses.asdict(stage) for stage in result.stages],
+    }
+
+
+def _as_preview(options: Options) -> Options:
+    """The options, of a preview those that end early; it is small unless the user has fixed its size."""
+    if not options.preview:
+        return options
+    options = dataclasses.replace(options, max_iter=min(options.max_iter, PREVIEW_ITERATIONS))
+    logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+    return options
+
+
+def _network(
+    options: Options,
+    content: np.ndarray,
+    style: np.ndarray,
+    photo: Photo,
+    networks: dict[str, Network | None] | None,
+    for_regions: bool = False,
+) -> tuple[Network, Options]:
+    """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
+    load_tensorflow(options.device, options.gpus_per_job)
+    from photo_style import find_network, pretrained_network
+    from vgg19.learned import FLOOR, REGIONS_FLOOR, WIDTHS
+
+    networks = {} if networks is None else networks
+    pretrained = pretrained_network(options.vgg19_weights, networks)
+    channels = {name: pretrained.channels(name) if pretrained else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
+    options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
+    content, style = (resize(image, *fitted(image.shape[:2], options.solve_size)) for image in (content, style))
+    return find_network(options, content, style, networks, REGIONS_FLOOR if for_regions else FLOOR), options
+
+
+def _read_photos(options: Options, content_photo: Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Content, style and init image, all at the size where the style is solved."""
+    style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
+    content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
+    init = None
+    if options.init_image_path:
+        init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
+        if init_photo.size != content_photo.size:
+            logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+        init = init_photo.resized(*content.shape[:2])
+    return content, style, init
+
+
+def _region_shares(regions: Regions) -> list[dict[str, str | float]]:
+    shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
+    return [{"name": name, "content": round(float(c), 4), "style": round(float(s), 4)} for name, c, s in shares]

@@ -1,0 +1,91 @@
+"""What a picture was made from, as a small JSON file, so that a second run knows what is done and unchanged.
+
+A record holds everything about a finished run: hashes of its inputs and of its result, options, scores, losses and times. It is
+written after the result, and both appear whole or not at all: a run killed at any moment leaves a job that counts as not done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from photo_files.atomic import write_text
+from photo_options import VERSION, Options, UserError
+from vgg19.weights import CHOICES
+
+INPUTS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path")
+# What may change without the picture changing: of the inputs the contents count, not the names.
+_IRRELEVANT = {*INPUTS, "output_image", "mask_preview", "serial", "print_iter", "save_iter", "quiet", "max_pixels", "dry_run"}
+
+
+def record_path(options: Options) -> Path:
+    """Where the record of a job is."""
+    return Path(options.serial) / (Path(options.output_image).stem + ".json")
+
+
+def input_hashes(options: Options) -> dict[str, str]:
+    """SHA-256 of every input file or folder of masks, and of a file of weights, by option.
+
+    Raises:
+        UserError: an input cannot be read.
+    """
+    hashes = {}
+    for name in INPUTS if options.vgg19_weights in CHOICES else (*INPUTS, "vgg19_weights"):
+        if path := getattr(options, name):
+            try:
+                hashes[name] = sha256(path)
+            except OSError as error:
+                raise UserError(f"--{name} {path} cannot be read ({error.strerror}); check the path") from error
+    return hashes
+
+
+def output_hashes(options: Options) -> list[str]:
+    """SHA-256 of the result at each strength."""
+    return [sha256(path) for path in options.output_images]
+
+
+def write_record(record: dict, options: Options) -> None:
+    """Writes the record of a finished job, whole or not at all."""
+    write_text(record_path(options), json.dumps(record, indent=1))
+
+
+def finished(options: Options) -> dict | None:
+    """The record of a job if it is done, and neither its inputs, its options, this program nor the result have changed since."""
+    try:
+        record = json.loads(record_path(options).read_text())
+        unchanged = (
+            record["version"] == VERSION
+            and _relevant(record["options"]) == _relevant(dataclasses.asdict(options))
+            and record["outputs"] == output_hashes(options)
+            and record["inputs"] == input_hashes(options)
+        )
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None  # no record or no result, or not ones of this program, or an input is missing: to be done
+    return record if unchanged else None
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, or of the names and contents of the files in a folder."""
+    if os.path.isdir(path):
+        files = sorted(file for file in Path(path).iterdir() if file.is_file())
+        return hashlib.sha256("".join(f"{file.name} {sha256(str(file))}\n" for file in files).encode()).hexdigest()
+    stat = os.stat(path)
+    return _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@functools.lru_cache(maxsize=64)  # a style and its weights serve many jobs
+def _sha256(path: str, *state: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _relevant(options: dict) -> dict:
+    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Options)}
+    return {name: value for name, value in options.items() if name not in _IRRELEVANT and groups.get(name) != "batch"}

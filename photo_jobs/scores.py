@@ -1,0 +1,160 @@
+"""Is the result still the content photo, and has it taken the style? Six figures without any network."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import sobel, uniform_filter
+from scipy.spatial import cKDTree
+
+from photo_regions.regions import Regions
+from photo_solver.palette import LUMA, cielab
+
+# Window and constants of SSIM (Wang, Bovik, Sheikh, Simoncelli 2004, uniform window), for values 0..1.
+_WINDOW, _K1, _K2 = 7, 0.01**2, 0.03**2
+_RIDGE = 1e-6
+_DIRECTIONS, _QUANTILES = 32, 256
+# Side of the windows in which detail is looked for, and the variance, 0..1, that counts as none.
+_DETAIL_WINDOW, _FLAT = 9, 1e-5
+# CIELAB distance, lightness counting 0.3, from every colour of the style's region at which a colour is foreign to it.
+_FOREIGN = 10.0
+# Every so many pixels along each side are looked at for foreign colours.
+_EVERY = 2
+# A region that fills less of either photo has too few colours to compare; if all do, the whole photos are compared.
+_LEAST_SHARE = 0.005
+
+
+def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: Regions) -> dict[str, float]:
+    """The figures of a report.
+
+    Args:
+        content: float32 (H, W, 3), 0..1.
+        style: float32 (h, w, 3), 0..1.
+        result: float32 (H, W, 3), 0..1.
+        regions: of both photos, at their sizes.
+
+    Returns:
+        `detail_kept` and `invented_detail` (see `details`), `foreign_colours`, `edge_ssim`, `affine_residual` and
+        `colour_distance`; see the functions of these names.
+    """
+    kept, invented = details(content, result)
+    figures = {
+        "detail_kept": kept,
+        "invented_detail": invented,
+        "foreign_colours": foreign_colours(style, result, regions),
+        "edge_ssim": edge_ssim(content, result),
+        "affine_residual": affine_residual(content, result),
+        "colour_distance": colour_distance(content, style, result, regions),
+    }
+    return {name: round(figure, 4) for name, figure in figures.items()}
+
+
+def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:
+    """Structural similarity of the edges, at most 1: mean SSIM of the Sobel magnitudes of the luma. Higher is better."""
+    x, y = (_edges(image) for image in (content, result))
+    mean_x, mean_y = _mean(x), _mean(y)
+    unbiased = _WINDOW**2 / (_WINDOW**2 - 1)
+    var_x, var_y, covariance = (
+        unbiased * (_mean(product) - means)
+        for product, means in ((x * x, mean_x**2), (y * y, mean_y**2), (x * y, mean_x * mean_y))
+    )
+    similarity = (2 * mean_x * mean_y + _K1) * (2 * covariance + _K2)
+    similarity /= (mean_x**2 + mean_y**2 + _K1) * (var_x + var_y + _K2)
+    inner = slice(_WINDOW // 2, -(_WINDOW // 2))
+    return float(similarity[inner, inner].mean())
+
+
+def _edges(image: np.ndarray) -> np.ndarray:
+    luma = (image @ LUMA).astype(np.float64)
+    return np.hypot(sobel(luma, 0), sobel(luma, 1)) / 4
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return uniform_filter(values, _WINDOW)
+
+
+def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
+    """(detail_kept, invented_detail) of a result.
+
+    Detail kept is the share of the content's local contrast, weighted by it, that an affine function of the result's colours
+    explains in windows of 9x9: 1 where nothing was lost, whatever the colours; it falls where rocks or buildings are smeared.
+    Detail invented is what no affine function of the content's colours explains in the result, root mean square in levels of
+    0..255: textures, haloes and blotches that the photo does not have.
+    """
+    content, result = content.astype(np.float64), result.astype(np.float64)
+    light = (content @ LUMA)[..., None]
+    variance = np.trace(_covariance(result, result), axis1=-2, axis2=-1)
+    invented = variance - np.maximum(_explained(content, result), 0).sum(-1)
+    contrast = _covariance(light, light)[..., 0, 0].clip(0)
+    kept = np.clip(np.maximum(_explained(result, light), 0)[..., 0] / (contrast + 1e-7), 0, 1)
+    weight = np.sqrt(contrast)
+    kept_share = (kept * weight).sum() / weight.sum() if weight.any() else 1.0
+    return float(kept_share), float(255 * np.sqrt(np.maximum(invented, 0).mean()))
+
+
+def _covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Covariances (H, W, i, j) of the channels of two images (H, W, i) and (H, W, j) over the windows of `details`."""
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return uniform_filter(values, (_DETAIL_WINDOW, _DETAIL_WINDOW) + (0,) * (values.ndim - 2), mode="nearest")
+
+    products = mean(one[..., :, None] * other[..., None, :])
+    return products - mean(one)[..., :, None] * mean(other)[..., None, :]
+
+
+def _explained(by: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The variance (H, W, channels) of an image in each window that an affine function of another one's channels explains."""
+    covariance = _covariance(by, image)
+    fit = np.linalg.solve(_covariance(by, by) + _FLAT * np.eye(by.shape[-1]), covariance)
+    return (fit * covariance).sum(-2)
+
+
+def foreign_colours(style: np.ndarray, result: np.ndarray, regions: Regions) -> float:
+    """The share of the result's pixels whose colour no pixel of the style's region comes near: green clouds, magenta lakes."""
+    away = []
+    for inside, style_inside in _region_pairs(result, style, regions):
+        here, there = (mask[::_EVERY, ::_EVERY] for mask in (inside, style_inside))
+        if here.any() and there.any():
+            tree = cKDTree(cielab(style[::_EVERY, ::_EVERY][there]))
+            away.append(tree.query(cielab(result[::_EVERY, ::_EVERY][here]))[0] > _FOREIGN)
+    return float(np.concatenate(away).mean()) if away else 0.0
+
+
+def affine_residual(content: np.ndarray, result: np.ndarray) -> float:
+    """What no local affine map of the content's colours explains, root mean square in levels of 0..255; lower is better.
+
+    The maps are least-squares fits over 3x3 windows, the paper's notion of photorealism (Luan et al. 2017, section 3.1).
+    """
+    colours = np.concatenate([content, np.ones_like(content[..., :1])], axis=-1).astype(np.float64)  # (H, W, 4)
+    both = np.concatenate([colours, result], axis=-1)  # (H, W, 7)
+    products = uniform_filter(colours[..., :, None] * both[..., None, :], (3, 3, 0, 0), mode="nearest")  # (H, W, 4, 7)
+    normal = products[..., :4] + _RIDGE * np.diag((1, 1, 1, 0))
+    maps = np.linalg.solve(normal, products[..., 4:])  # (H, W, 4, 3)
+    explained = np.einsum("hwi,hwij->hwj", colours, maps)
+    return float(255 * np.sqrt(np.mean((explained - result) ** 2)))
+
+
+def colour_distance(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: Regions) -> float:
+    """How far the colours of each region are from the style's, against the content's: 0 the style's, 1 nothing taken over.
+
+    Sliced Wasserstein distance, result to style over content to style, over the regions by their area.
+    """
+    before = after = 0.0
+    for inside, style_inside in _region_pairs(content, style, regions):
+        aim = _slices(style[style_inside])
+        before += inside.mean() * float(np.abs(_slices(content[inside]) - aim).mean())
+        after += inside.mean() * float(np.abs(_slices(result[inside]) - aim).mean())
+    return float(after / max(before, 1e-6))
+
+
+def _region_pairs(content: np.ndarray, style: np.ndarray, regions: Regions) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The pixels of each region in both photos, bool; the whole photos where no region is large enough."""
+    pairs = [(regions.content[..., r] > 0.5, regions.style[..., r] > 0.5) for r in range(len(regions.names))]
+    pairs = [pair for pair in pairs if min(pair[0].mean(), pair[1].mean()) >= _LEAST_SHARE]
+    return pairs or [(np.ones(content.shape[:2], bool), np.ones(style.shape[:2], bool))]
+
+
+def _slices(colours: np.ndarray) -> np.ndarray:
+    """Quantiles of colours (n, 3) along fixed random directions: (quantiles, directions)."""
+    directions = np.random.default_rng(0).standard_normal((3, _DIRECTIONS))
+    directions /= np.linalg.norm(directions, axis=0)
+    return np.quantile(colours @ directions, (np.arange(_QUANTILES) + 0.5) / _QUANTILES, axis=0)

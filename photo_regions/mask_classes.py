@@ -1,0 +1,243 @@
+"""One mask: from the samples of its file to its classes, as a person would see them.
+
+A class is a flat colour (or label) that fills areas of the mask. What lies between classes, the colours of soft, anti-aliased
+or compressed edges, is no class; those pixels join the class nearest in colour and in place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from photo_files.photos import read_mask_samples
+from photo_files.resizing import resize
+from photo_options import UserError
+
+Colour = tuple[int, int, int]
+
+logger = logging.getLogger("deep_photostyle")
+
+# The nine colours of the reference script, in its order.
+REFERENCE_COLOURS: dict[str, Colour] = {
+    "blue": (0, 0, 255),
+    "green": (0, 255, 0),
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "red": (255, 0, 0),
+    "yellow": (255, 255, 0),
+    "grey": (128, 128, 128),
+    "light blue": (0, 255, 255),
+    "purple": (255, 0, 255),
+}
+_BLACK_AND_WHITE = [REFERENCE_COLOURS["black"], REFERENCE_COLOURS["white"]]
+
+# Levels by which compression moves a flat colour.
+_NOISE = 16
+# Levels by which one class may differ between two masks, or within one whose edges are soft or compressed.
+SAME = 48
+# A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
+SPECK = 2e-4
+# More classes than this are a gradient, not labels.
+_MOST_CLASSES = 64
+# Share of a mask's pixels in flat colours: above the first its edges are hard, below the second it is worth a warning, below the
+# third it is a photo.
+_HARD, _FLAT, _PHOTO = 0.999, 0.9, 0.5
+# How many pixels away from a class weigh as much as the way from black to full red.
+_REACH = 16
+
+
+def read_samples(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
+    """Samples of a mask, alpha resolved: uint8 (h, w) or (h, w, 3).
+
+    Warns where bringing the mask to its photo's `size` (height, width) distorts it.
+    """
+    samples = read_mask_samples(path, role)
+    height, width = samples.shape[:2]
+    # One pixel more or less is the rounding of whoever made the photo or the mask smaller.
+    if abs(height * size[1] - width * size[0]) > max(height, width, *size):
+        shapes = (width, height, size[1], size[0])
+        logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
+    return samples if samples.ndim == 2 or samples.shape[2] == 3 else _without_alpha(samples)
+
+
+def _without_alpha(samples: np.ndarray) -> np.ndarray:
+    """Colours over black where they are classes; where they are not, as in a subject cut out, alpha itself as a grey mask."""
+    colours, alpha = samples[..., :3], samples[..., 3]
+    if alpha.min() == 255:
+        return colours
+    over_black = np.rint(colours * (alpha[..., None] / 255)).astype(np.uint8)
+    classes = _flat_colours(over_black, _NOISE)
+    return over_black if len(classes) > 1 and _nearest(over_black, classes, _NOISE)[1].mean() > _FLAT else alpha
+
+
+def read_folder(role: str, folder: str, size: tuple[int, int]) -> tuple[list[str], np.ndarray]:
+    """A region for each file of a folder, named after it: how grey a pixel is, or how opaque, says how far it belongs there.
+
+    Returns:
+        K names and float32 (H, W, K), sum over K at most 1.
+    """
+    paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+    if not 0 < len(paths) <= _MOST_CLASSES:
+        raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {_MOST_CLASSES} at most")
+    masks = []
+    for path in paths:
+        samples = read_samples(role, str(path), size)
+        grey = samples if samples.ndim == 2 else samples.mean(axis=-1)
+        full = 1 if grey.max() <= 1 else 255  # networks write no and yes as 0 and 1
+        masks.append(resized((grey / full).astype(np.float32), size))
+    stacked = np.stack(masks, axis=-1)
+    return [path.stem for path in paths], stacked / np.maximum(stacked.sum(axis=-1, keepdims=True), 1)
+
+
+def thresholded(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Masks of the reference's nine colours by its thresholds: 0 is below 0.1, 1 above 0.9, half between 0.4 and 0.6.
+
+    Returns:
+        float32 (H, W, 9), each pixel in one class or in none.
+    """
+    unit = resized(_rgb(samples).astype(np.float32) / 255, size)
+    level = {0: unit < 0.1, 128: (unit > 0.4) & (unit < 0.6), 255: unit > 0.9}
+    masks = [level[red][..., 0] & level[green][..., 1] & level[blue][..., 2] for red, green, blue in REFERENCE_COLOURS.values()]
+    return np.stack(masks, axis=-1).astype(np.float32)
+
+
+def is_label_image(samples: np.ndarray) -> bool:
+    """Whether these are labels: one channel with few values, all in flat areas and none between, and more than a yes and a no."""
+    if samples.ndim == 3:
+        return False
+    values = _flat_colours(samples, 0)
+    if not 0 < len(values) <= _MOST_CLASSES or set(values) <= set(_BLACK_AND_WHITE):
+        return False
+    return bool(_nearest(samples, values, 0)[1].mean() > _HARD)
+
+
+def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray]:
+    """The classes of a mask, every pixel in the nearest. A grey mask that is not flat is soft: white against black.
+
+    Args:
+        file: what to call it in messages.
+        samples: uint8 (h, w) or (h, w, 3).
+        size: (H, W) of the photo.
+        labels: whether each value is a class of its own; else near values are one colour with noise.
+
+    Returns:
+        K colours, the commonest first, and float32 (H, W, K), sum over K 1.
+
+    Raises:
+        UserError: this is no mask but a picture, or labels where colours are wanted.
+    """
+    # A mask much larger than its photo is thinned first, for time; labels cannot be averaged.
+    step = max(1, min(samples.shape[0] // size[0], samples.shape[1] // size[1]))
+    samples = samples[step // 2 :: step, step // 2 :: step]
+    noise = 0 if labels else _NOISE
+    colours = _flat_colours(samples, noise)
+    if not labels and is_label_image(samples) and len(colours) < len(_flat_colours(samples, 0)):
+        raise UserError(f"{file} is a label image and the other mask is not; save both alike")
+    index, sure = _nearest(samples, colours, noise)
+    share = sure.mean()
+    if samples.ndim == 2 and share <= _HARD and (share < _FLAT or _black_or_white(colours)):
+        # The ends of the ramp, that compression has moved, are made flat again.
+        white = resized(np.clip((samples.astype(np.float32) - _NOISE) / (255 - 2 * _NOISE), 0, 1), size)
+        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1)
+    if share < _PHOTO:
+        raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
+    if len(colours) > _MOST_CLASSES:
+        raise UserError(
+            f"{file} has more than {_MOST_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
+        )
+    if share < _FLAT:
+        logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
+    if share <= _HARD:
+        # Blur and the coarse colours of JPEG have plateaus of their own beside a class.
+        colours = [c for n, c in enumerate(colours) if all(colour_distance(c, other) > SAME for other in colours[:n])]
+        index, sure = _nearest(samples, colours, noise)
+    index = filled(index, sure) if share > _HARD else _joined(samples, index, sure, colours)
+    one_hot = np.eye(len(colours), dtype=np.float32)
+    masks = resized(one_hot[index], size)
+    return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
+
+
+def _black_or_white(colours: Sequence[Colour]) -> bool:
+    return all(min(colour_distance(colour, end) for end in _BLACK_AND_WHITE) <= SAME for colour in colours)
+
+
+def colour_distance(a: Colour, b: Colour) -> int:
+    """Levels by which two colours differ in the channel where they differ most."""
+    return max(abs(i - j) for i, j in zip(a, b, strict=True))
+
+
+def resized(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Masks at another size (height, width), averaged; the very same ones if they have it."""
+    return masks if masks.shape[:2] == size else resize(masks, *size)
+
+
+def filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Gives each pixel that is not sure what the nearest one has that is; values (h, w, ...), sure bool (h, w)."""
+    if sure.all():
+        return values
+    return values[tuple(ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
+
+
+def _rgb(samples: np.ndarray) -> np.ndarray:
+    return samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
+
+
+def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
+    """Whether the 3x3 window about each pixel has one colour, give or take the noise: bool (h, w)."""
+    size = (3, 3, 1)
+    return (ndimage.maximum_filter(samples, size) - ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
+
+
+def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
+    """The colours that fill flat areas of a mask, the commonest first.
+
+    The pixels of a class crowd about one colour; edges are not flat, and the colours of a soft ramp are spread evenly.
+    """
+    samples = _rgb(samples)
+    codes, counts = np.unique(samples[_is_flat(samples, noise)] @ np.array([65536, 256, 1]), return_counts=True)
+    levels = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)  # (colours, 3)
+    found: list[Colour] = []
+    for _ in range(2 * _MOST_CLASSES):
+        if not counts.size:
+            break
+        peak = levels[counts.argmax()]
+        distance = np.abs(levels - peak).max(axis=-1)
+        own, crowd = (counts[distance <= reach].sum() for reach in (noise, noise // 4))
+        if own < SPECK * samples[..., 0].size:
+            break
+        if crowd > own / 2:
+            found.append((int(peak[0]), int(peak[1]), int(peak[2])))
+        levels, counts = levels[distance > noise], counts[distance > noise]
+    return found
+
+
+def _nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each pixel the index of the nearest colour, int (h, w), and whether it has it but for the noise, bool (h, w)."""
+    samples = _rgb(samples).astype(np.int16)
+    index, least = np.zeros(samples.shape[:2], np.intp), np.full(samples.shape[:2], 256, np.int16)
+    for number, colour in enumerate(colours):
+        distance = np.abs(samples - np.array(colour, np.int16)).max(axis=-1)
+        index[distance < least] = number
+        least = np.minimum(least, distance)
+    return index, least <= noise
+
+
+def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: Sequence[Colour]) -> np.ndarray:
+    """The class of each pixel of a mask with soft or compressed edges, int (h, w): the nearest in colour and in place.
+
+    Colour alone would not do: halfway from blue to white is as near to light blue as to either, and halfway from black to
+    white is grey.
+    """
+    samples = _rgb(samples)
+    inside = sure & _is_flat(samples, _NOISE)
+    unit = samples.astype(np.float32) / 255
+    best, least = index, np.full(index.shape, np.inf)
+    for number, colour in enumerate(colours):
+        away = ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
+        cost = ((unit - np.array(colour, np.float32) / 255) ** 2).sum(axis=-1) + away**2
+        best, least = np.where(cost < least, number, best), np.minimum(cost, least)
+    return best

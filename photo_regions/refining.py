@@ -1,0 +1,62 @@
+"""Moving the edges of masks to the edges in the photos."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from scipy import ndimage
+
+from closed_form_matting import matting_laplacian
+from photo_regions.regions import Regions
+
+# Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
+# photo, where a photo without edges is 0.
+_REFINED, _TRUST = 0.01, 1e-2
+
+
+def refine(regions: Regions, content: np.ndarray, style: np.ndarray) -> Regions:
+    """Moves the edges of the regions to the edges in the photos; they become soft where the photos mix both sides, as in hair.
+
+    Args:
+        regions: regions as drawn.
+        content: float32 (H, W, 3), 0..1.
+        style: float32 (h, w, 3), 0..1.
+
+    Returns:
+        The regions, changed along their edges only; where they make up the whole photo they still do.
+    """
+    return dataclasses.replace(regions, content=refined(regions.content, content), style=refined(regions.style, style))
+
+
+def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust: float = _TRUST) -> np.ndarray:
+    """Masks (H, W, R) solved for in a band about their edges, so that they are locally affine in the photo's colours.
+
+    `reach` is half the band's width as a share of the longer side, `trust` how much the drawing counts within it.
+
+    Closed-form matting (Levin et al. 2008, eq. 15): least m' L m + trust |m - drawn|^2 with m as drawn outside the band. The
+    guided filter (He et al. 2013) is one step towards this solve: faster, but it leaves haloes as wide as its windows.
+    """
+    height, width, regions = masks.shape
+    drawn = np.concatenate([masks, 1 - masks.sum(axis=-1, keepdims=True)], axis=-1)  # (H, W, R + 1), sum 1
+    inside = drawn.argmax(axis=-1)
+    edge = ndimage.maximum_filter(inside, 3) != ndimage.minimum_filter(inside, 3)
+    if not edge.any():
+        return masks
+    band = ndimage.distance_transform_edt(~edge) <= max(2, round(reach * max(height, width)))
+    # The rows from the band's first to its last, and two more that the windows of its pixels reach into.
+    rows = np.flatnonzero(band.any(axis=1))
+    span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
+    laplacian = matting_laplacian(image[span])
+    unknown, known = np.flatnonzero(band[span]), np.flatnonzero(~band[span])
+    flat = drawn[span].reshape(-1, regions + 1).astype(np.float64)
+    of_unknown = laplacian[unknown]
+    system = (of_unknown[:, unknown] + trust * scipy.sparse.identity(unknown.size)).tocsc()
+    factors = scipy.sparse.linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
+    flat[unknown] = np.clip(factors.solve(trust * flat[unknown] - of_unknown[:, known] @ flat[known]), 0, 1)
+    flat /= flat.sum(axis=-1, keepdims=True)
+    refined = masks.copy()
+    refined[span] = flat[:, :regions].reshape(-1, width, regions)
+    return refined

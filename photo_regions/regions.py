@@ -1,0 +1,234 @@
+"""Masks: read, match between the two photos, check, and carry down the network.
+
+A region is a pair of masks, one for each photo: the content's takes its look from the style's. Any mask that people have will
+do: flat colours with hard, anti-aliased or JPEG edges, label images, soft grey masks, alpha, a folder with one file per region.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from photo_options import Options, UserError
+from photo_regions import mask_classes
+from photo_regions.mask_classes import REFERENCE_COLOURS, Colour
+
+logger = logging.getLogger("deep_photostyle")
+
+# Colours for previews of classes that have none: labels, and files of regions.
+_STEPS = (40, 105, 170, 235)
+_PREVIEW_COLOURS: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unmatched:
+    """A class that is no region of its own: its shares of the two photos and what becomes of it."""
+
+    name: str
+    content_share: float
+    style_share: float
+    fate: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Regions:
+    """Corresponding regions of the two photos.
+
+    Attributes:
+        names: R names.
+        content: float32 (H, W, R), 0..1, sum over R at most 1; a pixel whose sum is 0 has no part in the style loss.
+        style: float32 (h, w, R), the same of the style photo.
+        colours: R colours for previews, RGB in levels.
+        unmatched: the classes that became no region, for the table.
+    """
+
+    names: tuple[str, ...]
+    content: np.ndarray
+    style: np.ndarray
+    colours: tuple[Colour, ...] = ()
+    unmatched: tuple[Unmatched, ...] = ()
+
+    def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
+        """The regions of photos of other sizes (height, width); pixels are averaged, so that whole partitions stay whole."""
+        content = mask_classes.resized(self.content, content_size)
+        style = mask_classes.resized(self.style, style_size)
+        return dataclasses.replace(self, content=content, style=style)
+
+
+def read_regions(
+    content_seg_path: str,
+    style_seg_path: str,
+    content_size: tuple[int, int],
+    style_size: tuple[int, int],
+    options: Options,
+) -> Regions:
+    """Reads and matches the masks of both photos.
+
+    By default every pixel joins the nearest of the flat colours that its mask really has, near in colour and in place, so that
+    the odd colours along soft or compressed edges neither become classes nor fall to a third one. With `options.strict_masks`
+    the nine colours and the thresholds of the reference decide, and a pixel may be in no class.
+
+    Args:
+        content_seg_path: mask of the content photo, a file, or a folder of grey files, one per region and named after it.
+            Without either mask there is one region, the whole image.
+        style_seg_path: mask of the style photo; a folder if the content's is one.
+        content_size: (height, width) of the content photo, to which its mask is brought.
+        style_size: the same of the style photo.
+        options: `strict_masks`, `seg_classes` and `missing_class` are heeded.
+
+    Raises:
+        UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
+    """
+    if not content_seg_path and not style_seg_path:
+        content_mask, style_mask = (np.ones((*size, 1), np.float32) for size in (content_size, style_size))
+        return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
+    if not (content_seg_path and style_seg_path):
+        missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
+        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+    listed = _parse_classes(options.seg_classes)
+    if listed and options.strict_masks:
+        raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
+    both = (("content segmentation", content_seg_path, content_size), ("style segmentation", style_seg_path, style_size))
+    folders = [Path(path).is_dir() for _, path, _ in both]
+    if any(folders):
+        if not all(folders):
+            role, path, _ = both[folders.index(False)]
+            raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
+        classes = [_Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size)) for role, path, size in both]
+        palette = dict(zip(sorted({*classes[0].names, *classes[1].names}), _PREVIEW_COLOURS, strict=False))
+        return _match(classes[0], classes[1], palette, listed, options.missing_class)
+    samples = [mask_classes.read_samples(*mask) for mask in both]
+    labels = not options.strict_masks and all(mask_classes.is_label_image(mask) for mask in samples)
+    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
+    for (role, path, size), mask in zip(both, samples, strict=True):
+        file = f"{role} {path}"
+        if options.strict_masks:
+            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
+        else:
+            colours, masks = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(colours, palette, labels), masks))
+    if labels:
+        palette = dict(zip(palette, _PREVIEW_COLOURS, strict=False))
+    return _match(classes[0], classes[1], palette, listed, options.missing_class)
+
+
+def table(regions: Regions) -> str:
+    """The regions with their shares of both photos, and what becomes of every other class; printed before optimising."""
+    rows = [(n, c, s, "") for n, c, s in zip(regions.names, _shares(regions.content), _shares(regions.style), strict=True)]
+    rows += [(other.name, other.content_share, other.style_share, other.fate) for other in regions.unmatched]
+    width = max(len("region"), *(len(name) for name, *_ in rows))
+    lines = [f"{'region':<{width}}  content    style"]
+    lines += [f"{name:<{width}}  {content:7.1%}  {style:7.1%}  {fate}".rstrip() for name, content, style, fate in rows]
+    return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Classes:
+    """The classes of one mask: `file` for messages, K names, float32 masks (H, W, K) at the photo's size."""
+
+    file: str
+    names: list[str]
+    masks: np.ndarray
+
+    def share(self, name: str) -> float:
+        return float(self.mask(name).mean(dtype=np.float64))
+
+    def mask(self, name: str) -> np.ndarray:
+        """(H, W): the sum of the classes of this name."""
+        columns = [column for column, own in enumerate(self.names) if own == name]
+        return self.masks[..., columns].sum(axis=-1)
+
+    def __str__(self) -> str:
+        shares = {name: self.share(name) for name in self.names}
+        return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share > 0) or "nothing"
+
+
+def _match(
+    content: _Classes, style: _Classes, palette: dict[str, Colour], listed: dict[str, Colour], missing_class: str
+) -> Regions:
+    """Makes regions of the classes that both masks have, and deals with the rest.
+
+    Args:
+        content: classes of the content mask.
+        style: classes of the style mask.
+        palette: every class with its colour, in the order of the regions.
+        listed: the classes that count; if empty, all do.
+        missing_class: what becomes of a class that only the content has: "merge", "ignore" or "error".
+    """
+    shares = {name: (content.share(name), style.share(name)) for name in palette}
+    regions = [name for name, share in shares.items() if min(share) > 0 and (not listed or name in listed)]
+    if not regions:
+        both = f"content: {content}; style: {style}"
+        raise UserError(f"{style.file} holds no class of the content segmentation ({both}); use the same colours in both")
+    content_masks = np.stack([content.mask(name) for name in regions], axis=-1)
+    style_masks = np.stack([style.mask(name) for name in regions], axis=-1)
+    for name in listed:
+        if name in palette and not any(shares[name]):
+            logger.warning("--seg_classes %s is in neither mask; the regions are %s", name, ", ".join(regions))
+    missing, unmatched = [], []
+    for name, (in_content, in_style) in shares.items():
+        if name in regions or not (in_content or in_style):
+            continue
+        lack = "not in --seg_classes" if listed and name not in listed else f"only in the {'content' if in_content else 'style'}"
+        fate = "not used"
+        if in_content:
+            missing.append(name)
+            fate = "merged into the nearest region" if missing_class == "merge" else "left out of the style loss"
+            what = f"{content.file} has class {name} ({in_content:.1%} of the photo) {lack}"
+            if missing_class == "error":
+                raise UserError(f"{what}; paint it in both masks, or use --missing_class merge or ignore")
+            logger.warning("%s; it is %s", what, fate)
+        unmatched.append(Unmatched(name, in_content, in_style, f"{lack}: {fate}"))
+    in_content, in_style = (1 - float(classes.masks.sum(axis=-1).mean(dtype=np.float64)) for classes in (content, style))
+    if max(in_content, in_style) > mask_classes.SPECK:
+        unmatched.append(Unmatched("no class", in_content, in_style, "left out of the style loss"))
+        logger.warning(
+            "%s has no class in %.1f %% of the photo; that is left out of the style loss", content.file, 100 * in_content
+        )
+    if missing and missing_class == "merge":
+        lost = np.sum([content.mask(name) for name in missing], axis=0)
+        kept = content_masks.sum(axis=-1)
+        nearest = mask_classes.filled(content_masks, kept >= 0.5 * kept.max())
+        content_masks = content_masks + lost[..., None] * nearest / nearest.sum(axis=-1, keepdims=True)
+    return Regions(tuple(regions), content_masks, style_masks, tuple(palette[name] for name in regions), tuple(unmatched))
+
+
+def _shares(masks: np.ndarray) -> list[float]:
+    return [float(share) for share in masks.mean(axis=(0, 1), dtype=np.float64)]
+
+
+def _parse_classes(text: str) -> dict[str, Colour]:
+    """Names and colours of `--seg_classes`: "sky=0000ff,water=00ffff", or of label images "sky=2,water=21"."""
+    classes: dict[str, Colour] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|\d{1,3})", part)
+        if not found or (len(found[2]) <= 3 and int(found[2]) > 255):
+            raise UserError(f"--seg_classes {part} is no class; write name=colour as in sky=0000ff, or name=label as in sky=2")
+        name, value = found[1].strip(), found[2]
+        red, green, blue = bytes.fromhex(value) if len(value) == 6 else (int(value),) * 3
+        classes[name] = (red, green, blue)
+    return classes
+
+
+def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) -> list[str]:
+    """The name of each colour: the nearest of the palette's, or else one of its own, added to the palette."""
+    known, names = list(palette.items()), []
+    for colour in colours:
+        name, other = min(known, key=lambda item: mask_classes.colour_distance(item[1], colour), default=("", colour))
+        if not name or mask_classes.colour_distance(other, colour) > (0 if labels else mask_classes.SAME):
+            usual = [
+                usual
+                for usual, other in REFERENCE_COLOURS.items()
+                if mask_classes.colour_distance(other, colour) <= mask_classes.SAME
+            ]
+            name = f"label {colour[0]}" if labels else usual[0] if usual else ""
+            if not name or name in palette:
+                name = "#" + bytes(colour).hex()
+            palette[name] = colour
+        names.append(name)
+    return names

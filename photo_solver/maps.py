@@ -1,0 +1,94 @@
+"""The maps solver: a field of affine colour maps for each region, coarse to fine."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from photo_files.resizing import fitted, resize
+from photo_solver.affine_field import FittedMasks, Look
+from photo_solver.look import LookObjective, Weights, settled
+from photo_solver.optimizers import minimize_preconditioned
+from photo_solver.optimum import Optimum
+from photo_solver.run import COARSEST, REFINEMENT, SEGMENTED, Pair, Run, scales
+
+# The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
+_CELLS, _LOOK_STEPS, _REALISM_STEPS = (16, 32), (30, 20), 20
+# It stops when the picture has changed by less than this, root mean square in levels, over so many steps.
+_LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
+
+
+def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> tuple[Look, ...]:
+    """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
+
+    The photos are looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style
+    option 2 the segmented stage is the colour grade of each region, which has a closed form.
+
+    Args:
+        run: options and network; the stages are recorded there.
+        pair: photos and masks; those of the content best refined to the photo's edges.
+        init: picture to start from, (H, W, 3), 0..1.
+    """
+    options = run.options
+    masks = FittedMasks.fitted(pair.content_masks, pair.content)
+    sizes = scales(fitted(pair.size, max(COARSEST, round(max(pair.size) / 2))))
+    last = len(sizes) - 1
+    shapes = [fitted(pair.size, size) for size in sizes]
+    steps = [_LOOK_STEPS[min(n, 1)] for n in range(len(sizes))] + [_REALISM_STEPS] * (len(options.realisms) - 1)
+    run.plan = [(shapes[min(n, last)], min(most, options.max_iter)) for n, most in enumerate(steps)]
+    if options.style_option == 2:
+        run.plan.insert(0, (shapes[0], 0))
+
+    def minimize(objective: LookObjective, coefficients: np.ndarray | None, begin: float) -> np.ndarray:
+        """From some coefficients, or from those that realism pulls to."""
+        if init is not None:
+            grade = objective.fitted(resize(init, *objective.image.shape[:2]))
+        else:
+            grade = objective.unchanged() if options.style_option == 1 else objective.graded()
+        objective.begin(grade)
+        try:
+            if options.style_option == 2 and not run.records:
+                _tell_grade(run, objective, grade, begin)
+                begin = time.perf_counter()
+            return _minimize_look(run, objective, grade if coefficients is None else coefficients, begin)
+        finally:
+            objective.release()
+
+    weights = Weights.of(options, options.realisms[0])
+    begin = time.perf_counter()
+    objective = LookObjective(run.network, pair.at(sizes[0]), _CELLS[0 if last else 1], weights)
+    coefficients = minimize(objective, None, begin)
+    for size in sizes[1:]:
+        begin, coarser = time.perf_counter(), objective.grid
+        objective = LookObjective(run.network, pair.at(size), _CELLS[1], weights)
+        coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
+    looks = [objective.look(coefficients, masks)]
+    for realism in options.realisms[1:]:
+        begin = time.perf_counter()
+        objective.weights = Weights.of(options, realism)
+        coefficients = minimize(objective, coefficients, begin)
+        looks.append(objective.look(coefficients, masks))
+    return tuple(looks)
+
+
+def _tell_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> None:
+    """The segmented stage of the maps solver: nothing is left to minimise."""
+
+    def evaluate(callback) -> Optimum:
+        evaluation = objective(coefficients)
+        callback(0, coefficients, evaluation)
+        return Optimum(coefficients, evaluation, 0, "each region has its style region's mean colour and contrast")
+
+    run.follow(SEGMENTED, objective.image.shape[:2], objective, lambda _: objective.image, evaluate, begin)
+
+
+def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> np.ndarray:
+    """The plan's next stage, from some coefficients; returns the best ones."""
+    test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
+
+    def minimize(callback) -> Optimum:
+        return minimize_preconditioned(objective, coefficients, run.most_steps, callback, objective.precondition, settled=test)
+
+    size = objective.image.shape[:2]
+    return run.follow(REFINEMENT, size, objective, lambda _: objective.image, minimize, begin).levels

@@ -1,0 +1,193 @@
+"""What every solver works on and shares: the pair of photos at a size, a run's stages, and what is told of each step."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse
+
+from photo_files.resizing import fitted, resize, shrunk
+from photo_options import Options
+from photo_solver.objective import Objective
+from photo_solver.optimum import Evaluation, Optimum
+from vgg19.network import Network
+
+logger = logging.getLogger("deep_photostyle")
+
+
+SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
+# Long side of the coarsest scale. At 64 pixels the statistics of the deeper layers rest on so few positions that a slightly
+# blurred mask led elsewhere: results moved by up to 13 levels, and kept less of the photo's structure.
+COARSEST = 128
+# Pixels on the short side at any scale: a window of the matting Laplacian.
+LEAST_SIDE = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The two photos at the size of a solve, with the masks of their corresponding regions.
+
+    Attributes:
+        content: float32 (H, W, 3), 0..1.
+        style: float32 (h, w, 3), 0..1.
+        content_masks: float32 (H, W, R), 0..1.
+        style_masks: float32 (h, w, R), 0..1.
+    """
+
+    content: np.ndarray
+    style: np.ndarray
+    content_masks: np.ndarray
+    style_masks: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the content."""
+        return self.content.shape[0], self.content.shape[1]
+
+    def at(self, long_side: int) -> Pair:
+        """Both photos made smaller by the factor that brings the content's longer side to `long_side` pixels."""
+        content = shrunk(self.content, long_side)
+        style = shrunk(self.style, round(max(self.style.shape[:2]) * long_side / max(self.size)))
+        masks = resize(self.content_masks, *content.shape[:2]), resize(self.style_masks, *style.shape[:2])
+        return Pair(content, style, *masks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """One iteration, as a callback sees it.
+
+    Attributes:
+        phase: `SEGMENTED` or `REFINEMENT`.
+        stage: its number, from 0.
+        step: true iterations in this stage; 0 is its start.
+        evaluations: of the objective and its gradient in this stage, so far.
+        share: of the run's work that is done, 0..1, if no stage stops early.
+        losses: weighted terms and their `total`.
+        image: float32 (h, w, 3), 0..1, the current image at the stage's size.
+    """
+
+    phase: str
+    stage: int
+    step: int
+    evaluations: int
+    share: float
+    losses: dict[str, float]
+    image: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a finished stage did: its size, losses at each step, true iterations, evaluations, seconds and why it stopped."""
+
+    phase: str
+    size: tuple[int, int]
+    losses: list[dict[str, float]]
+    iterations: int
+    evaluations: int
+    seconds: float
+    reason: str
+
+
+class CountingObjective(Protocol):
+    """Any objective: it counts its evaluations."""
+
+    evaluations: int
+
+
+@dataclasses.dataclass
+class Run:
+    """What all stages of one run share, their most steps, and their records."""
+
+    network: Network
+    options: Options
+    callback: Callable[[Progress], None]
+    plan: list[tuple[tuple[int, int], int]] = dataclasses.field(
+        default_factory=list
+    )  # each stage's (height, width) and most steps
+    records: list[Stage] = dataclasses.field(default_factory=list)
+
+    def minimize(
+        self,
+        phase: str,
+        pair: Pair,
+        start: np.ndarray,
+        minimizer: Callable[..., Optimum],
+        laplacian: scipy.sparse.csr_matrix | None = None,
+        **settings,
+    ) -> np.ndarray:
+        """Runs the plan's next stage over every pixel of the picture.
+
+        Args:
+            phase: `SEGMENTED` or `REFINEMENT`.
+            pair: photos and masks.
+            start: (H, W, 3), 0..1.
+            minimizer: of `optimizers`.
+            laplacian: see `Objective`.
+            settings: of the minimiser.
+
+        Returns:
+            The best image, float32 (H, W, 3), 0..1.
+        """
+        begin = time.perf_counter()
+        masks = pair.content_masks, pair.style_masks
+        objective = Objective(self.network, pair.content, pair.style, masks, self.options, laplacian)
+
+        def minimize(callback) -> Optimum:
+            return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
+
+        optimum = self.follow(phase, pair.size, objective, lambda levels: levels / 255, minimize, begin)
+        return (optimum.levels / 255).astype(np.float32)
+
+    @property
+    def most_steps(self) -> int:
+        """Of the plan's next stage."""
+        return self.plan[len(self.records)][1]
+
+    def follow(
+        self,
+        phase: str,
+        size: tuple[int, ...],
+        objective: CountingObjective,
+        image_of: Callable[[np.ndarray], np.ndarray],
+        minimize: Callable[..., Optimum],
+        begin: float,
+    ) -> Optimum:
+        """Runs the plan's next stage, which began at a time, tells the callback of its steps, and records it.
+
+        Args:
+            phase: `SEGMENTED` or `REFINEMENT`.
+            size: (height, width).
+            objective: counts its evaluations.
+            image_of: from the minimiser's variable to an image (H, W, 3), 0..1.
+            minimize: takes the minimiser's callback.
+            begin: `time.perf_counter()` at the stage's start.
+        """
+        number, losses = len(self.records), []
+        work = [height * width * steps for (height, width), steps in self.plan]
+        most_steps, evaluations = max(self.most_steps, 1), objective.evaluations
+
+        def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
+            losses.append(evaluation.losses)
+            image = np.clip(image_of(variable), 0, 1).astype(np.float32)
+            share = (sum(work[:number]) + work[number] * step / most_steps) / max(sum(work), 1)
+            made = objective.evaluations - evaluations
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image))
+
+        optimum = minimize(on_step)
+        seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
+        self.records.append(Stage(phase, (size[0], size[1]), losses, optimum.iterations, made, seconds, optimum.reason))
+        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        return optimum
+
+
+def scales(size: tuple[int, int]) -> list[int]:
+    """Long sides from the coarsest to that of a size (height, width), each at most twice the one before."""
+    sizes = [max(size)]
+    while sizes[0] >= 2 * COARSEST and min(fitted(size, round(sizes[0] / 2))) >= LEAST_SIDE:
+        sizes.insert(0, round(sizes[0] / 2))
+    return sizes

@@ -1,0 +1,323 @@
+"""Batches: checked ahead, run whatever becomes of single jobs, resumed, killed."""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DATA
+from PIL import Image
+from tqdm import tqdm
+
+from deep_photostyle import main
+from photo_jobs import batch
+from photo_jobs.batch import Worker, check_ahead
+from photo_jobs.job import Job, Report
+from photo_jobs.records import input_hashes, output_hashes
+from photo_options import VERSION, Options, UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder in the paper's layout: three small pairs, all different, with masks."""
+    for number in (1, 2, 3):
+        for folder, prefix, source in (("input", "in", "content"), ("style", "tar", "style")):
+            for kind, name in ((folder, f"{source}.png"), ("segmentation", f"{source}_seg.png")):
+                path = tmp_path / "pairs" / kind / f"{prefix}{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with Image.open(DATA / name) as picture:
+                    picture.crop((0, 0, 30 + 2 * number, 26)).save(path)
+    return tmp_path / "pairs"
+
+
+@pytest.fixture
+def arguments(pairs, tmp_path):
+    """A command line that takes a second a picture."""
+    options = {"batch": pairs, "output_dir": tmp_path / "out", "vgg19_weights": DATA / "thin_vgg19.npy", "max_iter": 2}
+    return [f"--{name}={value}" for name, value in options.items()] + ["--style_option=2"]
+
+
+@pytest.fixture
+def no_networks(monkeypatch):
+    """Replaces the making of a picture by a function; returns what sets it. By default the picture is the content photo."""
+
+    def paint(job, bar, networks):
+        shutil.copy(job.options.content_image_path, job.options.output_image)
+        return made(job.options)
+
+    monkeypatch.setattr(batch, "run_job", paint)
+    return lambda function: monkeypatch.setattr(batch, "run_job", function)
+
+
+def made(options):
+    return {
+        "version": VERSION,
+        "options": dataclasses.asdict(options),
+        "inputs": input_hashes(options),
+        "outputs": output_hashes(options),
+        "seconds": 1.5,
+        "features": "none",
+        "scores": {"edge_ssim": 0.5, "affine_residual": 1.0, "colour_distance": 0.25},
+        "stages": [],
+    }
+
+
+def pictures(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).glob("*.png")}
+
+
+def job(tmp_path, name="a", **options):
+    inputs = {"content_image_path": str(DATA / "content.png"), "style_image_path": str(DATA / "style.png")}
+    outputs = {"output_image": str(tmp_path / f"{name}.png"), "serial": str(tmp_path / name), "vgg19_weights": "learned"}
+    return Job(Options(**(inputs | outputs | options)))
+
+
+# Checking
+
+
+def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers(tmp_path):
+    drawn = []
+
+    def found():
+        for number in range(9):
+            drawn.append(number)
+            yield job(tmp_path, f"j{number}")
+
+    jobs = check_ahead(found(), ahead=20)
+    assert next(jobs).name == "j0.png"
+    assert len(drawn) == 9
+    assert len(list(jobs)) == 8
+
+    drawn.clear()
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    jobs = check_ahead(found(), ahead=4)
+    assert next(jobs).name == "j0.png"
+    assert len(drawn) == 5
+    assert (next(jobs).name, len(drawn)) == ("j1.png", 6)
+
+
+BAD_JOBS = {
+    "no content": ({"content_image_path": "nowhere.png"}, "content image nowhere.png does not exist; check the path"),
+    "no mask": (
+        {"content_seg_path": "nowhere.png", "style_seg_path": str(DATA / "style_seg.png")},
+        "content segmentation nowhere.png does not exist; check the path",
+    ),
+    "one mask": (
+        {"style_seg_path": str(DATA / "style_seg.png")},
+        "--content_seg_path is empty; give the masks of both photos or of",
+    ),
+    "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
+    "same output": ({}, "file {}/a.png is also written for {content}; give each job its own output_image"),
+    "same output by strength": ({"output_image": "{}/a.png", "strength": "1"}, "file {}/a.png is also written for "),
+    "output is an input": (
+        {"content_image_path": "{}/in.png", "output_image": "{}/in.png"},
+        "output image {}/in.png would replace {}/in.png;",
+    ),
+    "no folder": ({"output_image": "{}/in.png/b.png"}, "folder of {}/in.png/b.png cannot be made ("),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JOBS)
+def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
+    shutil.copy(DATA / "content.png", tmp_path / "in.png")
+    options, message = BAD_JOBS[case]
+    options = {name: value.replace("{}", str(tmp_path)) for name, value in options.items()}
+    name = "a" if case == "same output" else "b"
+    good, bad = check_ahead([job(tmp_path, "a"), job(tmp_path, name, **options)])
+    assert isinstance(good, Job) and isinstance(bad, Report)
+    assert bad.status == "left out"
+    message = message.replace("{content}", str(DATA / "content.png")).replace("{}", str(tmp_path))
+    assert bad.error.startswith(message)
+    assert [record.getMessage() for record in caplog.records] == [f"{bad.name}: {bad.error}"]
+
+
+def test_without_keep_going_a_bad_job_stops_all_after_every_one_is_listed(tmp_path, caplog):
+    found = [job(tmp_path, "a"), *(job(tmp_path, name, content_image_path="nowhere.png") for name in "bc")]
+    with pytest.raises(UserError, match=r"^2 jobs cannot run; mend them, or leave them out with --keep_going$"):
+        next(check_ahead(found, keep_going=False))
+    assert [record.getMessage()[:6] for record in caplog.records] == ["b.png:", "c.png:"]
+
+
+def test_folders_are_made(tmp_path):
+    (checked,) = check_ahead(
+        [job(tmp_path, output_image=str(tmp_path / "x" / "a.png"), mask_preview=str(tmp_path / "y" / "m.png"))]
+    )
+    assert isinstance(checked, Job)
+    assert (tmp_path / "x").is_dir() and (tmp_path / "y").is_dir()
+
+
+# Running
+
+
+def run(worker, job):
+    os.makedirs(job.options.serial, exist_ok=True)
+    return worker.run(job, tqdm(disable=True))
+
+
+def test_what_is_the_users_is_not_tried_again(tmp_path, no_networks):
+    calls = []
+
+    def fail(job, bar, networks):
+        calls.append(job)
+        logging.getLogger("deep_photostyle").warning("look out")
+        raise UserError("mask is empty; draw one")
+
+    no_networks(fail)
+    report = run(Worker(), job(tmp_path))
+    assert (report.status, report.error, report.warnings) == ("failed", "mask is empty; draw one", ("look out",))
+    assert len(calls) == 1
+
+
+def test_what_is_not_the_users_is_tried_once_more(tmp_path, no_networks):
+    calls: list[Job] = []
+
+    def fail_first(job, bar, networks):
+        logging.getLogger("deep_photostyle").warning("attempt %d", len(calls))
+        calls.append(job)
+        if len(calls) == 1:
+            raise MemoryError("for once")
+        shutil.copy(DATA / "content.png", job.options.output_image)
+        return made(job.options)
+
+    no_networks(fail_first)
+    report = run(Worker(), job(tmp_path))
+    assert (report.status, report.warnings) == ("done", ("attempt 1",))
+    assert json.loads((tmp_path / "a" / "a.json").read_text())["warnings"] == ["attempt 1"]
+
+
+def test_a_failure_is_told_in_one_line_and_kept_in_full(tmp_path, no_networks):
+    def fail(job, bar, networks):
+        raise RuntimeError("first line\nsecond line")
+
+    no_networks(fail)
+    report = run(Worker(), job(tmp_path))
+    log = tmp_path / "a" / "a.log"
+    assert (report.status, report.error) == ("failed", f"RuntimeError: first line second line (more in {log})")
+    assert "Traceback" in log.read_text() and "in fail" in log.read_text()
+
+
+def test_networks_are_shared_between_the_jobs_of_a_worker(tmp_path, no_networks):
+    shared = []
+
+    def paint(job, bar, networks):
+        shared.append(networks)
+        shutil.copy(DATA / "content.png", job.options.output_image)
+        return made(job.options)
+
+    no_networks(paint)
+    worker = Worker()
+    for name in "ab":
+        run(worker, job(tmp_path, name))
+    assert shared[0] is shared[1] is not None
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path, no_networks):
+    (tmp_path / "a").mkdir()
+    leftovers = [tmp_path / ".a.png.123", tmp_path / "a" / ".out_iter_1.png.123", tmp_path / "a" / ".a.json.77"]
+    others = [tmp_path / ".b.png.123", tmp_path / ".a.png.bak"]
+    for path in (*leftovers, *others):
+        path.touch()
+    assert run(Worker(), job(tmp_path)).status == "done"
+    assert [path.exists() for path in (*leftovers, *others)] == [False, False, False, True, True]
+
+
+def test_one_failure_stops_no_other_job_and_the_exit_code_tells(arguments, no_networks, tmp_path, capsys):
+    def paint(job, bar, networks):
+        if job.name == "in2.png":
+            raise ZeroDivisionError("oh")
+        shutil.copy(job.options.content_image_path, job.options.output_image)
+        return made(job.options)
+
+    no_networks(paint)
+    assert main(arguments) == 1
+    told = capsys.readouterr().err
+    assert sorted(pictures(tmp_path / "out")) == ["in1.png", "in3.png"]
+    assert told.splitlines()[1] == f"error: in2.png: ZeroDivisionError: oh (more in {tmp_path}/out/in2/in2.log)"
+    assert told.splitlines()[-1] == f"2 done, 1 failed; see {tmp_path}/out/report.html"
+    assert "ZeroDivisionError: oh" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_ctrl_c_ends_the_batch_with_its_report(arguments, no_networks, tmp_path):
+    def stop(job, bar, networks):
+        if job.name == "in1.png":
+            shutil.copy(job.options.content_image_path, job.options.output_image)
+            return made(job.options)
+        return None  # what `run_job` returns when it was stopped and has saved what it had
+
+    no_networks(stop)
+    assert main(arguments) == 130
+    assert "stopped" in (tmp_path / "out" / "report.html").read_text()
+    no_networks(lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert main(arguments) == 130
+
+
+def test_an_output_folder_that_cannot_be(arguments, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main([*arguments, f"--output_dir={tmp_path}/file/out"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: --output_dir {tmp_path}/file/out cannot be made (Not a directory); choose")
+
+
+def test_workers_without_ray_are_told_what_to_install(arguments, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main([*arguments, "--workers=2"]) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: --workers 2 needs Ray; pip install -r requirements-ray.txt"
+
+
+# From end to end
+
+
+def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pairs, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(arguments) == 0
+    first, times = pictures(out), {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert sorted(first) == ["in1.png", "in2.png", "in3.png"]
+    with Image.open(out / "in3.png") as result:
+        assert result.size == (36, 26)
+    capsys.readouterr()
+
+    assert main(arguments) == 0
+    assert capsys.readouterr().err == f"3 unchanged; see {out}/report.html\n"
+    assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+
+    with Image.open(pairs / "style" / "tar2.png") as style:
+        darker = Image.fromarray((np.asarray(style) // 2).astype(np.uint8))
+    darker.save(pairs / "style" / "tar2.png")
+    (out / "in3.png").write_bytes(first["in3.png"][:100])
+    assert main(arguments) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"2 done, 1 unchanged; see {out}/report.html"
+    second = pictures(out)
+    assert second["in1.png"] == first["in1.png"] and second["in3.png"] == first["in3.png"]
+    assert second["in2.png"] != first["in2.png"]
+
+
+def test_killed_at_any_moment_and_resumed_the_results_are_those_of_an_undisturbed_run(arguments, tmp_path):
+    out = tmp_path / "out"
+    assert main(arguments) == 0
+    expected = pictures(out)
+    shutil.rmtree(out)
+
+    killed = subprocess.Popen([sys.executable, ROOT / "deep_photostyle.py", *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (out / "in1" / "in1.json").exists():
+        assert killed.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng().uniform(0, 0.6))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    for name, content in pictures(out).items():
+        assert content == expected[name]  # whole, or not there
+
+    assert main(arguments) == 0
+    assert pictures(out) == expected
+    assert not list(out.rglob(".*"))

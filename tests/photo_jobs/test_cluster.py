@@ -1,0 +1,97 @@
+"""Workers through Ray: none is idle, none is asked for more than it can do, and lost ones cost nothing but time."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+from photo_jobs.cluster import run_on_ray
+from photo_jobs.job import Job, Report
+from photo_options import Options, UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+
+def workers(folder):
+    """A class of workers that write down the jobs they begin in a folder; they die at `fatal` and, once, at `unlucky`."""
+
+    class Worker:
+        def run(self, job, bar):
+            name = job.name
+            attempt = len(list(Path(folder).glob(f"{name}.*")))
+            Path(folder, f"{name}.{attempt}.{os.getpid()}").touch()
+            if name == "fatal" or (name == "unlucky" and attempt == 0):
+                os.kill(os.getpid(), signal.SIGKILL)
+            environment = {name: os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
+            return Report(name, "done", job.options, {"pid": os.getpid(), "folder": os.getcwd(), **environment})
+
+    return Worker
+
+
+def jobs(names, drawn):
+    for name in names:
+        drawn.append(name)
+        yield Job(Options(output_image=name)) if name != "bad" else Report(name, "left out", error="is bad; mend it")
+
+
+def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["a", "unlucky", "bad", "b", "fatal", *(f"job{n}" for n in range(12))]
+    drawn: list[str] = []
+    options = Options(workers=2)
+    ended = []
+    for report in run_on_ray(jobs(names, drawn), options, workers(str(tmp_path))):
+        ended.append(report)
+        assert len(drawn) <= len(ended) + options.workers + 1  # no job is drawn before a worker is free
+    assert sorted(report.name for report in ended) == sorted(names)
+    by_name = {report.name: report for report in ended}
+    assert {name for name, report in by_name.items() if report.status != "done"} == {"bad", "fatal"}
+    assert by_name["fatal"].error == "3 workers were lost with it; give it more memory"
+    assert len(list(tmp_path.glob("fatal.*"))) == 3 and len(list(tmp_path.glob("unlucky.*"))) == 2
+    done = [report for report in ended if report.status == "done"]
+    assert len({report.record["pid"] for report in done}) <= 2 + 4  # the two, and one for each that was lost
+    assert {report.record["folder"] for report in done} == {str(tmp_path)}
+    threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    assert {(r.record["TF_NUM_INTRAOP_THREADS"], r.record["OMP_NUM_THREADS"]) for r in done} == {(threads, threads)}
+
+
+def test_workers_that_cannot_start_end_the_batch(tmp_path):
+    class Broken:
+        def __init__(self):
+            raise OSError("no library")
+
+    with pytest.raises(UserError, match=r"^--workers 2 cannot start \(.*no library.*\); look at Ray's logs$"):
+        list(run_on_ray(jobs(["a"], []), Options(workers=2), Broken))
+
+
+def test_a_cluster_that_is_not_there():
+    with pytest.raises(UserError, match=r"^--ray_address 127\.0\.0\.1:1 finds no Ray \(.*\); see whether ray status works$"):
+        list(run_on_ray(jobs(["a"], []), Options(ray_address="127.0.0.1:1"), workers("")))
+
+
+def test_a_machine_that_dies_costs_no_job(tmp_path):
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        machine = cluster.add_node(num_cpus=1)
+        names, ended, folder = [f"job{n}" for n in range(12)], [], str(tmp_path)
+
+        class Slow(workers(folder)):
+            def run(self, job, bar):
+                time.sleep(0.5)
+                return super().run(job, bar)
+
+        for report in run_on_ray(jobs(names, []), Options(workers=2, ray_address=cluster.address), Slow):
+            ended.append(report)
+            if len(ended) == 4:  # both have had their first job by then
+                cluster.remove_node(machine, allow_graceful=False)
+        assert sorted(report.name for report in ended) == sorted(names)
+        assert {report.status for report in ended} == {"done"}
+        assert len({report.record["pid"] for report in ended}) == 2
+    finally:
+        cluster.shutdown()

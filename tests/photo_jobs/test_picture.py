@@ -1,0 +1,208 @@
+"""One picture from files to files: what is checked before, what is written, and what is left when a run ends early."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DATA, golden_photo
+from PIL import Image
+from tqdm import tqdm
+
+from photo_jobs import picture
+from photo_jobs.job import Job
+from photo_jobs.picture import INTERRUPTED, check_job, run_job, run_one
+from photo_jobs.records import record_path
+from photo_jobs.start import load_tensorflow
+from photo_options import Options, UserError
+from photo_solver.run import Progress
+from vgg19 import weights
+
+
+@pytest.fixture
+def options(golden_paths):
+    Path(golden_paths["serial"]).mkdir()
+    return Options(**golden_paths)
+
+
+def changed(options, **changes):
+    return dataclasses.replace(options, **changes)
+
+
+def levels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB")).astype(int)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Every `Progress` of the runs to come; `watched.stop_at` may name a stage and step at which Ctrl-C is pressed."""
+
+    class Seen(list):
+        stop_at = None
+
+    seen = Seen()
+
+    class Watch(picture.Watch):
+        def __call__(self, progress):
+            super().__call__(progress)
+            seen.append(progress)
+            if (progress.stage, progress.step) == seen.stop_at:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(picture, "Watch", Watch)
+    return seen
+
+
+@pytest.fixture
+def large_options(options, tmp_path):
+    """The golden content six times as large, so that a solve at 300 pixels has two scales and the result a third size."""
+    with Image.open(options.content_image_path) as photo:
+        photo.convert("RGB").resize((366, 270), Image.Resampling.BICUBIC).save(tmp_path / "large.png")
+    return changed(options, content_image_path=str(tmp_path / "large.png"), max_size=300)
+
+
+def test_a_check_makes_the_snapshot_folder_and_nothing_else(options, tmp_path):
+    check_job(changed(options, serial=str(tmp_path / "a" / "b")))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "snapshots"]
+    check_job(changed(options, serial=str(tmp_path / "a" / "b")))
+
+
+@pytest.mark.parametrize("name", ["output_image", "mask_preview"])
+def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name):
+    with pytest.raises(UserError, match=r"none.x\.png cannot be written"):
+        check_job(changed(options, **{name: str(tmp_path / "none" / "x.png")}))
+
+
+def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path):
+    run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)), tqdm(disable=True))
+    assert sorted(path.name for path in Path(options.serial).iterdir()) == ["out_iter_2.png", "out_iter_4.png"]
+    for number in (2, 4):
+        best = min(watched[: number + 1], key=lambda progress: progress.losses["total"]).image
+        np.testing.assert_array_equal(levels(Path(options.serial) / f"out_iter_{number}.png"), np.rint(best * 255))
+
+
+def test_the_intermediate_picture_is_what_the_first_stage_ended_with(options, watched):
+    run_job(Job(changed(options, style_option=2, solver="reference")), tqdm(disable=True))
+    first = [progress for progress in watched if progress.stage == 0]
+    best = min(first, key=lambda progress: progress.losses["total"]).image
+    np.testing.assert_array_equal(levels(Path(options.serial) / "tmp_result.png"), np.rint(best * 255))
+
+
+def test_the_record_holds_options_regions_stages_and_losses(options):
+    options = changed(options, style_option=2, seed=3)
+    assert run_one(options, "the command") == 0
+    record = json.loads(record_path(options).read_text())
+    assert record["command"] == "the command" and record["seed"] == 3
+    assert Options(**record["options"]) == options
+    assert [region["name"] for region in record["regions"]] == ["blue", "white", "red"]
+    assert sum(region["content"] for region in record["regions"]) == pytest.approx(1, abs=0.01)
+    assert record["features"] == f"VGG19 weights {options.vgg19_weights}"
+    assert [len(stage["losses"]) for stage in record["stages"]] == [1, 3]
+    assert record["seconds"] > sum(stage["seconds"] for stage in record["stages"])
+
+
+def test_the_progress_line_has_phase_size_iteration_loss_and_ends_full(options, capsys):
+    with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
+        run_job(Job(changed(options, style_option=2, solver="pixels")), bar)
+        assert bar.n == pytest.approx(100)
+        assert bar.desc.startswith("photorealistic refinement 61x45, iteration 2, loss ")
+    shown = capsys.readouterr().err
+    assert "segmented style 61x45, iteration 1, loss " in shown and "100%" in shown
+
+
+def test_the_progress_line_changes_every_so_many_iterations(options, capsys):
+    with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
+        run_job(Job(changed(options, max_iter=5, print_iter=4)), bar)
+    assert {part.split(",")[0] for part in capsys.readouterr().err.split("iteration ")[1:]} == {"4"}
+
+
+def test_a_result_solved_small_is_written_at_the_photos_own_size(large_options, watched):
+    run_job(Job(large_options), tqdm(disable=True))
+    assert watched[-1].image.shape == (221, 300, 3)
+    assert levels(large_options.output_image).shape == (270, 366, 3)
+
+
+@pytest.mark.parametrize("stop_at", [(0, 1), (1, 1)])
+def test_ctrl_c_at_any_scale_leaves_the_best_image_at_the_photos_own_size(large_options, watched, caplog, stop_at):
+    watched.stop_at = stop_at
+    assert run_one(large_options, "") == INTERRUPTED
+    result, content = levels(large_options.output_image), levels(large_options.content_image_path)
+    assert result.shape == (270, 366, 3)
+    assert np.abs(result - content).mean() > 1
+    # What was seen last, in which a coarse scale is carried up.
+    image = watched[-1].image
+    small = np.asarray(Image.fromarray(result.astype(np.uint8)).resize(image.shape[1::-1], Image.Resampling.BOX)) / 255
+    start = np.asarray(Image.fromarray(content.astype(np.uint8)).resize(image.shape[1::-1], Image.Resampling.BOX)) / 255
+    assert np.abs(small - image).mean() < 0.5 * np.abs(start - image).mean()
+    assert f"the best image so far is in {large_options.output_image}" in caplog.messages
+    assert not record_path(large_options).exists()
+
+
+def test_the_best_image_is_that_of_the_stage_that_runs(options):
+    # Losses at another size or without the photorealism term do not compare.
+    watch, images = picture.Watch(options, tqdm(disable=True)), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
+    for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
+        watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
+    np.testing.assert_array_equal(watch.image, images[2])
+
+
+def test_a_mask_preview_is_written_before_solving(options, tmp_path, monkeypatch):
+    def stopped(device, gpu_share):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picture, "load_tensorflow", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_one(changed(options, mask_preview=str(tmp_path / "preview.png")), "")
+    assert levels(tmp_path / "preview.png").std() > 0
+    assert not Path(options.output_image).exists()
+
+
+def test_a_gpu_that_is_not_there_is_told():
+    with pytest.raises(UserError, match=r"^--device gpu finds no GPU that TensorFlow can use; .* or use --device cpu$"):
+        load_tensorflow("gpu")
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_several_runs_may_load_tensorflow(device):
+    load_tensorflow(device)
+    load_tensorflow(device)
+
+
+@pytest.fixture
+def no_internet(tmp_path, monkeypatch):
+    def unreachable(*_):
+        raise OSError("no route to host")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(weights, "LOCAL_WEIGHTS", tmp_path / "none.npy")
+    monkeypatch.setattr(weights, "_download", unreachable)
+
+
+def test_without_weights_to_be_had_features_are_learned_after_one_warning(options, caplog, no_internet, monkeypatch):
+    monkeypatch.setattr("vgg19.learned.WIDTHS", (8, 12, 16, 20, 24))
+    assert run_one(changed(options, vgg19_weights="auto"), "") == 0
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "cannot be downloaded (no route to host)" in warning and "features learned from the two photos are used" in warning
+    assert json.loads(record_path(options).read_text())["features"] == "learned from the two photos"
+    with Image.open(options.output_image) as result:
+        assert result.info["features"] == "learned from the two photos"
+
+
+def test_pretrained_weights_that_cannot_be_had_are_an_error(options, no_internet):
+    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\); put .* or give --vgg19_weights FILE$"):
+        run_one(changed(options, vgg19_weights="pretrained"), "")
+    assert not Path(options.output_image).exists()
+
+
+def test_learned_features_need_no_weights(options, monkeypatch):
+    monkeypatch.setattr("vgg19.learned.WIDTHS", (8, 12, 16, 20, 24))
+    assert run_one(changed(options, vgg19_weights="learned", style_option=2), "") == 0
+    assert np.abs(levels(options.output_image) - 255 * golden_photo("content.png")).mean() > 1
+
+
+def test_the_init_image_is_where_refinement_starts(options, watched):
+    run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))), tqdm(disable=True))
+    np.testing.assert_allclose(watched[0].image, golden_photo("init.png"), atol=1e-6)

@@ -1,0 +1,118 @@
+"""Records: what is done stays done until something changes that the picture depends on."""
+
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from photo_files.atomic import write_text
+from photo_jobs import records
+from photo_jobs.records import INPUTS, finished, input_hashes, output_hashes, record_path, write_record
+from photo_options import VERSION, Options, UserError
+
+
+@pytest.fixture
+def done(tmp_path):
+    """Options of a job, with its inputs, its result and its record."""
+    for name, value in (("content.png", 10), ("style.png", 20), ("mask.png", 0), ("style_mask.png", 0), ("out.png", 30)):
+        Image.fromarray(np.full((20, 24, 3), value, np.uint8)).save(tmp_path / name)
+    names = {"content_image_path": "content", "style_image_path": "style", "content_seg_path": "mask"}
+    names |= {"style_seg_path": "style_mask", "output_image": "out"}
+    paths = {option: str(tmp_path / f"{name}.png") for option, name in names.items()}
+    options = Options(**paths, serial=str(tmp_path), vgg19_weights="learned")
+    write_record(record(options), options)
+    return options
+
+
+def record(options):
+    return {
+        "version": VERSION,
+        "options": dataclasses.asdict(options),
+        "inputs": input_hashes(options),
+        "outputs": output_hashes(options),
+    }
+
+
+def rewrite(path):
+    """Another picture of the same size in the file, and the same time stamp."""
+    stat = os.stat(path)
+    Image.fromarray(np.full((20, 24, 3), 77, np.uint8)).save(path)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+
+
+def test_a_record_is_found_again(done):
+    assert finished(done) == record(done)
+
+
+@pytest.mark.parametrize("name", INPUTS[:4])
+def test_another_input_counts(done, name):
+    rewrite(getattr(done, name))
+    assert finished(done) is None
+
+
+def test_a_damaged_or_missing_result_counts(done):
+    rewrite(done.output_image)
+    assert finished(done) is None
+    os.remove(done.output_image)
+    assert finished(done) is None
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"style_weight": 7.0}, {"vgg19_weights": "auto"}, {"content_seg_path": ""}])
+def test_other_options_count(done, change):
+    assert finished(dataclasses.replace(done, **change)) is None
+
+
+def test_what_does_not_change_the_picture_does_not_count(done, tmp_path):
+    moved = tmp_path / "elsewhere.png"
+    os.rename(done.content_image_path, moved)
+    options = {"content_image_path": str(moved), "quiet": True, "print_iter": 9, "workers": 4, "batch": "b", "output_dir": "d"}
+    assert finished(dataclasses.replace(done, **options)) is not None
+
+
+def test_another_version_counts(done, monkeypatch):
+    monkeypatch.setattr(records, "VERSION", "99")
+    assert finished(done) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": "' + VERSION + '"}', "null"])
+def test_a_broken_record_is_none(done, text):
+    record_path(done).write_text(text)
+    assert finished(done) is None
+
+
+def test_a_file_of_weights_and_a_folder_of_masks_are_inputs_too(done, tmp_path):
+    weights, masks = tmp_path / "weights.npz", tmp_path / "masks"
+    weights.write_bytes(b"a")
+    masks.mkdir()
+    (masks / "sky.png").write_bytes(b"b")
+    options = dataclasses.replace(done, vgg19_weights=str(weights), content_seg_path=str(masks), style_seg_path=str(masks))
+    before = input_hashes(options)
+    weights.write_bytes(b"other")
+    (masks / "sky.png").rename(masks / "land.png")
+    after = input_hashes(options)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"vgg19_weights", "content_seg_path", "style_seg_path"}
+
+
+def test_an_input_that_is_gone_is_named(done):
+    os.remove(done.style_image_path)
+    with pytest.raises(UserError, match=r"^--style_image_path .*style\.png cannot be read \(.*\); check the path$"):
+        input_hashes(done)
+    assert finished(done) is None
+
+
+def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_text(path, "before")
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_text(path, json.dumps("after"))
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["a.json"]

@@ -1,0 +1,477 @@
+"""Masks from files to regions, and down the network."""
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image, ImageFilter
+
+from photo_options import Options, UserError
+from photo_regions.mask_classes import REFERENCE_COLOURS
+from photo_regions.refining import refine
+from photo_regions.regions import Regions, read_regions, table
+from vgg19.masks import propagate
+
+BLACK, WHITE, BLUE, RED = (REFERENCE_COLOURS[name] for name in ("black", "white", "blue", "red"))
+SIZE = (60, 84)  # (height, width)
+
+
+def painted(background, *rectangles, size=SIZE):
+    """A mask of one colour with rectangles (colour, top, bottom, left, right) in shares of the sides."""
+    mask = np.empty((*size, len(background)), np.uint8)
+    mask[:] = background
+    for colour, top, bottom, left, right in rectangles:
+        rows = slice(round(top * size[0]), round(bottom * size[0]))
+        mask[rows, round(left * size[1]) : round(right * size[1])] = colour
+    return mask
+
+
+SCENE = painted(BLUE, (WHITE, 0.5, 1, 0, 1), (RED, 0.6, 0.9, 0.2, 0.5))
+OTHER = painted(BLUE, (WHITE, 0.4, 1, 0, 1), (RED, 0.5, 0.8, 0.6, 0.9))
+
+
+@pytest.fixture
+def regions_of(tmp_path):
+    """Writes two masks, arrays or Pillow images, and reads their regions."""
+
+    def read(content, style, size=SIZE, suffix=".png", **options):
+        for name, mask in (("content", content), ("style", style)):
+            image = Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask
+            image.save(tmp_path / (name + suffix), quality=60)
+        paths = [str(tmp_path / (name + suffix)) for name in ("content", "style")]
+        return read_regions(*paths, size, size, Options(**options))
+
+    return read
+
+
+def overlap(masks, others):
+    """Intersection over union of each region: (R,)."""
+    return np.minimum(masks, others).sum(axis=(0, 1)) / np.maximum(masks, others).sum(axis=(0, 1))
+
+
+def in_order_of(regions, names):
+    return regions.content[..., [regions.names.index(name) for name in names]]
+
+
+def assert_partition(regions):
+    for masks in (regions.content, regions.style):
+        assert masks.dtype == np.float32
+        np.testing.assert_allclose(masks.sum(axis=-1), 1, atol=1e-6)
+
+
+# Down the network
+
+
+@pytest.mark.parametrize("size", [(37, 52), (64, 48), (17, 16), (1, 5)])
+def test_propagate_does_what_tensorflow_1_does(size):
+    masks = np.random.default_rng(0).random((*size, 2), np.float32)
+    layers, expected, carried = {}, masks[None], ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
+    mean = tf.eye(2)[None, None] * tf.ones((3, 3, 1, 1)) / 9
+    for block, convolutions in enumerate((2, 2, 4, 4, 1), start=1):
+        if block > 1:
+            half = [-(-side // 2) for side in expected.shape[1:3]]
+            expected = tf.compat.v1.image.resize(expected, half, align_corners=False)
+        for convolution in range(1, convolutions + 1):
+            expected = tf.nn.conv2d(expected, mean, 1, "SAME")
+            layers[f"conv{block}_{convolution}"] = expected[0].numpy()
+    found = propagate(masks, carried)
+    assert list(found) == carried
+    for layer in carried:
+        assert found[layer].dtype == np.float32
+        np.testing.assert_allclose(found[layer], layers[layer], atol=1e-6)
+
+
+def test_propagate_leaves_its_input_alone_and_refuses_unknown_layers():
+    masks = np.ones((16, 20, 1), np.float32)
+    assert propagate(masks, []) == {}
+    propagate(masks, ["conv3_4"])
+    assert (masks == 1).all()
+    with pytest.raises(ValueError, match="conv5_2"):
+        propagate(masks, ["conv1_1", "conv5_2"])
+
+
+# Whole masks
+
+
+def test_no_masks_are_one_region():
+    regions = read_regions("", "", (20, 30), (40, 17), Options())
+    assert regions.names == ("whole image",)
+    assert regions.content.shape == (20, 30, 1) and regions.style.shape == (40, 17, 1)
+    assert (regions.content == 1).all() and (regions.style == 1).all()
+
+
+def test_flat_colours_are_read_to_the_pixel(regions_of):
+    regions = regions_of(SCENE, OTHER)
+    assert set(regions.names) == {"blue", "white", "red"}
+    for name, colour in zip(regions.names, regions.colours, strict=True):
+        assert colour == REFERENCE_COLOURS[name]
+        for masks, mask in ((regions.content, SCENE), (regions.style, OTHER)):
+            np.testing.assert_array_equal(masks[..., regions.names.index(name)] == 1, (mask == colour).all(axis=-1))
+    assert_partition(regions)
+
+
+def test_one_colour_alone_is_one_region(regions_of):
+    regions = regions_of(painted(BLACK), painted(BLACK))
+    assert regions.names == ("black",) and (regions.content == 1).all() and (regions.style == 1).all()
+
+
+def test_other_colours_than_the_nine_match_though_they_differ_a_little(regions_of):
+    teal, ochre = (20, 130, 120), (200, 120, 40)
+    regions = regions_of(painted(teal, (ochre, 0, 0.3, 0, 1)), painted((22, 127, 125), ((204, 118, 36), 0.5, 1, 0, 1)))
+    assert regions.names == ("#148278", "#c87828")
+    np.testing.assert_allclose(regions.content.mean(axis=(0, 1)), [0.7, 0.3])
+    np.testing.assert_allclose(regions.style.mean(axis=(0, 1)), [0.5, 0.5])
+
+
+def test_speckles_join_what_is_around_them(regions_of):
+    big = (200, 260)
+    clean = painted(BLUE, (WHITE, 0.5, 1, 0, 1), size=big)
+    speckled = clean.copy()
+    speckled[20, 30], speckled[3, 200:202], speckled[150, 99] = RED, (255, 255, 0), (128, 128, 128)
+    regions = regions_of(speckled, clean, size=big)
+    assert set(regions.names) == {"blue", "white"} and regions.unmatched == ()
+    np.testing.assert_array_equal(
+        in_order_of(regions, ("blue", "white")), np.stack([clean[..., 0] == 0, clean[..., 0] == 255], -1)
+    )
+
+
+def test_a_thin_line_stays_the_class_it_is_painted(regions_of):
+    pole = painted(BLUE, (RED, 0, 0.4, 0, 1), (WHITE, 0, 1, 0.5, 0.5 + 3 / SIZE[1]))
+    regions = regions_of(pole, pole)
+    np.testing.assert_array_equal(regions.content[..., regions.names.index("white")] == 1, (pole == WHITE).all(axis=-1))
+
+
+# Soft and damaged edges
+
+
+def large(mask):
+    return np.repeat(np.repeat(mask, 4, axis=0), 4, axis=1)
+
+
+DAMAGES = {
+    "jpeg": (lambda image: image, ".jpg"),
+    "blurred": (lambda image: image.filter(ImageFilter.GaussianBlur(3)), ".png"),
+    "half": (lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.BILINEAR), ".png"),
+    "all": (lambda image: image.filter(ImageFilter.GaussianBlur(3)).reduce(2), ".jpg"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_mask_is_nearly_the_clean_one(regions_of, damage):
+    def harm(mask):
+        return DAMAGES[damage][0](Image.fromarray(large(mask)))
+
+    size = (4 * SIZE[0], 4 * SIZE[1])
+    clean = regions_of(large(SCENE), large(OTHER), size=size)
+    damaged = regions_of(harm(SCENE), harm(OTHER), size=size, suffix=DAMAGES[damage][1])
+    assert set(damaged.names) == set(clean.names) and damaged.unmatched == ()
+    assert_partition(damaged)
+    assert overlap(clean.content, in_order_of(damaged, clean.names)).min() > 0.96
+
+
+def test_soft_edges_do_not_fall_to_a_third_class(regions_of):
+    # Halfway from black to white is grey, and halfway from blue to white is nearest to light blue.
+    size = (120, 160)
+    grey, light_blue = REFERENCE_COLOURS["grey"], REFERENCE_COLOURS["light blue"]
+    corners = ((grey, 0, 0.2, 0, 0.2), (light_blue, 0.8, 1, 0, 0.2))
+    mask = painted(BLACK, (WHITE, 0, 1, 0.6, 0.8), (BLUE, 0, 1, 0.8, 1), *corners, size=size)
+    soft = Image.fromarray(mask).filter(ImageFilter.GaussianBlur(1.5))
+    regions = regions_of(soft, mask, size=size)
+    for name in ("grey", "light blue"):
+        wide = regions.content[:, 50:, regions.names.index(name)]
+        assert not wide.any()
+    assert_partition(regions)
+
+
+def test_masks_of_another_size_are_brought_to_the_photos(regions_of, caplog):
+    regions = regions_of(large(SCENE), OTHER[::2, ::2])
+    assert regions.content.shape[:2] == regions.style.shape[:2] == SIZE
+    assert (
+        overlap(
+            in_order_of(regions, ("blue", "white", "red")), in_order_of(regions_of(SCENE, OTHER), ("blue", "white", "red"))
+        ).min()
+        > 0.95
+    )
+    assert not caplog.records
+    assert_partition(regions)
+
+
+def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
+    regions_of(SCENE[:, :50], OTHER)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert "50x60, another shape than its photo of 84x60; it is stretched" in caplog.text
+
+
+# Kinds of mask
+
+
+def test_label_images_keep_neighbouring_labels_apart(regions_of):
+    labels = SCENE[..., 0] // 255 + (SCENE[..., 1] // 255) * 2  # blue 0, white 3, red 1
+    others = OTHER[..., 0] // 255 + (OTHER[..., 1] // 255) * 2
+    regions = regions_of(labels, others)
+    assert set(regions.names) == {"label 0", "label 1", "label 3"}
+    for name in regions.names:
+        np.testing.assert_array_equal(regions.content[..., regions.names.index(name)] == 1, labels == int(name[-1]))
+    assert len(set(regions.colours)) == 3
+
+
+def test_sixteen_bit_labels_are_labels(regions_of):
+    labels = (SCENE[..., 1] // 255 + 1).astype(np.uint16)
+    assert regions_of(labels, labels).names == ("label 1", "label 2")
+
+
+def test_labels_on_one_side_only_are_an_error(regions_of):
+    with pytest.raises(UserError, match=r"content segmentation .* is a label image and the other mask is not"):
+        regions_of(SCENE[..., 1] // 255, OTHER)
+
+
+def test_palette_images_are_read_by_their_colours(regions_of):
+    indexed = Image.fromarray(SCENE).quantize(8, dither=Image.Dither.NONE)
+    assert indexed.mode == "P"
+    regions = regions_of(indexed, OTHER)
+    assert set(regions.names) == {"blue", "white", "red"}
+    assert_partition(regions)
+
+
+def test_black_and_white_in_one_channel_matches_colours(regions_of):
+    mask = painted(BLACK, (WHITE, 0.5, 1, 0, 1))
+    bits = Image.fromarray(mask).convert("1")
+    for content in (bits, mask[..., 0], bits.convert("P")):
+        assert set(regions_of(content, mask).names) == {"black", "white"}
+
+
+def test_a_grey_ramp_is_a_soft_mask(regions_of):
+    ramp = np.tile(np.linspace(0, 255, SIZE[1]).astype(np.uint8), (SIZE[0], 1))
+    regions = regions_of(ramp, painted(BLACK, (WHITE, 0.5, 1, 0, 1)))
+    white = regions.content[..., regions.names.index("white")]
+    assert white[0, 0] == 0 and white[0, -1] == 1 and 0.45 < white[0, SIZE[1] // 2] < 0.55
+    assert_partition(regions)
+
+
+def test_a_subject_cut_out_is_masked_by_its_alpha(regions_of):
+    photo = np.random.default_rng(0).integers(0, 256, (*SIZE, 4), np.uint8)
+    photo[..., 3] = painted(BLACK, (WHITE, 0.2, 0.7, 0.3, 0.6))[..., 0]
+    regions = regions_of(photo, painted(BLACK, (WHITE, 0.5, 1, 0, 1)))
+    np.testing.assert_array_equal(regions.content[..., regions.names.index("white")], photo[..., 3] / 255)
+
+
+def test_colours_on_a_transparent_layer_stay_colours(regions_of):
+    layer = np.dstack([SCENE, np.where((SCENE == BLUE).all(axis=-1), 0, 255).astype(np.uint8)])
+    regions = regions_of(layer, painted(BLACK, (WHITE, 0.5, 1, 0, 1), (RED, 0.6, 0.9, 0.2, 0.5)))
+    assert set(regions.names) == {"black", "white", "red"}
+    assert_partition(regions)
+
+
+def test_folders_hold_a_soft_mask_for_each_region(tmp_path):
+    sky = np.tile(np.linspace(0, 255, SIZE[0]).astype(np.uint8)[:, None], (1, SIZE[1]))
+    for side in ("content", "style"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(sky).save(tmp_path / side / "sky.png")
+        Image.fromarray(255 - sky).save(tmp_path / side / "ground.png")
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(tmp_path / "content" / "haze.png")
+    regions = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), SIZE, SIZE, Options())
+    assert regions.names == ("ground", "sky")
+    assert [other.name for other in regions.unmatched] == ["haze"] and regions.unmatched[0].content_share == pytest.approx(0.5)
+    np.testing.assert_allclose(regions.content.sum(axis=-1), 0.5, atol=1e-6)  # half of each pixel is haze
+    np.testing.assert_allclose(regions.style[..., 1], sky / 255, atol=1e-6)
+    merged = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), SIZE, SIZE, Options(missing_class="merge"))
+    assert_partition(merged)
+
+
+def test_a_folder_beside_a_file_or_without_pictures_is_an_error(tmp_path):
+    (tmp_path / "regions").mkdir()
+    Image.fromarray(SCENE).save(tmp_path / "s.png")
+    with pytest.raises(UserError, match=r"style segmentation .*s\.png is a file and the other mask a folder"):
+        read_regions(str(tmp_path / "regions"), str(tmp_path / "s.png"), SIZE, SIZE, Options())
+    with pytest.raises(UserError, match="holds 0 files; give one picture for each region"):
+        read_regions(str(tmp_path / "regions"), str(tmp_path / "regions"), SIZE, SIZE, Options())
+
+
+# Strict masks
+
+
+def test_strict_masks_are_the_thresholds_of_the_reference(regions_of, caplog):
+    mask = np.zeros((*SIZE, 3), np.uint8)
+    levels = [0, 25, 26, 101, 103, 152, 154, 229, 230, 255]  # 0.1 is 25.5, 0.4 is 102, 0.6 is 153, 0.9 is 229.5
+    for column, level in enumerate(levels):
+        mask[:, 8 * column : 8 * column + 8] = level
+    regions = regions_of(mask, mask, strict_masks=True)
+    assert set(regions.names) == {"black", "grey", "white"}
+    at = {name: regions.content[0, 4:80:8, regions.names.index(name)].tolist() for name in regions.names}
+    assert at == {
+        "black": [1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+        "grey": [0, 0, 0, 0, 1, 1, 0, 0, 0, 0],
+        "white": [0, 0, 0, 0, 0, 0, 0, 0, 1, 1],
+    }
+    assert "has no class in" in caplog.text and "no class" in table(regions)
+
+
+def test_strict_masks_know_all_nine_colours(regions_of):
+    mask = np.zeros((*SIZE, 3), np.uint8)
+    for column, colour in enumerate(REFERENCE_COLOURS.values()):
+        mask[:, 9 * column : 9 * column + 9] = colour
+    regions = regions_of(mask, mask, strict_masks=True)
+    assert regions.names == tuple(REFERENCE_COLOURS)
+    for column in range(8):
+        assert regions.content[5, 9 * column + 4, column] == 1
+
+
+def test_on_clean_masks_strict_and_nearest_agree(regions_of):
+    strict, nearest = regions_of(SCENE, OTHER, strict_masks=True), regions_of(SCENE, OTHER)
+    np.testing.assert_array_equal(strict.content, in_order_of(nearest, strict.names))
+
+
+# Matching
+
+
+ONLY_CONTENT = painted(BLUE, (WHITE, 0.5, 1, 0, 1), (RED, 0.6, 0.9, 0.2, 0.5))
+WITHOUT_RED = painted(BLUE, (WHITE, 0.4, 1, 0, 1))
+
+
+def test_a_class_that_only_the_content_has_is_left_out(regions_of, caplog):
+    regions = regions_of(ONLY_CONTENT, WITHOUT_RED)
+    assert set(regions.names) == {"blue", "white"}
+    red = (ONLY_CONTENT == RED).all(axis=-1)
+    np.testing.assert_array_equal(regions.content.sum(axis=-1), ~red)
+    assert "has class red (" in caplog.text and f"{red.mean():.1%}" in caplog.text and "left out" in caplog.text
+    row = next(line for line in table(regions).splitlines() if line.startswith("red"))
+    assert "only in the content: left out of the style loss" in row
+
+
+def test_a_class_that_only_the_content_has_can_be_merged(regions_of, caplog):
+    regions = regions_of(ONLY_CONTENT, WITHOUT_RED, missing_class="merge")
+    assert_partition(regions)
+    red = (ONLY_CONTENT == RED).all(axis=-1)
+    assert regions.content[red][:, regions.names.index("white")].mean() > 0.9  # red lies in white
+    assert "merged into the nearest region" in caplog.text and "merged" in table(regions)
+
+
+def test_a_class_that_only_the_content_has_can_be_an_error(regions_of):
+    with pytest.raises(
+        UserError, match=r"content segmentation .*content\.png has class red \(8\.9% of the photo\) only in the content"
+    ):
+        regions_of(ONLY_CONTENT, WITHOUT_RED, missing_class="error")
+
+
+def test_a_class_that_only_the_style_has_is_not_used(regions_of, caplog):
+    regions = regions_of(WITHOUT_RED, ONLY_CONTENT, missing_class="error")
+    assert set(regions.names) == {"blue", "white"} and not caplog.records
+    assert "only in the style: not used" in table(regions)
+
+
+def test_masks_without_a_common_class_name_the_colours_of_both(regions_of):
+    with pytest.raises(UserError) as error:
+        regions_of(painted(BLUE, (WHITE, 0.5, 1, 0, 1)), painted(RED, ((255, 255, 0), 0.75, 1, 0, 1)))
+    message = str(error.value)
+    assert "holds no class of the content segmentation" in message and "\n" not in message
+    for part in ("blue 50.0%", "white 50.0%", "red 75.0%", "yellow 25.0%", "use the same colours in both"):
+        assert part in message
+
+
+def test_seg_classes_name_and_restrict(regions_of, caplog):
+    regions = regions_of(SCENE, OTHER, seg_classes="sky=0000ff, ground=#FFFFFF, sea=00ffff")
+    assert regions.names == ("sky", "ground") and regions.colours == (BLUE, WHITE)
+    assert [(other.name, other.fate) for other in regions.unmatched] == [
+        ("red", "not in --seg_classes: left out of the style loss")
+    ]
+    assert "--seg_classes sea is in neither mask" in caplog.text
+    merged = regions_of(SCENE, OTHER, seg_classes="sky=0000ff,ground=ffffff", missing_class="merge")
+    np.testing.assert_array_equal(merged.content.sum(axis=-1), 1)
+
+
+def test_seg_classes_name_labels(regions_of):
+    labels = SCENE[..., 1] // 255 * 7
+    assert regions_of(labels, labels, seg_classes="sky=0,ground=7").names == ("sky", "ground")
+
+
+@pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=256", "sky=0000ff;sea=00ffff"])
+def test_bad_seg_classes_are_an_error(regions_of, text):
+    with pytest.raises(UserError, match=r"--seg_classes .* is no class; write name=colour"):
+        regions_of(SCENE, OTHER, seg_classes=text)
+
+
+def test_seg_classes_with_strict_masks_are_an_error(regions_of):
+    with pytest.raises(UserError, match="--seg_classes"):
+        regions_of(SCENE, OTHER, seg_classes="sky=0000ff", strict_masks=True)
+
+
+# Bad masks
+
+
+def test_a_photo_for_a_mask_is_an_error(regions_of):
+    photo = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    with pytest.raises(UserError, match=r"content segmentation .* like a photo; paint each region"):
+        regions_of(photo, OTHER)
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1)])
+def test_a_degenerate_mask_is_an_error(regions_of, shape):
+    with pytest.raises(UserError, match=r"content segmentation .* too few"):
+        regions_of(painted(BLUE, size=shape), OTHER)
+
+
+def test_one_mask_alone_is_an_error():
+    for paths, option in ((("a.png", ""), "--style_seg_path"), (("", "a.png"), "--content_seg_path")):
+        with pytest.raises(UserError, match=f"{option} is empty"):
+            read_regions(*paths, SIZE, SIZE, Options())
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [(None, "does not exist"), (b"", "is empty"), (b"no picture", "cannot be read"), ("cut", "damaged|cannot")],
+)
+def test_an_unreadable_mask_is_an_error(tmp_path, content, wrong):
+    noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    for name in ("content.png", "style.png"):
+        Image.fromarray(noise if content == "cut" else SCENE).save(tmp_path / name)
+    path = tmp_path / "style.png"
+    whole = path.read_bytes()
+    path.unlink()
+    if content is not None:
+        path.write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
+    with pytest.raises(UserError, match=f"style segmentation .*({wrong})"):
+        read_regions(str(tmp_path / "content.png"), str(path), SIZE, SIZE, Options())
+
+
+# Regions
+
+
+def test_resized_regions_keep_their_sum_and_shares(regions_of):
+    regions = regions_of(SCENE, OTHER).resized((23, 31), (40, 90))
+    assert regions.content.shape == (23, 31, 3) and regions.style.shape == (40, 90, 3)
+    assert_partition(regions)
+    np.testing.assert_allclose(regions.content.mean(axis=(0, 1)), regions_of(SCENE, OTHER).content.mean(axis=(0, 1)), atol=5e-3)
+
+
+def test_table_tells_names_and_shares(regions_of):
+    lines = table(regions_of(SCENE, OTHER)).splitlines()
+    assert lines[0].split() == ["region", "content", "style"]
+    assert [line.split()[0] for line in lines[1:]] == ["blue", "white", "red"]
+    assert [line.split()[1] for line in lines[1:]] == ["50.0%", "41.1%", "8.9%"]
+
+
+def test_refine_moves_a_drawn_edge_to_the_photos():
+    rng = np.random.default_rng(0)
+    photo = np.full((50, 70, 3), 0.2, np.float32)
+    photo[:, 40:] = (0.9, 0.6, 0.3)
+    photo += rng.normal(0, 0.01, photo.shape).astype(np.float32)
+    true = np.zeros((50, 70, 2), np.float32)
+    true[:, :40, 0] = true[:, 40:, 1] = 1
+    drawn = np.roll(true, 2, axis=1)
+    drawn[:, :2] = true[:, :2]
+    refined = refine(Regions(("a", "b"), drawn, drawn), photo, photo)
+    assert_partition(refined)
+    assert np.abs(refined.content - true).max() < 0.1 < np.abs(drawn - true).max()
+    np.testing.assert_array_equal(refined.content[:, :30], drawn[:, :30])
+
+
+def test_refine_leaves_regions_without_edges_or_without_guidance_alone():
+    whole = np.ones((20, 24, 1), np.float32)
+    photo = np.random.default_rng(0).random((20, 24, 3), np.float32)
+    assert (refine(Regions(("whole image",), whole, whole), photo, photo).content == 1).all()
+    halves = np.zeros((20, 24, 2), np.float32)
+    halves[:, :12, 0] = halves[:, 12:, 1] = 1
+    grey = np.full((20, 24, 3), 0.5, np.float32)
+    refined = refine(Regions(("a", "b"), halves, halves), grey, grey)
+    np.testing.assert_allclose(refined.content.mean(axis=(0, 1)), 0.5, atol=0.01)

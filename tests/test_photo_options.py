@@ -1,0 +1,81 @@
+"""Options refuse what makes no sense, in one line that says what to do; every one of them has a place and a help."""
+
+import dataclasses
+import math
+import pickle
+
+import pytest
+
+from photo_options import Options, UserError
+
+FIELDS = {field.name: field for field in dataclasses.fields(Options)}
+NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
+
+
+def test_defaults_are_those_of_the_reference():
+    options = Options()
+    assert (options.content_weight, options.style_weight, options.tv_weight, options.affine_weight) == (5, 100, 1e-3, 1e4)
+    assert (options.max_iter, options.learning_rate, options.print_iter, options.save_iter) == (1000, 1, 1, 100)
+    assert (options.style_option, options.lbfgs, options.apply_smooth, options.f_radius, options.f_edge) == (
+        0,
+        True,
+        True,
+        15,
+        0.1,
+    )
+    assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "./", "", 0)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_option_has_a_group_and_a_help(name):
+    metadata = FIELDS[name].metadata
+    assert metadata["group"] and metadata["help"]
+    assert not metadata["help"].endswith(".")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_finite(name, value):
+    with pytest.raises(UserError, match=rf"^--{name} {value} is not a finite number; give a number$"):
+        Options(**{name: value})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "least" in field.metadata])
+def test_bounds_that_are_allowed_themselves(name):
+    least = FIELDS[name].metadata["least"]
+    assert getattr(Options(**{name: least}), name) == least
+    with pytest.raises(UserError, match=rf"^--{name} {least - 1} is too small; use {least} or more$"):
+        Options(**{name: least - 1})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "above" in field.metadata])
+def test_bounds_that_are_not_allowed_themselves(name):
+    above = FIELDS[name].metadata["above"]
+    assert getattr(Options(**{name: above + 1e-9}), name) == above + 1e-9
+    with pytest.raises(UserError, match=rf"^--{name} {above} is too small; use more than {above}$"):
+        Options(**{name: above})
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "choices" in field.metadata])
+def test_choices(name):
+    choices = FIELDS[name].metadata["choices"]
+    for choice in choices:
+        Options(**{"style_option": 2, name: choice})
+    with pytest.raises(UserError, match=rf"^--{name} -1 is unknown; use one of {', '.join(map(str, choices))}$"):
+        Options(**{name: -1})
+
+
+@pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
+def test_weights_may_be_zero_and_not_negative(name):
+    Options(**{name: 0.0})
+    with pytest.raises(UserError, match=f"--{name} -0.5 is too small; use 0 or more"):
+        Options(**{name: -0.5})
+
+
+def test_options_do_not_change_and_travel_between_processes():
+    options = Options(seed=7)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.seed = 8
+    assert pickle.loads(pickle.dumps(options)) == options
+    with pytest.raises(UserError):
+        dataclasses.replace(options, max_iter=0)
