@@ -19,11 +19,11 @@ from photo_solver.affine_field import Look
 from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
-from photo_solver.run import LEAST_SIDE, Pair, Progress, Run, Stage
+from photo_solver.run import LEAST_SIDE, Pair, Run
 from photo_solver.smoothing import smooth_local_affine
-from vgg19.learned import FLOOR, learn_weights
+from photo_solver.stages import Progress, Stage
 from vgg19.network import Network
-from vgg19.weights import find_weights
+from vgg19.networks import Networks
 
 # Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
@@ -51,46 +51,6 @@ class Result:
     stages: list[Stage]
     features: str
     looks: tuple[Look, ...] = ()
-
-
-def pretrained_network(choice: str, networks: dict[str, Network | None] | None = None) -> Network | None:
-    """The network that `Options.vgg19_weights` asks for; None where features are to be learned, which are a pair's own.
-
-    Args:
-        choice: see `Options.vgg19_weights`.
-        networks: what was found before, by choice, so that runs share it. What is found now is added.
-
-    Raises:
-        UserError: the weights cannot be found or read.
-    """
-    networks = {} if networks is None else networks
-    if choice not in networks:
-        found = find_weights(choice)
-        networks[choice] = Network(*found) if found else None
-    return networks[choice]
-
-
-def find_network(
-    options: Options,
-    content: np.ndarray,
-    style: np.ndarray,
-    networks: dict[str, Network | None] | None = None,
-    floor: float = FLOOR,
-) -> Network:
-    """The feature extractor that `options.vgg19_weights` asks for.
-
-    Args:
-        options: `vgg19_weights` and `seed` are heeded.
-        content: (H, W, 3), 0..1; the filters are learned from both photos where no pretrained weights are used.
-        style: (h, w, 3), 0..1.
-        networks: see `pretrained_network`.
-        floor: of learned features, see `vgg19.learned`.
-
-    Raises:
-        UserError: the weights cannot be found or read.
-    """
-    pretrained = pretrained_network(options.vgg19_weights, networks)
-    return pretrained or Network(learn_weights([content, style], options.seed, floor), "learned from the two photos")
 
 
 def stylize(
@@ -128,7 +88,7 @@ def stylize(
         raise UserError(f"content image is {width}x{height} at --max_size {options.solve_size}, too narrow; raise --max_size")
     regions = regions.resized(content.shape[:2], style.shape[:2])
     if network is None:
-        network = find_network(options, content, style)
+        network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
     run = Run(network, options, callback or (lambda progress: None))
     if options.solver_used == "maps":
         masks = regions.content

@@ -28,6 +28,7 @@ from photo_files.resizing import fitted
 from photo_options import Options
 from photo_regions.regions import read_regions
 from photo_solver.objective import Objective
+from vgg19.networks import Networks
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "landscape"
 FIELDS = ("solver", "seconds", "evaluations", "objective", "objective_of_picture")
@@ -48,7 +49,7 @@ def follow(solver: str, options: Options, content, style, regions, judge: Object
             rows.append((solver, now - begin - spent, sum(evaluations.values()), progress.losses["total"], of_picture))
             spent += time.perf_counter() - now
 
-    network = photo_style.find_network(options, content, style)
+    network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
     options = dataclasses.replace(options, solver=solver)
     result = photo_style.stylize(content, style, regions, options, network, callback=on_step)
     seconds = time.perf_counter() - begin - spent
@@ -82,7 +83,7 @@ def main() -> None:
     photos = [read_photo(paths[name], name) for name in ("content", "style")]
     content, style = (photo.resized(*fitted(photo.size, arguments.size)) for photo in photos)
     regions = read_regions(paths["content_seg"], paths["style_seg"], content.shape[:2], style.shape[:2], options)
-    network = photo_style.find_network(options, content, style)
+    network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
     masks = regions.content, regions.style
     judge = Objective(network, content, style, masks, options, matting_laplacian(content))
     judge(content * 255)  # compiled before anything is timed

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import gc
 import logging
 import os
@@ -19,12 +20,13 @@ from tqdm import tqdm
 
 from photo_files.atomic import remove_partials
 from photo_jobs.cluster import run_on_ray
-from photo_jobs.job import Job, Report
+from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.manifest import find_jobs
 from photo_jobs.picture import INTERRUPTED, check_job, run_job
 from photo_jobs.records import INPUTS, finished, record_path, write_record
 from photo_jobs.report import Page
 from photo_options import Options, UserError
+from vgg19.networks import Networks
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -45,7 +47,7 @@ def run_batch(options: Options, command: str) -> int:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output_dir {folder} cannot be made ({error.strerror}); choose another folder") from error
-    tally, seconds = collections.Counter[str](), 0.0
+    tally, seconds = collections.Counter[Status](), 0.0
     page = Page(folder / "report.html", options.batch, total)
     remove_partials(page.path)
     with tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR) as bar:
@@ -53,37 +55,36 @@ def run_batch(options: Options, command: str) -> int:
         with_ray = options.workers > 1 or options.ray_address
         reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
         try:
-            for report in reports:
-                tally[report.status] += 1
-                seconds += report.record.get("seconds", 0) if report.status == "done" else 0
-                _announce(report)
-                page.add(report)
-                left = (total - sum(tally.values())) * seconds / max(1, tally["done"]) / options.workers
-                bar.set_postfix_str(
-                    f"{tally['failed'] + tally['left out']} failed, {tqdm.format_interval(round(left))} left", refresh=False
-                )
+            for outcome in reports:
+                tally[outcome.status] += 1
+                seconds += outcome.record.seconds if outcome.record and outcome.status is Status.DONE else 0
+                _announce(outcome)
+                page.add(outcome)
+                left = (total - sum(tally.values())) * seconds / max(1, tally[Status.DONE]) / options.workers
+                failed = tally[Status.FAILED] + tally[Status.LEFT_OUT]
+                bar.set_postfix_str(f"{failed} failed, {tqdm.format_interval(round(left))} left", refresh=False)
                 bar.update()
-                if report.status == "stopped":
+                if outcome.status is Status.STOPPED:
                     break
         except KeyboardInterrupt:
-            tally["stopped"] += 1
+            tally[Status.STOPPED] += 1
         finally:
             reports.close()
             page.write()
     counts = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
     logger.info("%s; see %s", counts, page.path)
-    if tally["stopped"]:
+    if tally[Status.STOPPED]:
         return INTERRUPTED
-    return 1 if tally["failed"] + tally["left out"] else 0
+    return 1 if tally[Status.FAILED] + tally[Status.LEFT_OUT] else 0
 
 
-def check_ahead(found: Iterable[Job | Report], keep_going: bool = True, ahead: int = CHECKED_AHEAD) -> Iterator[Job | Report]:
-    """The jobs, `ahead` of them checked before the first is handed out; for one that cannot run, the report that it failed.
+def check_ahead(found: Iterable[Job | Outcome], keep_going: bool = True, ahead: int = CHECKED_AHEAD) -> Iterator[Job | Outcome]:
+    """The jobs, `ahead` of them checked before the first is handed out; for one that cannot run, the outcome that it failed.
 
     Raises:
         UserError: without `keep_going`, that jobs cannot run, after all of these have been listed that are known by then.
     """
-    window: collections.deque[Job | Report] = collections.deque()
+    window: collections.deque[Job | Outcome] = collections.deque()
     bad = 0
 
     def stop_for_bad() -> None:
@@ -99,8 +100,8 @@ def check_ahead(found: Iterable[Job | Report], keep_going: bool = True, ahead: i
                 try:
                     _check(job, written)
                 except UserError as error:
-                    job = Report(job.name, "left out", job.options, error=str(error))
-            if isinstance(job, Report):
+                    job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
+            if isinstance(job, Outcome):
                 logger.error("%s: %s", job.name, job.error)
                 bad += 1
             window.append(job)
@@ -137,14 +138,14 @@ class Worker:
     """Runs jobs one after another in one process and keeps what they share: TensorFlow and the pretrained network."""
 
     def __init__(self):
-        self._networks = {}
+        self._networks = Networks()
 
-    def run(self, job: Job, bar: tqdm) -> Report:
+    def run(self, job: Job, bar: tqdm) -> Outcome:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
         options = job.options
         with _warnings_caught() as warnings:
             if not options.dry_run and (record := finished(options)):
-                return Report(job.name, "unchanged", options, record, warnings=tuple(record.get("warnings", ())))
+                return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
             error, log = "", record_path(options).with_suffix(".log")
             snapshots = (str(log.with_name(name)) for name in ("tmp_result.png", "out_iter_*.png"))
             for path in (*options.output_images, str(record_path(options)), *snapshots):
@@ -152,13 +153,10 @@ class Worker:
             for _ in range(2):
                 warnings.clear()
                 try:
-                    record = run_job(job, bar, self._networks)
-                    if record is None:
-                        return Report(job.name, "stopped", options, warnings=tuple(warnings))
-                    if options.dry_run:
-                        return Report(job.name, "looked at", options, warnings=tuple(warnings))
-                    write_record(record | {"warnings": warnings}, options)
-                    return Report(job.name, "done", options, record, warnings=tuple(warnings))
+                    outcome = run_job(job, bar, self._networks)
+                    if outcome.record:
+                        write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)
+                    return dataclasses.replace(outcome, warnings=tuple(warnings))
                 except UserError as mistake:
                     error = str(mistake)
                     break
@@ -168,7 +166,7 @@ class Worker:
                         log.write_text(traceback.format_exc())
                 finally:
                     gc.collect()  # compiled functions and what they hold are cycles, large ones
-            return Report(job.name, "failed", options, error=error, warnings=tuple(warnings))
+            return Outcome(job.name, Status.FAILED, options, error=error, warnings=tuple(warnings))
 
 
 @contextlib.contextmanager
@@ -185,18 +183,18 @@ def _warnings_caught() -> Iterator[list[str]]:
         logger.handlers, logger.propagate = handlers, propagate
 
 
-def _run_here(jobs: Iterable[Job | Report], options: Options) -> Generator[Report]:
+def _run_here(jobs: Iterable[Job | Outcome], options: Options) -> Generator[Outcome]:
     worker = Worker()
     with tqdm(total=100, position=1, leave=False, disable=True if options.quiet else None, bar_format="{desc}") as bar:
         for job in jobs:
             bar.reset()
-            yield job if isinstance(job, Report) else worker.run(job, bar)
+            yield job if isinstance(job, Outcome) else worker.run(job, bar)
 
 
-def _announce(report: Report) -> None:
-    for warning in report.warnings if report.status != "unchanged" else ():
-        logger.warning("%s: %s", report.name, warning)
-    if report.status == "failed":
-        logger.error("%s: %s", report.name, report.error)
-    if report.status == "done":
-        logger.info("%s: done in %.1f s", report.name, report.record["seconds"])
+def _announce(outcome: Outcome) -> None:
+    for warning in outcome.warnings if outcome.status is not Status.UNCHANGED else ():
+        logger.warning("%s: %s", outcome.name, warning)
+    if outcome.status is Status.FAILED:
+        logger.error("%s: %s", outcome.name, outcome.error)
+    if outcome.status is Status.DONE and outcome.record:
+        logger.info("%s: done in %.1f s", outcome.name, outcome.record.seconds)

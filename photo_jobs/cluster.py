@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from photo_jobs.job import Job, Report
+from photo_jobs.job import Job, Outcome, Status
 from photo_options import Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
@@ -20,7 +20,7 @@ logger = logging.getLogger("deep_photostyle")
 MOST_LOST = 3
 
 
-def run_on_ray(jobs: Iterator[Job | Report], options: Options, worker_class: type) -> Generator[Report]:
+def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: type) -> Generator[Outcome]:
     """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, bar)`.
 
     A job is taken from `jobs` when a worker is free, and no earlier. The job of a lost worker goes to the next free one.
@@ -71,14 +71,14 @@ def _actor(ray, options: Options, worker_class: type):
         def ready(self) -> None:
             """Returns when the worker has started."""
 
-        def run(self, job: Job) -> Report:
+        def run(self, job: Job) -> Outcome:
             shared = dataclasses.replace(job.options, gpus_per_job=gpus)
             return self._worker.run(dataclasses.replace(job, options=shared), tqdm(disable=True))
 
     return ray.remote(num_cpus=cpus, num_gpus=gpus, runtime_env={"env_vars": environment})(Actor)
 
 
-def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Report]:
+def _run(ray, jobs: Iterator[Job | Outcome], actor, workers: int) -> Iterator[Outcome]:
     """Keeps every worker that has started busy, with one job each."""
     # What a worker will return: the worker, its job (None while it starts), and how many workers that job has lost.
     at_work: dict = {}
@@ -97,7 +97,7 @@ def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Rep
             job, losses = again.pop() if again else (next(jobs, None), 0)
             if job is None:
                 break
-            if isinstance(job, Report):
+            if isinstance(job, Outcome):
                 yield job
             else:
                 worker = idle.pop()
@@ -107,14 +107,16 @@ def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Rep
         (ended,), _ = ray.wait(list(at_work), num_returns=1)
         worker, job, losses = at_work.pop(ended)
         try:
-            report = ray.get(ended)
+            outcome = ray.get(ended)
         except ray.exceptions.RayActorError as error:
             if job is None:
                 lost_starting += 1
                 if lost_starting == MOST_LOST:
                     raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); look at Ray's logs") from error
             elif losses + 1 == MOST_LOST:
-                yield Report(job.name, "failed", job.options, error=f"{MOST_LOST} workers were lost with it; give it more memory")
+                yield Outcome(
+                    job.name, Status.FAILED, job.options, error=f"{MOST_LOST} workers were lost with it; give it more memory"
+                )
             else:
                 logger.warning("%s: its worker was lost; it is run again", job.name)
                 again.append((job, losses + 1))
@@ -123,7 +125,7 @@ def _run(ray, jobs: Iterator[Job | Report], actor, workers: int) -> Iterator[Rep
             lost_starting = 0
             idle.append(worker)
             if job:
-                yield report
+                yield outcome
 
 
 def _reason(error: Exception, line: int = 0) -> str:

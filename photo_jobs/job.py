@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 from pathlib import Path
 
 from photo_options import Options
+from photo_solver.stages import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +28,77 @@ class Job:
         return Path(self.options.output_image).name
 
 
+class Status(str, enum.Enum):
+    """What became of a job; the values are the words that people read."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"  # since it was done before
+    CHECKED = "checked"  # by --dry_run: its regions were found and shown, and nothing was solved
+    LEFT_OUT = "left out"  # it cannot run
+    FAILED = "failed"
+    STOPPED = "stopped"  # by Ctrl-C
+
+    __str__ = str.__str__
+
+
 @dataclasses.dataclass(frozen=True)
-class Report:
+class RegionShare:
+    """A region's name and the shares, 0..1, of the two photos that it fills."""
+
+    name: str
+    content: float
+    style: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """Everything about a finished run; `records` writes it to a file.
+
+    Attributes:
+        version: of the program.
+        command: the command line.
+        seed: of everything random.
+        options: of the job, by name.
+        inputs: SHA-256 of each input, by option.
+        outputs: SHA-256 of each result.
+        features: where the features came from.
+        regions: their shares of the photos.
+        scores: see `scores`.
+        seconds: from reading the inputs to writing the results.
+        stages: what each did.
+        warnings: one line each.
+    """
+
+    version: str
+    command: str
+    seed: int
+    options: dict[str, object]
+    inputs: dict[str, str]
+    outputs: list[str]
+    features: str
+    regions: list[RegionShare]
+    scores: dict[str, float]
+    seconds: float
+    stages: list[Stage]
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
     """What became of a job.
 
     Attributes:
         name: what messages call it.
-        status: `done`, `unchanged` since it was done before, `left out` because it cannot run, `failed`, or `stopped` by Ctrl-C.
+        status: see `Status`.
         options: None where not even they could be read.
-        record: see `records`; empty unless done.
+        record: of a job that is done or unchanged.
         error: why it failed, one line.
         warnings: one line each.
     """
 
     name: str
-    status: str
+    status: Status
     options: Options | None = None
-    record: dict = dataclasses.field(default_factory=dict)
+    record: Record | None = None
     error: str = ""
     warnings: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from photo_files.writing import EXTENSIONS
-from photo_jobs.job import Job, Report
+from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.records import INPUTS
 from photo_options import BOOLEANS, Options, UserError
 from vgg19.weights import CHOICES
@@ -25,7 +25,7 @@ _FIELDS = {f.name: f for f in dataclasses.fields(Options) if f.metadata["group"]
 _OUTPUTS = ("output_image", "serial", "mask_preview")
 
 
-def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Report]]:
+def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outcome]]:
     """How many jobs `--batch` has, and the jobs; for a job that cannot be made, the report that it failed.
 
     Args:
@@ -97,7 +97,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in EXTENSIONS}
 
 
-def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Report:
+def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Outcome:
     return Job(_with_outputs(dataclasses.replace(options, **paths), options.output_dir), command)
 
 
@@ -147,7 +147,7 @@ def _json_rows(file: Iterable[str]) -> Iterator[tuple[int, object]]:
 _READERS = {".csv": _csv_rows, ".jsonl": _json_rows}
 
 
-def _manifest_job(path: Path, number: int, row: object, options: Options, command: str) -> Job | Report:
+def _manifest_job(path: Path, number: int, row: object, options: Options, command: str) -> Job | Outcome:
     """The job of a line. Paths of inputs are relative to the manifest, those of outputs to `--output_dir`."""
     try:
         try:
@@ -164,7 +164,7 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
                 chosen[name] = str(path.parent / chosen[name])
         return Job(_with_outputs(dataclasses.replace(options, **chosen), options.output_dir), command)
     except UserError as error:
-        return Report(f"line {number}", "left out", error=f"manifest {path} line {number}: {error}")
+        return Outcome(f"line {number}", Status.LEFT_OUT, error=f"manifest {path} line {number}: {error}")
 
 
 def _value(name: str | None, value: object) -> Any:

@@ -16,9 +16,9 @@ import numpy as np
 from tqdm import tqdm
 
 from photo_files.photos import Photo, check_readable, read_photo
-from photo_files.resizing import fitted, resize
+from photo_files.resizing import fitted, shrunk
 from photo_files.writing import check_writable, write_photo
-from photo_jobs.job import Job
+from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.progress import Watch
 from photo_jobs.records import input_hashes, output_hashes, write_record
 from photo_jobs.results import write_results
@@ -30,7 +30,7 @@ from photo_regions.preview import preview
 from photo_regions.refining import refine
 from photo_regions.regions import Regions, read_regions, table
 from photo_solver.memory import within_memory
-from vgg19.layers import CONVOLUTIONS, block_of
+from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
 if TYPE_CHECKING:
@@ -89,32 +89,30 @@ def run_one(options: Options, command: str) -> int:
     """
     check_job(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        record = run_job(Job(options, command), bar)
-    if record is None:
-        return INTERRUPTED
-    if options.dry_run:
-        return 0
-    write_record(record, options)
-    logger.info("%s is ready after %.0f s", ", ".join(options.output_images), record["seconds"])
-    return 0
+        outcome = run_job(Job(options, command), bar)
+    if outcome.record:
+        write_record(outcome.record, options)
+        logger.info("%s is ready after %.0f s", ", ".join(options.output_images), outcome.record.seconds)
+    return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = None) -> dict | None:
-    """Makes one picture, with its snapshots; returns its record (see `records`), or None after Ctrl-C.
-
-    With `dry_run` it only finds the regions and shows them; the record is empty.
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
+    """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
 
     Args:
         job: the picture to make.
         bar: shows how far it is, out of 100.
-        networks: see `photo_style.find_network`.
+        networks: those of the runs before.
+
+    Returns:
+        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C.
 
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
-    options = _as_preview(job.options)
+    options, networks = _as_preview(job.options), networks or Networks()
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
@@ -134,7 +132,7 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
     if options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
     if options.dry_run:
-        return {}
+        return Outcome(job.name, Status.CHECKED, job.options)
 
     network, options = _network(options, content, style, content_photo, networks)
     logger.info("features: %s", network.description)
@@ -152,19 +150,23 @@ def run_job(job: Job, bar: tqdm, networks: dict[str, Network | None] | None = No
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
-        return None
+        return Outcome(job.name, Status.STOPPED, job.options)
     write_results(result.image, result.content, content_photo, options, about, result.looks)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
-    return {
-        **about,
-        "options": dataclasses.asdict(job.options),
-        "inputs": hashes,
-        "outputs": output_hashes(options),
-        "regions": _region_shares(regions),
-        "scores": scores(result.content, style, result.image, solved_regions),
-        "seconds": round(time.perf_counter() - begin, 2),
-        "stages": [dataclasses.asdict(stage) for stage in result.stages],
-    }
+    record = Record(
+        version=VERSION,
+        command=job.command,
+        seed=options.seed,
+        options=dataclasses.asdict(job.options),
+        inputs=hashes,
+        outputs=output_hashes(options),
+        features=network.description,
+        regions=_shares(regions),
+        scores=scores(result.content, style, result.image, solved_regions),
+        seconds=round(time.perf_counter() - begin, 2),
+        stages=result.stages,
+    )
+    return Outcome(job.name, Status.DONE, job.options, record)
 
 
 def _as_preview(options: Options) -> Options:
@@ -181,20 +183,18 @@ def _network(
     content: np.ndarray,
     style: np.ndarray,
     photo: Photo,
-    networks: dict[str, Network | None] | None,
+    networks: Networks,
     for_regions: bool = False,
 ) -> tuple[Network, Options]:
     """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
     load_tensorflow(options.device, options.gpus_per_job)
-    from photo_style import find_network, pretrained_network
-    from vgg19.learned import FLOOR, REGIONS_FLOOR, WIDTHS
+    from vgg19.learned import FLOOR, REGIONS_FLOOR
 
-    networks = {} if networks is None else networks
-    pretrained = pretrained_network(options.vgg19_weights, networks)
-    channels = {name: pretrained.channels(name) if pretrained else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
+    channels = networks.channels(options.vgg19_weights)
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
-    content, style = (resize(image, *fitted(image.shape[:2], options.solve_size)) for image in (content, style))
-    return find_network(options, content, style, networks, REGIONS_FLOOR if for_regions else FLOOR), options
+    content, style = (shrunk(image, options.solve_size) for image in (content, style))
+    floor = REGIONS_FLOOR if for_regions else FLOOR
+    return networks.of_pair(options.vgg19_weights, content, style, options.seed, floor), options
 
 
 def _read_photos(options: Options, content_photo: Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -210,6 +210,6 @@ def _read_photos(options: Options, content_photo: Photo) -> tuple[np.ndarray, np
     return content, style, init
 
 
-def _region_shares(regions: Regions) -> list[dict[str, str | float]]:
+def _shares(regions: Regions) -> list[RegionShare]:
     shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
-    return [{"name": name, "content": round(float(c), 4), "style": round(float(s), 4)} for name, c, s in shares]
+    return [RegionShare(name, round(float(c), 4), round(float(s), 4)) for name, c, s in shares]

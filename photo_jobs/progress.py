@@ -16,7 +16,7 @@ from photo_files.writing import write_photo
 from photo_options import Options
 
 if TYPE_CHECKING:
-    from photo_solver.run import Progress
+    from photo_solver.stages import Progress
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ import os
 from pathlib import Path
 
 from photo_files.atomic import write_text
+from photo_jobs.job import Record, RegionShare
 from photo_options import VERSION, Options, UserError
+from photo_solver.stages import Stage
 from vgg19.weights import CHOICES
 
 INPUTS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path")
@@ -48,22 +50,37 @@ def output_hashes(options: Options) -> list[str]:
     return [sha256(path) for path in options.output_images]
 
 
-def write_record(record: dict, options: Options) -> None:
+def write_record(record: Record, options: Options) -> None:
     """Writes the record of a finished job, whole or not at all."""
-    write_text(record_path(options), json.dumps(record, indent=1))
+    write_text(record_path(options), json.dumps(dataclasses.asdict(record), indent=1))
 
 
-def finished(options: Options) -> dict | None:
+def read_record(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON.
+        TypeError, AttributeError: it is not a record of this program.
+    """
+    values = json.loads(path.read_text(encoding="utf-8"))
+    record = Record(**values)
+    regions = [RegionShare(**each) for each in values["regions"]]
+    stages = [Stage(**each) for each in values["stages"]]
+    return dataclasses.replace(record, regions=regions, stages=stages)
+
+
+def finished(options: Options) -> Record | None:
     """The record of a job if it is done, and neither its inputs, its options, this program nor the result have changed since."""
     try:
-        record = json.loads(record_path(options).read_text())
+        record = read_record(record_path(options))
         unchanged = (
-            record["version"] == VERSION
-            and _relevant(record["options"]) == _relevant(dataclasses.asdict(options))
-            and record["outputs"] == output_hashes(options)
-            and record["inputs"] == input_hashes(options)
+            record.version == VERSION
+            and _relevant(record.options) == _relevant(dataclasses.asdict(options))
+            and record.outputs == output_hashes(options)
+            and record.inputs == input_hashes(options)
         )
-    except (OSError, ValueError, KeyError, TypeError, UserError):
+    except (OSError, ValueError, AttributeError, TypeError, UserError):
         return None  # no record or no result, or not ones of this program, or an input is missing: to be done
     return record if unchanged else None
 

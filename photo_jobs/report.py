@@ -14,8 +14,9 @@ import jinja2
 
 from photo_files.atomic import write_text
 from photo_files.photos import thumbnail
-from photo_jobs.job import Report
+from photo_jobs.job import Outcome, Status
 from photo_options import Options, UserError
+from photo_solver.stages import Stage
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -34,7 +35,7 @@ class _Card:
     """A job as the template shows it."""
 
     name: str
-    status: str
+    status: Status
     error: str
     warnings: tuple[str, ...]
     features: str
@@ -53,17 +54,17 @@ class Page:
         """Takes where to write, what to call the batch, and how many jobs it has."""
         self.path = path
         self._title, self._total = title, total
-        self._tally = collections.Counter[str]()
+        self._tally = collections.Counter[Status]()
         self._failed: collections.deque[_Card] = collections.deque(maxlen=SHOWN_FAILED)
         self._others: collections.deque[_Card] = collections.deque(maxlen=SHOWN)
         self._due = 0.0
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
         self._template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
 
-    def add(self, report: Report) -> None:
-        """Takes one more report, and writes the page unless that was done a moment ago."""
-        self._tally[report.status] += 1
-        (self._failed if report.error else self._others).append(_card(report))
+    def add(self, outcome: Outcome) -> None:
+        """Takes one more outcome, and writes the page unless that was done a moment ago."""
+        self._tally[outcome.status] += 1
+        (self._failed if outcome.error else self._others).append(_card(outcome))
         if time.monotonic() >= self._due:
             begin = time.monotonic()
             self.write(running=True)
@@ -90,20 +91,20 @@ class Page:
             logger.warning("report %s cannot be written (%s); the jobs go on", self.path, error.strerror)
 
 
-def _card(report: Report) -> _Card:
-    record = report.record
-    stages = record.get("stages", [])
+def _card(outcome: Outcome) -> _Card:
+    record = outcome.record
+    stages = record.stages if record else []
     return _Card(
-        name=report.name,
-        status=report.status,
-        error=report.error,
-        warnings=report.warnings,
-        features=record.get("features", ""),
-        seconds=record.get("seconds"),
-        scores=record.get("scores", {}),
-        loss=stages[-1]["losses"][-1]["total"] if stages else None,
+        name=outcome.name,
+        status=outcome.status,
+        error=outcome.error,
+        warnings=outcome.warnings,
+        features=record.features if record else "",
+        seconds=record.seconds if record else None,
+        scores=record.scores if record else {},
+        loss=stages[-1].losses[-1]["total"] if stages else None,
         curves=_curves(stages),
-        options=report.options,
+        options=outcome.options,
     )
 
 
@@ -125,9 +126,9 @@ def _pictures(card: _Card) -> dict[str, str]:
     return pictures
 
 
-def _curves(stages: list[dict]) -> list[dict]:
+def _curves(stages: list[Stage]) -> list[dict]:
     """The logarithm of the total loss over the iterations, a line for each stage: its name and its points in an SVG."""
-    totals = [[losses["total"] for losses in stage["losses"]] for stage in stages]
+    totals = [[losses["total"] for losses in stage.losses] for stage in stages]
     logs = [[math.log10(max(total, 1e-12)) for total in stage] for stage in totals]
     if not logs:
         return []
@@ -139,8 +140,8 @@ def _curves(stages: list[dict]) -> list[dict]:
         step = math.ceil(len(values) / _CURVE_POINTS)
         kept = sorted({*range(0, len(values), step), len(values) - 1})
         points = " ".join(f"{(begin + k) * across:.1f},{2 + (high - values[k]) * down:.1f}" for k in kept)
-        size = f"{stage['size'][1]}x{stage['size'][0]}"
-        name = f"{stage['phase']} {size}, {stage['iterations']} iterations: loss {losses[0]:.4g} to {losses[-1]:.4g}"
+        size = f"{stage.size[1]}x{stage.size[0]}"
+        name = f"{stage.phase} {size}, {stage.iterations} iterations: loss {losses[0]:.4g} to {losses[-1]:.4g}"
         curves.append({"name": name, "points": points})
         begin += len(values)
     return curves

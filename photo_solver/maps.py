@@ -11,7 +11,8 @@ from photo_solver.affine_field import FittedMasks, Look
 from photo_solver.look import LookObjective, Weights, settled
 from photo_solver.optimizers import minimize_preconditioned
 from photo_solver.optimum import Optimum
-from photo_solver.run import COARSEST, REFINEMENT, SEGMENTED, Pair, Run, scales
+from photo_solver.run import COARSEST, Pair, Run, scales
+from photo_solver.stages import REFINEMENT, SEGMENTED
 
 # The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
 _CELLS, _LOOK_STEPS, _REALISM_STEPS = (16, 32), (30, 20), 20

@@ -7,7 +7,8 @@ import numpy as np
 from closed_form_matting import matting_laplacian
 from photo_files.resizing import resize
 from photo_solver.optimizers import minimize_adam, minimize_lbfgsb
-from photo_solver.run import REFINEMENT, SEGMENTED, Pair, Run
+from photo_solver.run import Pair, Run
+from photo_solver.stages import REFINEMENT, SEGMENTED
 from vgg19.network import MEAN_RGB
 
 # Standard deviation, in levels, of the noise around the mean pixel that the reference starts from.

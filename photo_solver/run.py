@@ -15,12 +15,12 @@ from photo_files.resizing import fitted, resize, shrunk
 from photo_options import Options
 from photo_solver.objective import Objective
 from photo_solver.optimum import Evaluation, Optimum
+from photo_solver.stages import Progress, Stage
 from vgg19.network import Network
 
 logger = logging.getLogger("deep_photostyle")
 
 
-SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 # Long side of the coarsest scale. At 64 pixels the statistics of the deeper layers rest on so few positions that a slightly
 # blurred mask led elsewhere: results moved by up to 13 levels, and kept less of the photo's structure.
 COARSEST = 128
@@ -55,42 +55,6 @@ class Pair:
         style = shrunk(self.style, round(max(self.style.shape[:2]) * long_side / max(self.size)))
         masks = resize(self.content_masks, *content.shape[:2]), resize(self.style_masks, *style.shape[:2])
         return Pair(content, style, *masks)
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """One iteration, as a callback sees it.
-
-    Attributes:
-        phase: `SEGMENTED` or `REFINEMENT`.
-        stage: its number, from 0.
-        step: true iterations in this stage; 0 is its start.
-        evaluations: of the objective and its gradient in this stage, so far.
-        share: of the run's work that is done, 0..1, if no stage stops early.
-        losses: weighted terms and their `total`.
-        image: float32 (h, w, 3), 0..1, the current image at the stage's size.
-    """
-
-    phase: str
-    stage: int
-    step: int
-    evaluations: int
-    share: float
-    losses: dict[str, float]
-    image: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """What a finished stage did: its size, losses at each step, true iterations, evaluations, seconds and why it stopped."""
-
-    phase: str
-    size: tuple[int, int]
-    losses: list[dict[str, float]]
-    iterations: int
-    evaluations: int
-    seconds: float
-    reason: str
 
 
 class CountingObjective(Protocol):

@@ -1,5 +1,6 @@
 """What several test files need: the golden photos, their masks and the thin network that goes with them."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -26,6 +27,28 @@ def golden_photo(name):
 def golden_masks(name):
     """The three regions of a mask of tests/data, float32 (H, W, 3), by its exact colours."""
     return (np.abs(golden_photo(name)[..., None, :] - _CLASSES).max(axis=-1) < 0.1).astype(np.float32)
+
+
+def made_record(options, **changes):
+    """The record of a job that is done, with the hashes of its files as they are now."""
+    from photo_jobs.job import Record
+    from photo_jobs.records import input_hashes, output_hashes
+    from photo_options import VERSION
+
+    values = {
+        "version": VERSION,
+        "command": "",
+        "seed": options.seed,
+        "options": dataclasses.asdict(options),
+        "inputs": input_hashes(options),
+        "outputs": output_hashes(options),
+        "features": "none",
+        "regions": [],
+        "scores": {"edge_ssim": 0.5, "affine_residual": 1.0, "colour_distance": 0.25},
+        "seconds": 1.5,
+        "stages": [],
+    }
+    return Record(**values | changes)
 
 
 @pytest.fixture(scope="session")

@@ -7,14 +7,13 @@ import pytest
 from conftest import golden_masks, golden_photo
 
 import photo_solver.run
-import photo_style
 from photo_files.resizing import resize
 from photo_options import Options, UserError
 from photo_regions.regions import Regions
 from photo_solver.optimum import NonFiniteLoss
-from photo_solver.run import REFINEMENT, SEGMENTED, Progress
 from photo_solver.smoothing import smooth_local_affine
-from photo_style import Result, find_network, stylize
+from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
+from photo_style import Result, stylize
 
 SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
 
@@ -255,15 +254,3 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
     with pytest.raises(KeyboardInterrupt):
         stylize(photo, photo, None, Options(solver="reference"), thin_network, callback=stop)
     assert seen == [(512, 14, 3)]
-
-
-def test_networks_are_found_once_and_learned_ones_not_shared(photos, monkeypatch, thin_network):
-    asked = []
-    monkeypatch.setattr(photo_style, "find_weights", lambda choice: asked.append(choice))
-    monkeypatch.setattr(photo_style, "learn_weights", lambda images, seed, floor: (len(images), seed))
-    monkeypatch.setattr(photo_style, "Network", lambda *how: how)
-    networks = {}
-    options = Options(vgg19_weights="learned", seed=4)
-    first, second = (find_network(options, *photos, networks) for _ in range(2))
-    assert asked == ["learned"]
-    assert first == second == ((2, 4), "learned from the two photos") and first is not second

@@ -1,6 +1,5 @@
 """Batches: checked ahead, run whatever becomes of single jobs, resumed, killed."""
 
-import dataclasses
 import json
 import logging
 import os
@@ -13,16 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
+from conftest import DATA, made_record
 from PIL import Image
 from tqdm import tqdm
 
 from deep_photostyle import main
 from photo_jobs import batch
 from photo_jobs.batch import Worker, check_ahead
-from photo_jobs.job import Job, Report
-from photo_jobs.records import input_hashes, output_hashes
-from photo_options import VERSION, Options, UserError
+from photo_jobs.job import Job, Outcome, Status
+from photo_options import Options, UserError
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,16 +58,7 @@ def no_networks(monkeypatch):
 
 
 def made(options):
-    return {
-        "version": VERSION,
-        "options": dataclasses.asdict(options),
-        "inputs": input_hashes(options),
-        "outputs": output_hashes(options),
-        "seconds": 1.5,
-        "features": "none",
-        "scores": {"edge_ssim": 0.5, "affine_residual": 1.0, "colour_distance": 0.25},
-        "stages": [],
-    }
+    return Outcome(Path(options.output_image).name, Status.DONE, options, made_record(options))
 
 
 def pictures(folder):
@@ -135,7 +124,7 @@ def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
     options = {name: value.replace("{}", str(tmp_path)) for name, value in options.items()}
     name = "a" if case == "same output" else "b"
     good, bad = check_ahead([job(tmp_path, "a"), job(tmp_path, name, **options)])
-    assert isinstance(good, Job) and isinstance(bad, Report)
+    assert isinstance(good, Job) and isinstance(bad, Outcome)
     assert bad.status == "left out"
     message = message.replace("{content}", str(DATA / "content.png")).replace("{}", str(tmp_path))
     assert bad.error.startswith(message)
@@ -253,7 +242,7 @@ def test_ctrl_c_ends_the_batch_with_its_report(arguments, no_networks, tmp_path)
         if job.name == "in1.png":
             shutil.copy(job.options.content_image_path, job.options.output_image)
             return made(job.options)
-        return None  # what `run_job` returns when it was stopped and has saved what it had
+        return Outcome(job.name, Status.STOPPED, job.options)
 
     no_networks(stop)
     assert main(arguments) == 130

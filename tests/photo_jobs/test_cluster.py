@@ -1,5 +1,6 @@
 """Workers through Ray: none is idle, none is asked for more than it can do, and lost ones cost nothing but time."""
 
+import json
 import os
 import signal
 import time
@@ -10,7 +11,7 @@ import pytest
 pytest.importorskip("ray")
 
 from photo_jobs.cluster import run_on_ray
-from photo_jobs.job import Job, Report
+from photo_jobs.job import Job, Outcome, Status
 from photo_options import Options, UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
@@ -27,15 +28,21 @@ def workers(folder):
             if name == "fatal" or (name == "unlucky" and attempt == 0):
                 os.kill(os.getpid(), signal.SIGKILL)
             environment = {name: os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
-            return Report(name, "done", job.options, {"pid": os.getpid(), "folder": os.getcwd(), **environment})
+            told = {"pid": os.getpid(), "folder": os.getcwd(), **environment}
+            return Outcome(name, Status.DONE, job.options, warnings=(json.dumps(told),))
 
     return Worker
+
+
+def told(outcome):
+    """What a worker of `workers` says of itself."""
+    return json.loads(outcome.warnings[0])
 
 
 def jobs(names, drawn):
     for name in names:
         drawn.append(name)
-        yield Job(Options(output_image=name)) if name != "bad" else Report(name, "left out", error="is bad; mend it")
+        yield Job(Options(output_image=name)) if name != "bad" else Outcome(name, Status.LEFT_OUT, error="is bad; mend it")
 
 
 def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, monkeypatch):
@@ -44,19 +51,19 @@ def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, 
     drawn: list[str] = []
     options = Options(workers=2)
     ended = []
-    for report in run_on_ray(jobs(names, drawn), options, workers(str(tmp_path))):
-        ended.append(report)
+    for outcome in run_on_ray(jobs(names, drawn), options, workers(str(tmp_path))):
+        ended.append(outcome)
         assert len(drawn) <= len(ended) + options.workers + 1  # no job is drawn before a worker is free
-    assert sorted(report.name for report in ended) == sorted(names)
-    by_name = {report.name: report for report in ended}
-    assert {name for name, report in by_name.items() if report.status != "done"} == {"bad", "fatal"}
+    assert sorted(outcome.name for outcome in ended) == sorted(names)
+    by_name = {outcome.name: outcome for outcome in ended}
+    assert {name for name, outcome in by_name.items() if outcome.status is not Status.DONE} == {"bad", "fatal"}
     assert by_name["fatal"].error == "3 workers were lost with it; give it more memory"
     assert len(list(tmp_path.glob("fatal.*"))) == 3 and len(list(tmp_path.glob("unlucky.*"))) == 2
-    done = [report for report in ended if report.status == "done"]
-    assert len({report.record["pid"] for report in done}) <= 2 + 4  # the two, and one for each that was lost
-    assert {report.record["folder"] for report in done} == {str(tmp_path)}
+    done = [told(outcome) for outcome in ended if outcome.status is Status.DONE]
+    assert len({worker["pid"] for worker in done}) <= 2 + 4  # the two, and one for each that was lost
+    assert {worker["folder"] for worker in done} == {str(tmp_path)}
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
-    assert {(r.record["TF_NUM_INTRAOP_THREADS"], r.record["OMP_NUM_THREADS"]) for r in done} == {(threads, threads)}
+    assert {(w["TF_NUM_INTRAOP_THREADS"], w["OMP_NUM_THREADS"]) for w in done} == {(threads, threads)}
 
 
 def test_workers_that_cannot_start_end_the_batch(tmp_path):
@@ -86,12 +93,12 @@ def test_a_machine_that_dies_costs_no_job(tmp_path):
                 time.sleep(0.5)
                 return super().run(job, bar)
 
-        for report in run_on_ray(jobs(names, []), Options(workers=2, ray_address=cluster.address), Slow):
-            ended.append(report)
+        for outcome in run_on_ray(jobs(names, []), Options(workers=2, ray_address=cluster.address), Slow):
+            ended.append(outcome)
             if len(ended) == 4:  # both have had their first job by then
                 cluster.remove_node(machine, allow_graceful=False)
-        assert sorted(report.name for report in ended) == sorted(names)
-        assert {report.status for report in ended} == {"done"}
-        assert len({report.record["pid"] for report in ended}) == 2
+        assert sorted(outcome.name for outcome in ended) == sorted(names)
+        assert {outcome.status for outcome in ended} == {Status.DONE}
+        assert len({told(outcome)["pid"] for outcome in ended}) == 2
     finally:
         cluster.shutdown()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import DATA
 
-from photo_jobs.job import Job, Report
+from photo_jobs.job import Job, Outcome
 from photo_jobs.manifest import find_jobs
 from photo_options import Options, UserError
 
@@ -117,7 +117,7 @@ def test_a_bad_line_is_that_jobs_alone(tmp_path, line):
     path = tmp_path / "a.jsonl"
     path.write_text(f'{{"content_image_path": "a.png"}}\n\n{line}\n{{"content_image_path": "b.png"}}\n')
     first, bad, last = jobs(path)
-    assert isinstance(first, Job) and isinstance(last, Job) and isinstance(bad, Report)
+    assert isinstance(first, Job) and isinstance(last, Job) and isinstance(bad, Outcome)
     assert (bad.name, bad.status, bad.options) == ("line 3", "left out", None)
     assert bad.error.startswith(f"manifest {path} line 3: {BAD_LINES[line]}")
 

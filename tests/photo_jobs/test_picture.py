@@ -17,7 +17,7 @@ from photo_jobs.picture import INTERRUPTED, check_job, run_job, run_one
 from photo_jobs.records import record_path
 from photo_jobs.start import load_tensorflow
 from photo_options import Options, UserError
-from photo_solver.run import Progress
+from photo_solver.stages import Progress
 from vgg19 import weights
 
 

@@ -6,11 +6,12 @@ import os
 
 import numpy as np
 import pytest
+from conftest import made_record
 from PIL import Image
 
 from photo_files.atomic import write_text
 from photo_jobs import records
-from photo_jobs.records import INPUTS, finished, input_hashes, output_hashes, record_path, write_record
+from photo_jobs.records import INPUTS, finished, input_hashes, record_path, write_record
 from photo_options import VERSION, Options, UserError
 
 
@@ -23,17 +24,8 @@ def done(tmp_path):
     names |= {"style_seg_path": "style_mask", "output_image": "out"}
     paths = {option: str(tmp_path / f"{name}.png") for option, name in names.items()}
     options = Options(**paths, serial=str(tmp_path), vgg19_weights="learned")
-    write_record(record(options), options)
+    write_record(made_record(options), options)
     return options
-
-
-def record(options):
-    return {
-        "version": VERSION,
-        "options": dataclasses.asdict(options),
-        "inputs": input_hashes(options),
-        "outputs": output_hashes(options),
-    }
 
 
 def rewrite(path):
@@ -44,7 +36,7 @@ def rewrite(path):
 
 
 def test_a_record_is_found_again(done):
-    assert finished(done) == record(done)
+    assert finished(done) == made_record(done)
 
 
 @pytest.mark.parametrize("name", INPUTS[:4])

@@ -13,16 +13,17 @@ import time
 import urllib.request
 
 import pytest
-from conftest import DATA
+from conftest import DATA, made_record
 from PIL import Image
 
 from photo_jobs import report
-from photo_jobs.job import Report
+from photo_jobs.job import Outcome, Status
 from photo_jobs.report import Page
 from photo_options import Options
+from photo_solver.stages import Stage
 
 
-def ended(name="a.png", status="done", **changes):
+def ended(name="a.png", status=Status.DONE, **changes):
     """The report of a job on the golden photos."""
     options = Options(
         content_image_path=str(DATA / "content.png"),
@@ -31,19 +32,20 @@ def ended(name="a.png", status="done", **changes):
         output_image=str(DATA / "init.png"),
     )
     losses = [{"total": 10.0 ** (5 - step / 3)} for step in range(7)]
-    stage = {"phase": "segmented style", "size": [45, 61], "losses": losses, "iterations": 6}
-    record = {
-        "features": "VGG19 weights",
-        "seconds": 12.34,
-        "scores": {"edge_ssim": 0.91234, "affine_residual": 1.5, "colour_distance": 0.25},
-        "stages": [stage, stage | {"phase": "photorealistic refinement"}],
-    }
-    made = Report(name, status, options, record, warnings=("masks overlap; draw others",))
+    stage = Stage("segmented style", (45, 61), losses, 6, 7, 1.0, "all 6 iterations made")
+    record = made_record(
+        options,
+        features="VGG19 weights",
+        seconds=12.34,
+        scores={"edge_ssim": 0.91234, "affine_residual": 1.5, "colour_distance": 0.25},
+        stages=[stage, dataclasses.replace(stage, phase="photorealistic refinement")],
+    )
+    made = Outcome(name, status, options, record, warnings=("masks overlap; draw others",))
     return dataclasses.replace(made, **changes)
 
 
 def failed(name="b.png", error="style image is empty; get another", **changes):
-    return ended(name, "failed", record={}, error=error, **changes)
+    return ended(name, Status.FAILED, record=None, error=error, **changes)
 
 
 @pytest.fixture
@@ -97,14 +99,15 @@ def test_a_curve_falls_from_the_top_left_to_the_bottom_right(write):
 
 
 def test_a_long_curve_is_thinned(write):
-    stage = ended().record["stages"][0] | {"losses": [{"total": 1000.0 - step} for step in range(997)]}
-    (points,) = re.findall(r'<polyline points="([^"]*)">', write(ended(record=ended().record | {"stages": [stage]})))
+    record = ended().record
+    stage = dataclasses.replace(record.stages[0], losses=[{"total": 1000.0 - step} for step in range(997)])
+    (points,) = re.findall(r'<polyline points="([^"]*)">', write(ended(record=dataclasses.replace(record, stages=[stage]))))
     assert len(points.split()) <= 101
     assert points.endswith("300.0,88.0")
 
 
 def test_failures_come_first_then_the_newest(write):
-    bad_line = Report("line 7", "left out", error="manifest m.csv line 7: column 'x' is no option; use another")
+    bad_line = Outcome("line 7", Status.LEFT_OUT, error="manifest m.csv line 7: column 'x' is no option; use another")
     text = write(ended("one.png"), failed("two.png"), ended("three.png"), bad_line)
     assert re.findall(r"<h2>(.*?)</h2>", text) == ["line 7", "two.png", "three.png", "one.png"]
     assert "failed: style image is empty; get another" in text
@@ -244,7 +247,11 @@ def browse():
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_in_a_browser(write, tmp_path, browse, width):
     scores = {"edge_ssim": 0.5, "affine_residual": 9.0, "colour_distance": 0.1}
-    write(ended("x10.png"), failed("bad.png"), ended("x9.png", record=ended().record | {"scores": scores, "seconds": 3.0}))
+    write(
+        ended("x10.png"),
+        failed("bad.png"),
+        ended("x9.png", record=dataclasses.replace(ended().record, scores=scores, seconds=3.0)),
+    )
     browser = browse(width)
     browser.go(f"file://{tmp_path}/report.html")
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]

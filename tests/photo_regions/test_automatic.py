@@ -157,5 +157,5 @@ def test_a_dry_run_of_a_batch_solves_none(tmp_path, arguments, regions, caplog):
     header = "content_image_path,style_image_path,content_seg_path,style_seg_path"
     (tmp_path / "jobs.csv").write_text(f"{header}\n{','.join(pair)}\n")
     assert main(["--batch", str(tmp_path / "jobs.csv"), "--output_dir", str(tmp_path / "out"), "--dry_run"]) == 0
-    assert "1 looked at" in caplog.text
+    assert "1 checked" in caplog.text
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["regions.jpg", "report.html"]

@@ -11,7 +11,8 @@ from photo_options import Options, UserError
 from photo_regions.regions import Regions
 from photo_solver.affine_field import LEVELS, FittedMasks, Grid, Look, slicing
 from photo_solver.look import LookObjective, Weights, settled
-from photo_solver.run import REFINEMENT, SEGMENTED, Pair
+from photo_solver.run import Pair
+from photo_solver.stages import REFINEMENT, SEGMENTED
 from photo_style import stylize
 
 OPTIONS = Options(style_option=2, max_iter=3, max_size=61)

@@ -1,0 +1,61 @@
+"""Finding feature extractors. TensorFlow is imported when the first network is made, not before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vgg19.layers import CONVOLUTIONS, block_of
+from vgg19.weights import find_weights
+
+if TYPE_CHECKING:
+    from vgg19.network import Network
+
+
+class Networks:
+    """Finds networks by `Options.vgg19_weights`, and keeps the pretrained ones, so that runs share them."""
+
+    def __init__(self) -> None:
+        self._pretrained: dict[str, Network | None] = {}
+
+    def pretrained(self, choice: str) -> Network | None:
+        """The pretrained network; None where features are to be learned, which are a pair's own.
+
+        Raises:
+            UserError: the weights cannot be found or read.
+        """
+        if choice not in self._pretrained:
+            from vgg19.network import Network
+
+            found = find_weights(choice)
+            self._pretrained[choice] = Network(*found) if found else None
+        return self._pretrained[choice]
+
+    def channels(self, choice: str) -> dict[str, int]:
+        """Number of channels of each layer; raises as `pretrained`."""
+        from vgg19.learned import WIDTHS
+
+        network = self.pretrained(choice)
+        return {name: network.channels(name) if network else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
+
+    def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0, floor: float | None = None) -> Network:
+        """The pretrained network, or one with features learned from the two photos.
+
+        Args:
+            choice: see `Options.vgg19_weights`.
+            content: (H, W, 3), 0..1.
+            style: (h, w, 3), 0..1.
+            seed: of learned features.
+            floor: of learned features, `vgg19.learned.FLOOR` by default.
+
+        Raises:
+            UserError: the weights cannot be found or read.
+        """
+        from vgg19.learned import FLOOR, learn_weights
+        from vgg19.network import Network
+
+        if pretrained := self.pretrained(choice):
+            return pretrained
+        weights = learn_weights([content, style], seed, FLOOR if floor is None else floor)
+        return Network(weights, "learned from the two photos")
