@@ -4,12 +4,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test check bench
+.PHONY: help demo test test-fast check bench
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/landscape.png
 	@mkdir -p demo
@@ -22,10 +22,14 @@ demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/lands
 test: $(VENV)/installed-dev  ## run every test
 	$(RUN) -m pytest
 
-check: $(VENV)/installed-dev  ## lint, formatting and types
+test-fast: $(VENV)/installed-dev  ## run the tests that take no more than two seconds each
+	$(RUN) -m pytest -m "not slow"
+
+check: $(VENV)/installed-dev  ## lint, formatting, types and the order of imports
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
+	PYTHONPATH=. $(VENV)/bin/lint-imports
 
 bench: $(VENV)/installed-dev  ## run every benchmark
 	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(RUN) $$benchmark; done

@@ -46,7 +46,6 @@ def build_parser() -> argparse.ArgumentParser:
             group.add_argument(
                 f"--{field.name}", type=_boolean, nargs="?", const=True, default=field.default, metavar="True|False", help=text
             )
-            group.add_argument(f"--no-{field.name}", dest=field.name, action="store_false", help=argparse.SUPPRESS)
         else:
             kind = type(field.default)
             group.add_argument(f"--{field.name}", type=kind, default=field.default, metavar=rule.get("metavar"), help=text)

@@ -27,36 +27,72 @@ class UserError(Exception):
     """Something the user can mend. The message is one line: what, what is wrong with it; what to do."""
 
 
-def _option(default, group: str, text: str, **how):
-    """A field of `Options`; `how` may hold `choices`, `least` or `above` (bounds), `metavar`."""
-    return dataclasses.field(default=default, metadata={"group": group, "help": text, **how})
+def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
+    """A field of `Options`.
+
+    Args:
+        default: its value where the user gives none; its type is the option's.
+        group: heading in `--help`.
+        text: what it does, for `--help`.
+        scope: what it belongs to: one "picture", the whole "batch", or the "console".
+        seen: whether it may change the picture; the contents of input files count for themselves.
+        file: "input" or "output" for the path of one.
+        how: `choices`, `least` or `above` (bounds), `metavar`.
+    """
+    return dataclasses.field(
+        default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
     """All options of one picture. Names and defaults of the reference script where it has them."""
 
-    content_image_path: str = _option("", "input", "photo to be restyled", metavar="FILE")
-    style_image_path: str = _option("", "input", "photo whose look is taken", metavar="FILE")
+    content_image_path: str = _option("", "input", "photo to be restyled", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option("", "input", "photo whose look is taken", metavar="FILE", seen=False, file="input")
     content_seg_path: str = _option(
         "",
         "input",
         "mask of the content photo: one colour per region; without masks the whole photos are matched",
         metavar="FILE",
+        seen=False,
+        file="input",
     )
     style_seg_path: str = _option(
-        "", "input", "mask of the style photo: a region takes its look from the region of the same colour", metavar="FILE"
+        "",
+        "input",
+        "mask of the style photo: a region takes its look from the region of the same colour",
+        metavar="FILE",
+        seen=False,
+        file="input",
     )
     init_image_path: str = _option(
-        "", "input", "picture to start from; what style option 1 refines (without it, the content photo)", metavar="FILE"
+        "",
+        "input",
+        "picture to start from; what style option 1 refines (without it, the content photo)",
+        metavar="FILE",
+        seen=False,
+        file="input",
     )
-    max_pixels: float = _option(200.0, "input", "refuse pictures of more megapixels, before they are decoded", above=0)
+    max_pixels: float = _option(
+        200.0, "input", "refuse pictures of more megapixels, before they are decoded", above=0, seen=False
+    )
 
     output_image: str = _option(
-        "best_stylized.png", "output", "the result; PNG, JPEG, TIFF or WebP by its extension", metavar="FILE"
+        "best_stylized.png",
+        "output",
+        "the result; PNG, JPEG, TIFF or WebP by its extension",
+        metavar="FILE",
+        seen=False,
+        file="output",
     )
     serial: str = _option(
-        "./", "output", "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json", metavar="DIR"
+        "./",
+        "output",
+        "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json",
+        metavar="DIR",
+        seen=False,
+        file="output",
     )
     output_size: str = _option(
         "full",
@@ -71,12 +107,12 @@ class Options:
         "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
         metavar="A[,A...]",
     )
-    print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1)
-    save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1)
+    print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1, seen=False)
+    save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1, seen=False)
     drop_exif: bool = _option(
         False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
     )
-    quiet: bool = _option(False, "output", "print warnings and errors alone")
+    quiet: bool = _option(False, "output", "print warnings and errors alone", scope="console", seen=False)
 
     style_option: int = _option(
         0,
@@ -130,7 +166,11 @@ class Options:
     )
     seed: int = _option(0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0)
     device: str = _option(
-        "auto", "optimisation", "where to compute; auto takes a GPU if there is one", choices=("auto", "cpu", "gpu")
+        "auto",
+        "optimisation",
+        "where to compute; auto takes a GPU if there is one",
+        choices=("auto", "cpu", "gpu"),
+        scope="batch",
     )
 
     vgg19_weights: str = _option(
@@ -168,10 +208,18 @@ class Options:
         choices=(0, *range(2, 10)),
     )
     mask_preview: str = _option(
-        "", "masks", "picture of both photos with the regions laid over, written before solving", metavar="FILE"
+        "",
+        "masks",
+        "picture of both photos with the regions laid over, written before solving",
+        metavar="FILE",
+        seen=False,
+        file="output",
     )
     dry_run: bool = _option(
-        False, "masks", "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg"
+        False,
+        "masks",
+        "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg",
+        seen=False,
     )
 
     apply_smooth: bool = _option(
@@ -189,20 +237,38 @@ class Options:
         "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
         "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",
         metavar="PATH",
+        scope="batch",
+        seen=False,
     )
     output_dir: str = _option(
-        "results", "batch", "folder for the results, named after the content photos, and for report.html", metavar="DIR"
+        "results",
+        "batch",
+        "folder for the results, named after the content photos, and for report.html",
+        metavar="DIR",
+        scope="batch",
+        seen=False,
     )
-    keep_going: bool = _option(True, "batch", "leave out jobs that cannot run; False runs none if there is such a job")
-    workers: int = _option(1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1)
+    keep_going: bool = _option(
+        True, "batch", "leave out jobs that cannot run; False runs none if there is such a job", scope="batch", seen=False
+    )
+    workers: int = _option(
+        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, scope="batch", seen=False
+    )
     ray_address: str = _option(
         "",
         "batch",
         "run on a Ray cluster whose machines see the same files at the same paths; auto finds the one of this machine",
         metavar="ADDRESS",
+        scope="batch",
+        seen=False,
     )
     gpus_per_job: float = _option(
-        0.0, "batch", "share of a GPU, and of its memory, for each worker, as in 0.5; 0 shares out all there are", least=0
+        0.0,
+        "batch",
+        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 shares out all there are",
+        least=0,
+        scope="batch",
+        seen=False,
     )
 
     def __post_init__(self):
@@ -217,8 +283,8 @@ class Options:
                 raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
             if "above" in rule and value <= rule["above"]:
                 raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
-        self.strengths  # noqa: B018 - raises
-        self.realisms  # noqa: B018 - raises
+        _numbers("strength", self.strength, MOST_STRENGTH)
+        _numbers("realism", self.realism, MOST_REALISM)
         if self.solver == "maps" and self.style_option == 0:
             raise UserError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
         if self.solver_used != "maps" and len(self.realisms) > 1:
@@ -269,3 +335,11 @@ def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
     if len({f"{number:g}" for number in numbers}) < len(numbers):
         raise UserError(f"--{name} {text} has a number twice; give each once")
     return numbers
+
+
+_FIELDS = dataclasses.fields(Options)
+INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
+OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
+# Options that a job of a batch can have for itself, and those that leave its picture as it is.
+OF_A_PICTURE = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
+UNSEEN = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])

@@ -1,4 +1,9 @@
-"""Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): style options 0, 1 and 2.
+"""Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): style options 0, 1 and 2, and the library's door.
+
+    from photo_style import Options, read_photo, stylize, write_photo
+    content, style = read_photo("content.jpg"), read_photo("style.jpg")
+    result = stylize(content.pixels, style.pixels, options=Options(style_option=2))
+    write_photo("result.jpg", result.at(content), like=content)
 
 0 minimises the objective without its photorealism term (segmented style), 1 with it from an init image (refinement), 2 is both in
 sequence. `stylize` knows no files: arrays in, arrays out, and a callback that sees every step.
@@ -6,56 +11,57 @@ sequence. `stylize` knows no files: arrays in, arrays out, and a callback that s
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
+from photo_files.photos import Photo, read_photo
 from photo_files.resizing import shrunk
+from photo_files.writing import write_photo
 from photo_options import Options, UserError
 from photo_regions.refining import refined
 from photo_regions.regions import Regions, read_regions
-from photo_solver.affine_field import Look
 from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
+from photo_solver.result import Result
 from photo_solver.run import LEAST_SIDE, Pair, Run
 from photo_solver.smoothing import smooth_local_affine
-from photo_solver.stages import Progress, Stage
+from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
 from vgg19.network import Network
 from vgg19.networks import Networks
+
+__all__ = [
+    "REFINEMENT",
+    "SEGMENTED",
+    "Network",
+    "Networks",
+    "Options",
+    "Photo",
+    "Progress",
+    "Regions",
+    "Result",
+    "UserError",
+    "read_photo",
+    "read_regions",
+    "stylize",
+    "write_photo",
+]
 
 # Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
 _SMOOTHING_SIZE = 1280
+# How far rounding may have taken a picture out of 0..1.
+_ROUNDING = 1e-3
 # How far from the drawn edge of a mask the photo's own edge is looked for, as a share of the longer side, and how much the
 # drawing counts there: given masks are drawn loosely, and with the maps solver each side of an edge gets a look of its own.
 _MASK_REACH, _MASK_TRUST = 0.04, 3e-4
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """A finished picture.
-
-    Attributes:
-        image: float32 (h, w, 3), 0..1, at the size where the style was solved.
-        content: the content photo at that size.
-        stages: one record each.
-        features: where the features came from.
-        looks: of the maps solver, one for each value of `Options.realisms`; `image` is the first. They restyle the photo at any
-            size. Empty with the other solvers.
-    """
-
-    image: np.ndarray
-    content: np.ndarray
-    stages: list[Stage]
-    features: str
-    looks: tuple[Look, ...] = ()
-
-
 def stylize(
     content: np.ndarray,
     style: np.ndarray,
+    *,
     regions: Regions | None = None,
     options: Options | None = None,
     network: Network | None = None,
@@ -65,22 +71,25 @@ def stylize(
     """Gives the content photo the look of the style photo.
 
     Args:
-        content: photo (H, W, 3), 0..1.
+        content: photo, floats (H, W, 3), 0..1, sRGB.
         style: photo (h, w, 3), 0..1; of any size.
-        regions: corresponding regions of both; without them the whole photos correspond.
-        options: `style_option`, `solver`, `max_size`, weights, smoothing; the defaults if None. Paths in it are not heeded.
+        regions: corresponding regions of both, at any size; without them the whole photos correspond.
+        options: `style_option`, `solver`, `max_size`, weights, smoothing; the defaults if None. Paths in it are not used.
         network: feature extractor; by default the one that `options.vgg19_weights` asks for.
         init: picture to start from, (H', W', 3), 0..1.
         callback: called with each step's `Progress`; what it raises ends the run.
 
     Returns:
-        The result at the solve size, that is at most `options.solve_size` pixels on the long side.
+        The result at the solve size, that is at most `options.solve_size` pixels on the long side; `Result.at` brings it to the
+        photo's own size.
 
     Raises:
-        UserError: no weights, a content photo too narrow for the solve size, or a loss that is not finite
-            (`objective.NonFiniteLoss`).
+        UserError: an array that is no such picture, no weights, a content photo too narrow for the solve size, or a loss that is
+            not finite (`photo_solver.optimum.NonFiniteLoss`).
     """
     options = options or Options()
+    content, style = _picture(content, "content"), _picture(style, "style")
+    init = None if init is None else _picture(init, "init")
     regions = regions or read_regions("", "", content.shape[:2], style.shape[:2], options)
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
@@ -95,12 +104,27 @@ def stylize(
         if masks.shape[2] > 1:
             masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
         looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
-        return Result(looks[0].apply(content, 0, height), content, run.records, network.description, looks)
+        return Result(next(iter(looks.values())).apply(content, 0, height), content, run.records, network.description, looks)
     pair = Pair(content, style, regions.content, regions.style)
     image = (solve_reference if options.solver_used == "reference" else solve_pixels)(run, pair, init)
     if options.style_option != 0 and options.apply_smooth:
         image = _smoothed(content, image, options)
     return Result(np.clip(image, 0, 1), content, run.records, network.description)
+
+
+def _picture(array: np.ndarray, name: str) -> np.ndarray:
+    """The array as float32, if it is a picture (H, W, 3), 0..1."""
+    array = np.asarray(array)
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise UserError(f"{name} has the shape {array.shape}; give (height, width, 3): repeat a grey channel, leave alpha out")
+    if array.dtype.kind != "f":
+        raise UserError(f"{name} is of type {array.dtype}; divide its levels by their maximum to get floats from 0 to 1")
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} has values that are not finite; replace them by numbers from 0 to 1")
+    least, most = float(array.min()), float(array.max())
+    if least < -_ROUNDING or most > 1 + _ROUNDING:
+        raise UserError(f"{name} has values from {least:g} to {most:g}; scale them to 0..1")
+    return np.clip(array, 0, 1).astype(np.float32, copy=False)
 
 
 def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.ndarray:

@@ -51,7 +51,7 @@ def follow(solver: str, options: Options, content, style, regions, judge: Object
 
     network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
     options = dataclasses.replace(options, solver=solver)
-    result = photo_style.stylize(content, style, regions, options, network, callback=on_step)
+    result = photo_style.stylize(content, style, regions=regions, options=options, network=network, callback=on_step)
     seconds = time.perf_counter() - begin - spent
     end = result.stages[-1].losses[-1]["total"]
     rows.append((solver, seconds, sum(evaluations.values()), end, judge(result.image * 255).total))

@@ -23,9 +23,9 @@ from photo_jobs.cluster import run_on_ray
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.manifest import find_jobs
 from photo_jobs.picture import INTERRUPTED, check_job, run_job
-from photo_jobs.records import INPUTS, finished, record_path, write_record
+from photo_jobs.records import finished, record_path, write_record
 from photo_jobs.report import Page
-from photo_options import Options, UserError
+from photo_options import INPUT_FILES, Options, UserError
 from vgg19.networks import Networks
 
 logger = logging.getLogger("deep_photostyle")
@@ -128,7 +128,7 @@ def _check(job: Job, written: sqlite3.Connection) -> None:
         except OSError as error:
             raise UserError(f"folder of {path} cannot be made ({error.strerror}); choose another --output_dir") from error
     check_job(options)
-    inputs = {os.path.realpath(path): path for path in (getattr(options, name) for name in INPUTS) if path}
+    inputs = {os.path.realpath(path): path for path in (getattr(options, name) for name in INPUT_FILES) if path}
     for path in outputs:
         if os.path.realpath(path) in inputs:
             raise UserError(f"output image {path} would replace {inputs[os.path.realpath(path)]}; choose another --output_dir")

@@ -15,14 +15,10 @@ from typing import Any
 
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
-from photo_jobs.records import INPUTS
-from photo_options import BOOLEANS, Options, UserError
+from photo_options import BOOLEANS, INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options, UserError
 from vgg19.weights import CHOICES
 
-# Options of the process, which one job cannot have for itself.
-_SHARED = {"device", "quiet"}
-_FIELDS = {f.name: f for f in dataclasses.fields(Options) if f.metadata["group"] != "batch" and f.name not in _SHARED}
-_OUTPUTS = ("output_image", "serial", "mask_preview")
+_FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in OF_A_PICTURE}
 
 
 def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outcome]]:
@@ -36,7 +32,7 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
         UserError: the batch is not there, or no job can be found in it; or an option does not go with it.
     """
     path = Path(options.batch)
-    for name in _OUTPUTS:
+    for name in OUTPUT_FILES:
         if getattr(options, name) != getattr(Options, name):
             raise UserError(f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest")
     if path.is_dir():
@@ -159,7 +155,7 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
         if not isinstance(values, dict):
             raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
         chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
-        for name in {*INPUTS, "vgg19_weights"} & set(chosen):
+        for name in {*INPUT_FILES, "vgg19_weights"} & set(chosen):
             if chosen[name] not in CHOICES:
                 chosen[name] = str(path.parent / chosen[name])
         return Job(_with_outputs(dataclasses.replace(options, **chosen), options.output_dir), command)
@@ -183,4 +179,4 @@ def _value(name: str | None, value: object) -> Any:
 
 def _check_name(name: str) -> None:
     if name not in _FIELDS:
-        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUTS[:2])}")
+        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUT_FILES[:2])}")

@@ -30,6 +30,8 @@ from photo_regions.preview import preview
 from photo_regions.refining import refine
 from photo_regions.regions import Regions, read_regions, table
 from photo_solver.memory import within_memory
+from photo_solver.optimum import NonFiniteLoss
+from photo_solver.result import Result
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
@@ -137,21 +139,21 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     network, options = _network(options, content, style, content_photo, networks)
     logger.info("features: %s", network.description)
     import photo_style
-    from photo_solver.optimum import NonFiniteLoss
 
     watch = Watch(options, bar)
     about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
     try:
-        result = photo_style.stylize(content, style, regions, options, network, init, watch)
+        result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
     except (KeyboardInterrupt, NonFiniteLoss) as stop:
-        if watch.image is not None:
+        if best := watch.best:
             content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
-            write_results(watch.image, content, content_photo, options, about)  # at every realism the same
+            looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
+            write_results(Result(best.image, content, looks=looks), content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
-    write_results(result.image, result.content, content_photo, options, about, result.looks)
+    write_results(result, content_photo, options, about)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     record = Record(
         version=VERSION,

@@ -7,16 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from photo_files.writing import write_photo
 from photo_options import Options
-
-if TYPE_CHECKING:
-    from photo_solver.stages import Progress
+from photo_solver.stages import Progress
 
 
 @contextlib.contextmanager
@@ -36,12 +33,12 @@ def ctrl_c_waits() -> Iterator[None]:
 
 
 class Watch:
-    """Follows a run: draws the progress line, saves snapshots, and keeps the best image of the stage that is running."""
+    """Follows a run: draws the progress line, saves snapshots, and keeps the best step of the stage that is running."""
 
     def __init__(self, options: Options, bar: tqdm):
-        self.image: np.ndarray | None = None
+        self.best: Progress | None = None
         self._options, self._bar = options, bar
-        self._phase, self._stage, self._best, self._steps = "", -1, np.inf, 0
+        self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
@@ -49,9 +46,9 @@ class Watch:
                 self._save("tmp_result.png")
             self._phase = progress.phase
         if progress.stage != self._stage:
-            self._stage, self._best = progress.stage, np.inf
-        if progress.losses["total"] < self._best:
-            self._best, self.image = progress.losses["total"], progress.image
+            self._stage, self._least = progress.stage, np.inf
+        if progress.losses["total"] < self._least:
+            self._least, self.best = progress.losses["total"], progress
         if progress.step == 0:
             return
         self._steps += 1
@@ -67,5 +64,5 @@ class Watch:
 
     @ctrl_c_waits()
     def _save(self, name: str) -> None:
-        if self.image is not None:
-            write_photo(str(Path(self._options.serial) / name), self.image)
+        if self.best:
+            write_photo(str(Path(self._options.serial) / name), self.best.image)

@@ -15,13 +15,9 @@ from pathlib import Path
 
 from photo_files.atomic import write_text
 from photo_jobs.job import Record, RegionShare
-from photo_options import VERSION, Options, UserError
+from photo_options import INPUT_FILES, UNSEEN, VERSION, Options, UserError
 from photo_solver.stages import Stage
 from vgg19.weights import CHOICES
-
-INPUTS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path")
-# What may change without the picture changing: of the inputs the contents count, not the names.
-_IRRELEVANT = {*INPUTS, "output_image", "mask_preview", "serial", "print_iter", "save_iter", "quiet", "max_pixels", "dry_run"}
 
 
 def record_path(options: Options) -> Path:
@@ -36,7 +32,7 @@ def input_hashes(options: Options) -> dict[str, str]:
         UserError: an input cannot be read.
     """
     hashes = {}
-    for name in INPUTS if options.vgg19_weights in CHOICES else (*INPUTS, "vgg19_weights"):
+    for name in INPUT_FILES if options.vgg19_weights in CHOICES else (*INPUT_FILES, "vgg19_weights"):
         if path := getattr(options, name):
             try:
                 hashes[name] = sha256(path)
@@ -76,7 +72,7 @@ def finished(options: Options) -> Record | None:
         record = read_record(record_path(options))
         unchanged = (
             record.version == VERSION
-            and _relevant(record.options) == _relevant(dataclasses.asdict(options))
+            and _seen(record.options) == _seen(dataclasses.asdict(options))
             and record.outputs == output_hashes(options)
             and record.inputs == input_hashes(options)
         )
@@ -103,6 +99,6 @@ def _sha256(path: str, *state: int) -> str:
     return digest.hexdigest()
 
 
-def _relevant(options: dict) -> dict:
-    groups = {field.name: field.metadata["group"] for field in dataclasses.fields(Options)}
-    return {name: value for name, value in options.items() if name not in _IRRELEVANT and groups.get(name) != "batch"}
+def _seen(options: dict) -> dict:
+    """Those options that may have changed the picture."""
+    return {name: value for name, value in options.items() if name not in UNSEEN}

@@ -20,7 +20,7 @@ _CELLS, _LOOK_STEPS, _REALISM_STEPS = (16, 32), (30, 20), 20
 _LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
 
 
-def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> tuple[Look, ...]:
+def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
     The photos are looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style
@@ -50,9 +50,9 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> tuple[Look, ...
         objective.begin(grade)
         try:
             if options.style_option == 2 and not run.records:
-                _tell_grade(run, objective, grade, begin)
+                _tell_grade(run, objective, grade, masks, begin)
                 begin = time.perf_counter()
-            return _minimize_look(run, objective, grade if coefficients is None else coefficients, begin)
+            return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
         finally:
             objective.release()
 
@@ -64,16 +64,16 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> tuple[Look, ...
         begin, coarser = time.perf_counter(), objective.grid
         objective = LookObjective(run.network, pair.at(size), _CELLS[1], weights)
         coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
-    looks = [objective.look(coefficients, masks)]
+    looks = {options.realisms[0]: objective.look(coefficients, masks)}
     for realism in options.realisms[1:]:
         begin = time.perf_counter()
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, begin)
-        looks.append(objective.look(coefficients, masks))
-    return tuple(looks)
+        looks[realism] = objective.look(coefficients, masks)
+    return looks
 
 
-def _tell_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> None:
+def _tell_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> None:
     """The segmented stage of the maps solver: nothing is left to minimise."""
 
     def evaluate(callback) -> Optimum:
@@ -81,15 +81,17 @@ def _tell_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, be
         callback(0, coefficients, evaluation)
         return Optimum(coefficients, evaluation, 0, "each region has its style region's mean colour and contrast")
 
-    run.follow(SEGMENTED, objective.image.shape[:2], objective, lambda _: objective.image, evaluate, begin)
+    run.follow(SEGMENTED, objective, lambda found: (objective.image, objective.look(found, masks)), evaluate, begin)
 
 
-def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray, begin: float) -> np.ndarray:
+def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> np.ndarray:
     """The plan's next stage, from some coefficients; returns the best ones."""
     test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
 
     def minimize(callback) -> Optimum:
         return minimize_preconditioned(objective, coefficients, run.most_steps, callback, objective.precondition, settled=test)
 
-    size = objective.image.shape[:2]
-    return run.follow(REFINEMENT, size, objective, lambda _: objective.image, minimize, begin).levels
+    def picture(found: np.ndarray) -> tuple[np.ndarray, Look]:
+        return objective.image, objective.look(found, masks)
+
+    return run.follow(REFINEMENT, objective, picture, minimize, begin).levels

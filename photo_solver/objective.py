@@ -122,7 +122,6 @@ class Objective:
         style_features = network.features(tf.constant(style), STYLE_LAYERS)
         self._content_target = content_features[CONTENT_LAYER]
         self._style_targets = {k: RegionGrams(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
-        self.laplacian = laplacian
         self._sparse = None
         if laplacian is not None:
             triplets = laplacian.tocoo()

@@ -13,6 +13,7 @@ import scipy.sparse
 
 from photo_files.resizing import fitted, resize, shrunk
 from photo_options import Options
+from photo_solver.affine_field import Look
 from photo_solver.objective import Objective
 from photo_solver.optimum import Evaluation, Optimum
 from photo_solver.stages import Progress, Stage
@@ -104,7 +105,7 @@ class Run:
         def minimize(callback) -> Optimum:
             return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
 
-        optimum = self.follow(phase, pair.size, objective, lambda levels: levels / 255, minimize, begin)
+        optimum = self.follow(phase, objective, lambda levels: (levels / 255, None), minimize, begin)
         return (optimum.levels / 255).astype(np.float32)
 
     @property
@@ -115,9 +116,8 @@ class Run:
     def follow(
         self,
         phase: str,
-        size: tuple[int, ...],
         objective: CountingObjective,
-        image_of: Callable[[np.ndarray], np.ndarray],
+        picture: Callable[[np.ndarray], tuple[np.ndarray, Look | None]],
         minimize: Callable[..., Optimum],
         begin: float,
     ) -> Optimum:
@@ -125,26 +125,26 @@ class Run:
 
         Args:
             phase: `SEGMENTED` or `REFINEMENT`.
-            size: (height, width).
             objective: counts its evaluations.
-            image_of: from the minimiser's variable to an image (H, W, 3), 0..1.
+            picture: from the minimiser's variable to an image (H, W, 3), 0..1, and the look that it shows, if there is one.
             minimize: takes the minimiser's callback.
             begin: `time.perf_counter()` at the stage's start.
         """
         number, losses = len(self.records), []
         work = [height * width * steps for (height, width), steps in self.plan]
-        most_steps, evaluations = max(self.most_steps, 1), objective.evaluations
+        (size, most_steps), evaluations = self.plan[number], objective.evaluations
 
         def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
             losses.append(evaluation.losses)
-            image = np.clip(image_of(variable), 0, 1).astype(np.float32)
-            share = (sum(work[:number]) + work[number] * step / most_steps) / max(sum(work), 1)
+            image, look = picture(variable)
+            image = np.clip(image, 0, 1).astype(np.float32)
+            share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
             made = objective.evaluations - evaluations
-            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image))
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, look))
 
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
-        self.records.append(Stage(phase, (size[0], size[1]), losses, optimum.iterations, made, seconds, optimum.reason))
+        self.records.append(Stage(phase, size, losses, optimum.iterations, made, seconds, optimum.reason))
         logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
         return optimum
 

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from photo_solver.affine_field import Look
+
 SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 
 
@@ -21,6 +23,7 @@ class Progress:
         share: of the run's work that is done, 0..1, if no stage stops early.
         losses: weighted terms and their `total`.
         image: float32 (h, w, 3), 0..1, the current image at the stage's size.
+        look: that it shows; None unless the solver is maps.
     """
 
     phase: str
@@ -30,6 +33,7 @@ class Progress:
     share: float
     losses: dict[str, float]
     image: np.ndarray
+    look: Look | None = None
 
 
 @dataclasses.dataclass(frozen=True)

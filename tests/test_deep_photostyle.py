@@ -81,7 +81,6 @@ def test_every_option_sets_its_field():
         (["--lbfgs", "False"], False),
         (["--lbfgs=false"], False),
         (["--lbfgs", "0"], False),
-        (["--no-lbfgs"], False),
     ],
 )
 def test_false_is_false(arguments, lbfgs):
@@ -402,6 +401,7 @@ def test_without_masks_the_whole_photos_correspond(run, tmp_path):
     assert "whole image" in error
 
 
+@pytest.mark.slow
 def test_an_init_image_of_another_size_is_resized_with_a_warning(run, tmp_path):
     code, error = run("--quiet", style_option=1, init_image_path=picture(tmp_path / "init.png"))
     assert code == 0
@@ -416,6 +416,7 @@ PHASES = {0: ["segmented style"], 1: ["photorealistic refinement"], 2: ["segment
 
 
 @pytest.mark.parametrize("style_option", [0, 1, 2])
+@pytest.mark.slow
 def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
     code, error = run(style_option=style_option, save_iter=1, seed=3)
     assert code == 0
@@ -516,7 +517,7 @@ def test_ctrl_c_before_there_is_an_image_writes_nothing(run, tmp_path, monkeypat
 
 def test_a_loss_beyond_all_numbers_ends_with_the_last_finite_image(run, tmp_path):
     # Adam's first step leaves the range of numbers; the start was finite.
-    flags = ["--quiet", "--solver=reference", "--no-lbfgs", "--learning_rate=1e30", "--style_option=1"]
+    flags = ["--quiet", "--solver=reference", "--lbfgs=False", "--learning_rate=1e30", "--style_option=1"]
     code, error = run(*flags, init_image_path=DATA / "init.png")
     assert code == 1
     warning, message = error.splitlines()
@@ -538,6 +539,7 @@ def command_line(golden_paths, **options):
     return [sys.executable, str(SCRIPT), *(f"--{name}={value}" for name, value in (golden_paths | options).items())]
 
 
+@pytest.mark.slow
 def test_as_a_program_it_reports_what_it_does_and_nothing_else(golden_paths, tmp_path):
     done = subprocess.run(command_line(golden_paths, style_option=2), capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -556,6 +558,7 @@ def test_as_a_program_a_user_error_is_one_line_without_traceback(golden_paths, t
     assert one_line(done.stderr) == f"content image {tmp_path / 'none.png'} does not exist; check the path"
 
 
+@pytest.mark.slow
 def test_sigint_ends_the_program_with_the_best_image_saved(golden_paths, tmp_path):
     options = {"solver": "reference", "style_option": 1, "max_iter": 100000, "save_iter": 1}
     command = command_line(golden_paths, **options)

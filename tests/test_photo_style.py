@@ -30,7 +30,9 @@ def regions():
 
 def run(photos, network, regions=None, init=None, **options) -> tuple[Result, list[Progress]]:
     seen: list[Progress] = []
-    result = stylize(*photos, regions, dataclasses.replace(SMALL, **options), network, init, seen.append)
+    result = stylize(
+        *photos, regions=regions, options=dataclasses.replace(SMALL, **options), network=network, init=init, callback=seen.append
+    )
     return result, seen
 
 
@@ -67,6 +69,7 @@ def test_every_style_option_with_either_solver(photos, regions, thin_network, so
             assert progress.image.min() >= 0 and progress.image.max() <= 1
 
 
+@pytest.mark.slow
 def test_the_share_of_the_work_rises_to_one(photos, thin_network):
     # 300 pixels on the long side: two scales, so that the share must know their different sizes.
     large = [np.clip(photo.repeat(6, 0).repeat(6, 1), 0, 1) for photo in photos]
@@ -211,7 +214,7 @@ def test_what_the_callback_raises_ends_the_run(photos, thin_network):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stylize(*photos, None, dataclasses.replace(SMALL, style_option=2), thin_network, callback=callback)
+        stylize(*photos, options=dataclasses.replace(SMALL, style_option=2), network=thin_network, callback=callback)
 
 
 def test_a_loss_beyond_all_numbers_ends_the_run_after_the_callback_saw_the_start(photos, thin_network):
@@ -220,7 +223,7 @@ def test_a_loss_beyond_all_numbers_ends_the_run_after_the_callback_saw_the_start
     seen: list[Progress] = []
     options = dataclasses.replace(SMALL, solver="reference", lbfgs=False, learning_rate=1e30, style_option=1)
     with pytest.raises(NonFiniteLoss):
-        stylize(*photos, None, options, thin_network, callback=seen.append)
+        stylize(*photos, options=options, network=thin_network, callback=seen.append)
     assert [progress.step for progress in seen] == [0]
 
 
@@ -252,5 +255,5 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stylize(photo, photo, None, Options(solver="reference"), thin_network, callback=stop)
+        stylize(photo, photo, options=Options(solver="reference"), network=thin_network, callback=stop)
     assert seen == [(512, 14, 3)]

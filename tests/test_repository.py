@@ -1,5 +1,6 @@
 """The repository itself: the examples that ship, and what the Makefile promises."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -44,3 +45,21 @@ def test_make_lists_every_target():
     declared = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE).group(1).split()
     listed = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert [line.split()[1] for line in listed.splitlines()] == declared
+
+
+@pytest.mark.parametrize(
+    ("module", "may_import"),
+    [
+        ("photo_options", set()),
+        ("closed_form_matting", {"photo_options"}),
+        ("photo_style", {"photo_solver", "photo_regions", "photo_files", "vgg19", "closed_form_matting", "photo_options"}),
+    ],
+)
+def test_modules_at_the_top_import_downward_only(module, may_import):
+    # The rooms below are held to it by import-linter, which knows packages alone.
+    tree = ast.parse((ROOT / f"{module}.py").read_text(encoding="utf-8"))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    ours = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert {name.split(".")[0] for name in imported} & ours <= may_import

@@ -33,12 +33,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 
 from photo_options import UserError
 from vgg19.layers import CONVOLUTIONS
 
 CHOICES = ("auto", "pretrained", "learned")
-LOCAL_WEIGHTS = Path(__file__).with_name("vgg19.npy")
+# Where vgg19.npy is looked for: the working folder, beside this file in a checkout, and the user's data.
+PLACES = (Path("vgg19.npy"), Path(__file__).with_name("vgg19.npy"), platformdirs.user_data_path("deep-photostyle") / "vgg19.npy")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"  # file_hash in keras.applications.VGG19
 DOWNLOAD_TIMEOUT = 10.0  # seconds
@@ -78,7 +80,8 @@ def check_weights_path(choice: str) -> None:
 def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weights, str] | None:
     """The weights that `--vgg19_weights` asks for, and a line that describes them for the run's metadata.
 
-    `auto` and `pretrained` try `vgg19/vgg19.npy`, then Keras' copy, then Keras' download, both held against the published hash.
+    `auto` and `pretrained` try `vgg19.npy` in each of `PLACES`, then Keras' copy, then Keras' download, both held
+    against the published hash.
 
     Args:
         choice: `auto`, `pretrained`, `learned` or a file.
@@ -95,15 +98,15 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         return None
     if choice not in CHOICES:
         return load_weights(choice), f"VGG19 weights {choice}"
-    if LOCAL_WEIGHTS.exists():
-        return load_weights(LOCAL_WEIGHTS), "VGG19 weights vgg19/vgg19.npy"
+    if own := next((path for path in PLACES if path.is_file()), None):
+        return load_weights(own), f"VGG19 weights {own.name}"
     keras_copy = _keras_home() / "models" / KERAS_FILE
     try:
         if not keras_copy.is_file() or _md5(keras_copy) != KERAS_MD5:
             _download(_keras_url(), keras_copy, KERAS_MD5, timeout)
     except (OSError, http.client.HTTPException) as error:
         wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
-        mend = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {LOCAL_WEIGHTS.parent}, or give --vgg19_weights FILE"
+        mend = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
         if choice == "pretrained":
             raise UserError(f"{wrong}; {mend}") from error
         logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, mend)

@@ -266,6 +266,7 @@ def test_workers_without_ray_are_told_what_to_install(arguments, monkeypatch, ca
 # From end to end
 
 
+@pytest.mark.slow
 def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pairs, tmp_path, capsys):
     out = tmp_path / "out"
     assert main(arguments) == 0
@@ -290,6 +291,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
     assert second["in2.png"] != first["in2.png"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_the_results_are_those_of_an_undisturbed_run(arguments, tmp_path):
     out = tmp_path / "out"
     assert main(arguments) == 0

@@ -76,6 +76,7 @@ def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name
         check_job(changed(options, **{name: str(tmp_path / "none" / "x.png")}))
 
 
+@pytest.mark.slow
 def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path):
     run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)), tqdm(disable=True))
     assert sorted(path.name for path in Path(options.serial).iterdir()) == ["out_iter_2.png", "out_iter_4.png"]
@@ -146,7 +147,7 @@ def test_the_best_image_is_that_of_the_stage_that_runs(options):
     watch, images = picture.Watch(options, tqdm(disable=True)), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
     for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
         watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
-    np.testing.assert_array_equal(watch.image, images[2])
+    np.testing.assert_array_equal(watch.best.image, images[2])
 
 
 def test_a_mask_preview_is_written_before_solving(options, tmp_path, monkeypatch):
@@ -177,7 +178,7 @@ def no_internet(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(weights, "LOCAL_WEIGHTS", tmp_path / "none.npy")
+    monkeypatch.setattr(weights, "PLACES", (tmp_path / "none.npy",))
     monkeypatch.setattr(weights, "_download", unreachable)
 
 
@@ -197,6 +198,7 @@ def test_pretrained_weights_that_cannot_be_had_are_an_error(options, no_internet
     assert not Path(options.output_image).exists()
 
 
+@pytest.mark.slow
 def test_learned_features_need_no_weights(options, monkeypatch):
     monkeypatch.setattr("vgg19.learned.WIDTHS", (8, 12, 16, 20, 24))
     assert run_one(changed(options, vgg19_weights="learned", style_option=2), "") == 0

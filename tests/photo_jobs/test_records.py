@@ -11,8 +11,8 @@ from PIL import Image
 
 from photo_files.atomic import write_text
 from photo_jobs import records
-from photo_jobs.records import INPUTS, finished, input_hashes, record_path, write_record
-from photo_options import VERSION, Options, UserError
+from photo_jobs.records import finished, input_hashes, record_path, write_record
+from photo_options import INPUT_FILES, VERSION, Options, UserError
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_record_is_found_again(done):
     assert finished(done) == made_record(done)
 
 
-@pytest.mark.parametrize("name", INPUTS[:4])
+@pytest.mark.parametrize("name", INPUT_FILES[:4])
 def test_another_input_counts(done, name):
     rewrite(getattr(done, name))
     assert finished(done) is None

@@ -11,10 +11,12 @@ from conftest import DATA
 from PIL import Image
 
 from photo_files.photos import read_photo
+from photo_files.resizing import resize
 from photo_jobs.picture import PREVIEW_ITERATIONS, check_job, run_one
 from photo_jobs.results import write_results
 from photo_options import Options, UserError
 from photo_solver.carrying import carry
+from photo_solver.result import Result
 
 SIZE, SOLVED = (67, 91), (20, 27)
 
@@ -31,7 +33,7 @@ def written(photo, image, solved=SOLVED, path="result.png", **options):
     """The result's samples after a run on `photo` that ended with `image(content)`."""
     content = photo.resized(*solved)
     options = Options(output_image=str(path), **options)
-    write_results(image(content), content, photo, options, {})
+    write_results(Result(image(content), content), photo, options, {})
     return [read_photo(name).samples for name in options.output_images]
 
 
@@ -100,7 +102,7 @@ def test_output_size_solve_is_the_result_itself(levels, tmp_path):
 @pytest.mark.parametrize("output_size", ["full", "solve"])
 def test_a_result_of_a_coarse_scale_is_written_at_the_same_size(levels, tmp_path, output_size):
     photo = saved(levels, tmp_path / "photo.png")
-    coarse = photo.resized(10, 14)
+    coarse = resize(photo.resized(*SOLVED), 10, 14)
     (samples,) = written(photo, lambda _: coarse, path=tmp_path / "result.png", output_size=output_size)
     wanted = levels if output_size == "full" else np.rint(255 * photo.resized(*SOLVED))
     np.testing.assert_array_equal(samples, wanted)

@@ -48,6 +48,7 @@ def overlap(masks, area):
     return np.minimum(masks, area[..., None]).sum(axis=(0, 1)) / np.maximum(masks, area[..., None]).sum(axis=(0, 1))
 
 
+@pytest.mark.slow
 def test_regions_correspond_though_light_and_place_differ(regions):
     above, heap, floor = (np.zeros((64, 96), bool) for _ in range(3))
     above[:28] = heap[28:, :40] = floor[28:, 40:] = True

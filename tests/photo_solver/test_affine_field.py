@@ -153,7 +153,7 @@ def test_it_is_settled_when_the_picture_is(objective, photos):
 
 def test_both_stages_of_style_option_2_are_told(photos, regions, thin_network):
     seen = []
-    result = stylize(*photos, regions, OPTIONS, thin_network, callback=seen.append)
+    result = stylize(*photos, regions=regions, options=OPTIONS, network=thin_network, callback=seen.append)
     assert [stage.phase for stage in result.stages] == [SEGMENTED, REFINEMENT]
     assert [stage.iterations for stage in result.stages] == [0, 3]
     assert all(stage.reason and stage.seconds > 0 and stage.size == (45, 61) for stage in result.stages)
@@ -164,25 +164,28 @@ def test_both_stages_of_style_option_2_are_told(photos, regions, thin_network):
         assert progress.losses["total"] == pytest.approx(parts, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_each_realism_has_a_look_and_more_of_it_has_calmer_maps(photos, regions, thin_network):
     options = dataclasses.replace(OPTIONS, realism="0,3", max_iter=20)
-    result = stylize(*photos, regions, options, thin_network)
-    np.testing.assert_array_equal(result.image, result.looks[0].apply(photos[0], 0, 45))
-    form = result.looks[0].grid.roughness()
-    free, bound = (sum(np.vdot(m, form @ m) for m in look.maps.reshape(3, -1, 12)) for look in result.looks)
+    result = stylize(*photos, regions=regions, options=options, network=thin_network)
+    np.testing.assert_array_equal(result.image, next(iter(result.looks.values())).apply(photos[0], 0, 45))
+    form = next(iter(result.looks.values())).grid.roughness()
+    free, bound = (sum(np.vdot(m, form @ m) for m in look.maps.reshape(3, -1, 12)) for look in result.looks.values())
     assert bound < 0.5 * free
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_look(photos, regions, thin_network):
-    first, second = (stylize(*photos, regions, OPTIONS, thin_network).looks[0].maps for _ in range(2))
+    first, second = (stylize(*photos, regions=regions, options=OPTIONS, network=thin_network).looks[1.0].maps for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_refinement_starts_from_the_init_image_as_maps_can_hold_it(photos, thin_network):
     init = np.clip(photos[0] * [0.9, 0.6, 0.3], 0, 1).astype(np.float32)
     seen = []
     options = dataclasses.replace(OPTIONS, style_option=1)
-    stylize(*photos, None, options, thin_network, init, seen.append)
+    stylize(*photos, options=options, network=thin_network, init=init, callback=seen.append)
     assert np.abs(seen[0].image - init).mean() < 0.02
 
 

@@ -287,7 +287,7 @@ def keras_home(tmp_path, keras_file, monkeypatch):
     """No weights anywhere; the published hash is that of the file made here."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(weights, "LOCAL_WEIGHTS", tmp_path / "vgg19" / "vgg19.npy")
+    monkeypatch.setattr(weights, "PLACES", (tmp_path / "vgg19.npy", tmp_path / "vgg19" / "vgg19.npy"))
     monkeypatch.setattr(weights, "KERAS_MD5", weights._md5(tmp_path / "made.h5"))
     return tmp_path / "keras"
 
@@ -411,13 +411,13 @@ def test_refused_port(keras_home, monkeypatch, caplog):
     nothing_had(keras_home, caplog, "refused")
 
 
-def test_weights_beside_the_module_come_first(keras_home, serve, keras_file, layers):
+def test_weights_of_ones_own_come_first(keras_home, serve, keras_file, layers):
     asked = serve(keras_file)
-    weights.LOCAL_WEIGHTS.parent.mkdir()
-    weights.LOCAL_WEIGHTS.write_bytes(THIN.read_bytes())
+    weights.PLACES[-1].parent.mkdir()
+    weights.PLACES[-1].write_bytes(THIN.read_bytes())
     found, description = find_weights("auto")
     assert found["conv1_1"][0].shape == (3, 3, 3, 6)
-    assert "vgg19/vgg19.npy" in description
+    assert description == "VGG19 weights vgg19.npy"
     assert not asked
 
 

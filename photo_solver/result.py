@@ -1,0 +1,82 @@
+"""A result, and how it is brought to a photo of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+
+from photo_files.photos import STRIP, Photo
+from photo_files.resizing import resize
+from photo_solver.affine_field import Look
+from photo_solver.carrying import apply_maps, confine_maps, fit_maps
+from photo_solver.stages import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A finished picture.
+
+    Attributes:
+        image: float32 (h, w, 3), 0..1, at the size where the style was solved.
+        content: the content photo at that size; a larger one where the run was stopped at a coarse scale.
+        stages: one record each.
+        features: where the features came from.
+        looks: of the maps solver, by realism; `image` is the first. Empty with the other solvers.
+    """
+
+    image: np.ndarray
+    content: np.ndarray
+    stages: list[Stage] = dataclasses.field(default_factory=list)
+    features: str = ""
+    looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
+
+    def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
+        """The result at the size of a photo, with all its detail.
+
+        Args:
+            photo: the content photo at any size; as an array float32 (H, W, 3), 0..1.
+            strength: 0 leaves the photo as it is, 1 gives the result, up to 2 more than that.
+            realism: one of the values that were solved for; the first by default.
+
+        Returns:
+            float32 (H, W, 3), 0..1.
+        """
+        return np.concatenate(list(self.restyler(photo, realism)(strength)))
+
+    def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
+        """As `at`, strip by strip: a function from a strength to rows of the picture, from top to bottom."""
+        if isinstance(photo, Photo):
+            size, strips = photo.size, photo.strips
+        else:
+            pixels = photo
+            size = pixels.shape[0], pixels.shape[1]
+
+            def strips(height: int = STRIP) -> Iterator[np.ndarray]:
+                return (pixels[top : top + height] for top in range(0, len(pixels), height))
+
+        if self.looks:
+            look = self.looks[next(iter(self.looks)) if realism is None else realism]
+            return lambda strength: look.apply_to(strips(), size[0], strength)
+        if self.image.shape[:2] == size:
+            return lambda strength: _blended(strips(), self.image, strength)
+        maps = fit_maps(resize(self.content, *self.image.shape[:2]), self.image)
+        maps = confine_maps(maps, strips, size[0])
+        return lambda strength: _mapped(strips(), size[0], maps, strength)
+
+
+def _blended(strips: Iterator[np.ndarray], image: np.ndarray, strength: float) -> Iterator[np.ndarray]:
+    """Strips (rows, W, 3) of a photo, changed towards an image (H, W, 3)."""
+    top = 0
+    for rows in strips:
+        yield np.clip(rows + np.float32(strength) * (image[top : top + len(rows)] - rows), 0, 1)
+        top += len(rows)
+
+
+def _mapped(strips: Iterator[np.ndarray], height: int, maps: np.ndarray, strength: float) -> Iterator[np.ndarray]:
+    """Strips (rows, W, 3) of a photo of some height, changed by maps (h, w, 3, 4)."""
+    top = 0
+    for rows in strips:
+        yield apply_maps(maps, rows, top, height, strength)
+        top += len(rows)
