@@ -20,6 +20,9 @@ MOST_STRENGTH = 2.0
 # Beyond it nothing of a look is left but a weak colour grade.
 MOST_REALISM = 3.0
 
+# The value of `auto_seg` that labels the photos, instead of a number of regions.
+SEMANTIC = "semantic"
+
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -200,12 +203,21 @@ class Options:
     refine_masks: bool = _option(
         False, "masks", "move the edges of the masks to the edges in the photos, softly where hair or leaves are"
     )
-    auto_seg: int = _option(
-        0,
+    auto_seg: str = _option(
+        "0",
         "masks",
-        "without masks, find so many regions, 2 to 9, that the photos have in common; they are written into --serial as "
+        "without masks, find so many regions, 2 to 9, that the photos have in common; or semantic: regions by what they show, "
+        "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
         "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none",
-        choices=(0, *range(2, 10)),
+        choices=("0", *map(str, range(2, 10)), SEMANTIC),
+        metavar=f"K|{SEMANTIC}",
+    )
+    seg_model: str = _option(
+        "segformer_b0_ade20k_512",
+        "masks",
+        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, larger ones see better and take longer; "
+        "it is downloaded once. Or the folder of a copy",
+        metavar="PRESET|FOLDER",
     )
     mask_preview: str = _option(
         "",
@@ -299,6 +311,11 @@ class Options:
     def solver_used(self) -> str:
         """The solver that `solver` stands for: maps, pixels or reference."""
         return self.solver if self.solver != "auto" else "maps" if self.style_option else "pixels"
+
+    @property
+    def auto_seg_used(self) -> str:
+        """What `auto_seg` asks for where it counts, that is without masks: a number, `semantic`, or "" for nothing."""
+        return "" if self.auto_seg == "0" or self.content_seg_path else self.auto_seg
 
     @property
     def realisms(self) -> tuple[float, ...]:

@@ -16,6 +16,7 @@ from typing import Any
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
 from photo_options import BOOLEANS, INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options, UserError
+from photo_regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in OF_A_PICTURE}
@@ -106,7 +107,7 @@ def _with_outputs(options: Options, folder: str) -> Options:
     output = Path(folder) / image
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
-    if (options.content_seg_path or options.auto_seg) and not preview:
+    if (options.content_seg_path or options.auto_seg_used) and not preview:
         preview = str(Path(serial) / "regions.jpg")
     return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview)
 
@@ -155,8 +156,8 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
         if not isinstance(values, dict):
             raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
         chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
-        for name in {*INPUT_FILES, "vgg19_weights"} & set(chosen):
-            if chosen[name] not in CHOICES:
+        for name in {*INPUT_FILES, "vgg19_weights", "seg_model"} & set(chosen):
+            if chosen[name] not in (*CHOICES, *PRESETS):
                 chosen[name] = str(path.parent / chosen[name])
         return Job(_with_outputs(dataclasses.replace(options, **chosen), options.output_dir), command)
     except UserError as error:

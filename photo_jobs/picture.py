@@ -24,11 +24,12 @@ from photo_jobs.records import input_hashes, output_hashes, write_record
 from photo_jobs.results import write_results
 from photo_jobs.scores import scores
 from photo_jobs.start import load_tensorflow
-from photo_options import VERSION, Options, UserError
-from photo_regions.automatic import find_regions, write_masks
+from photo_options import SEMANTIC, VERSION, Options, UserError
+from photo_regions import automatic, semantic
 from photo_regions.preview import preview
 from photo_regions.refining import refine
 from photo_regions.regions import Regions, read_regions, table
+from photo_regions.segformer import check_model, load_segmenter
 from photo_solver.memory import within_memory
 from photo_solver.optimum import NonFiniteLoss
 from photo_solver.result import Result
@@ -67,8 +68,12 @@ def check_job(options: Options) -> None:
     if bool(options.content_seg_path) != bool(options.style_seg_path):
         missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
-    if options.auto_seg and options.content_seg_path:
-        logger.warning("--auto_seg %d is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
+    if options.content_seg_path and options.auto_seg != Options.auto_seg:
+        logger.warning("--auto_seg %s is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
+    if options.auto_seg_used == SEMANTIC:
+        check_model(options.seg_model)
+    elif options.seg_model != Options.seg_model:
+        logger.warning("--seg_model %s is not used; give --auto_seg %s, and no masks", options.seg_model, SEMANTIC)
     size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
     for path in options.output_images:
         check_writable(path, size)
@@ -118,16 +123,24 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
-    content, style, init = _read_photos(options, content_photo)
-    if options.auto_seg and not options.content_seg_path:
-        own, options = _network(options, content, style, content_photo, networks, for_regions=True)
-        regions = find_regions(own, content, style, options.auto_seg, options.seed)
-        logger.info(
-            "regions found: %s and %s; correct copies by hand and give them as masks", *write_masks(regions, options.serial)
-        )
+    style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
+    content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
+    init = _read_init(options, content_photo, content.shape[:2])
+    if options.auto_seg_used:
+        if options.auto_seg_used == SEMANTIC:
+            load_tensorflow(options.device, options.gpus_per_job)
+            segmenter = load_segmenter(options.seg_model)
+            labels, style_labels = (segmenter(p.resized(*segmenter.size(p.size))) for p in (content_photo, style_photo))
+            regions = semantic.find_regions(labels, style_labels, content, style)
+        else:
+            own, options = _network(options, content, style, content_photo, networks, for_regions=True)
+            regions = automatic.find_regions(own, content, style, int(options.auto_seg_used), options.seed)
+        masks = automatic.write_masks(regions, options.serial)
+        logger.info("regions found: %s and %s; correct copies by hand and give them as masks", *masks)
     else:
         sizes = content.shape[:2], style.shape[:2]
         regions = read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
+    del style_photo  # it may be large
     if options.refine_masks:
         regions = refine(regions, content, style)
     logger.info("%s", table(regions))
@@ -199,17 +212,14 @@ def _network(
     return networks.of_pair(options.vgg19_weights, content, style, options.seed, floor), options
 
 
-def _read_photos(options: Options, content_photo: Photo) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Content, style and init image, all at the size where the style is solved."""
-    style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
-    content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
-    init = None
-    if options.init_image_path:
-        init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
-        if init_photo.size != content_photo.size:
-            logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
-        init = init_photo.resized(*content.shape[:2])
-    return content, style, init
+def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) -> np.ndarray | None:
+    """The init image at the size (height, width) where the style is solved."""
+    if not options.init_image_path:
+        return None
+    init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
+    if init_photo.size != content_photo.size:
+        logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+    return init_photo.resized(*size)
 
 
 def _shares(regions: Regions) -> list[RegionShare]:

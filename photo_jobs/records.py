@@ -15,7 +15,8 @@ from pathlib import Path
 
 from photo_files.atomic import write_text
 from photo_jobs.job import Record, RegionShare
-from photo_options import INPUT_FILES, UNSEEN, VERSION, Options, UserError
+from photo_options import INPUT_FILES, SEMANTIC, UNSEEN, VERSION, Options, UserError
+from photo_regions.segformer import PRESETS
 from photo_solver.stages import Stage
 from vgg19.weights import CHOICES
 
@@ -26,13 +27,17 @@ def record_path(options: Options) -> Path:
 
 
 def input_hashes(options: Options) -> dict[str, str]:
-    """SHA-256 of every input file or folder of masks, and of a file of weights, by option.
+    """SHA-256 of every input file or folder of masks, of a file of weights, and of a folder with a model, by option.
 
     Raises:
         UserError: an input cannot be read.
     """
-    hashes = {}
-    for name in INPUT_FILES if options.vgg19_weights in CHOICES else (*INPUT_FILES, "vgg19_weights"):
+    hashes, names = {}, [*INPUT_FILES]
+    if options.vgg19_weights not in CHOICES:
+        names.append("vgg19_weights")
+    if options.auto_seg_used == SEMANTIC and options.seg_model not in PRESETS:
+        names.append("seg_model")
+    for name in names:
         if path := getattr(options, name):
             try:
                 hashes[name] = sha256(path)

@@ -17,8 +17,8 @@ import numpy as np
 from closed_form_matting import MattingPreconditioner, matting_laplacian
 from photo_files.resizing import fitted, resize
 from photo_files.writing import write_photo
-from photo_regions.mask_classes import REFERENCE_COLOURS, SPECK
-from photo_regions.regions import Regions
+from photo_regions.mask_classes import REFERENCE_COLOURS, SAME, SPECK, colour_distance
+from photo_regions.regions import PALETTE, Regions
 
 if TYPE_CHECKING:
     from vgg19.network import Network
@@ -79,11 +79,16 @@ def find_regions(network: Network, content: np.ndarray, style: np.ndarray, count
 
 
 def write_masks(regions: Regions, folder: str) -> tuple[str, str]:
-    """Writes both masks into a folder, as flat colours, each pixel in that of its region; returns their paths."""
-    colours = np.array(regions.colours, np.float32) / 255
+    """Writes both masks into a folder, as flat colours, each pixel in that of its region; returns their paths.
+
+    Pixels in no region, which only style photos have, get a colour that is no region's.
+    """
+    spare = next(colour for colour in PALETTE if all(colour_distance(colour, other) > SAME for other in regions.colours))
+    colours = np.array([*regions.colours, spare], np.float32) / 255
     paths = str(Path(folder) / CONTENT_MASK), str(Path(folder) / STYLE_MASK)
     for path, masks in zip(paths, (regions.content, regions.style), strict=True):
-        write_photo(path, colours[masks.argmax(axis=-1)])
+        index = np.where(masks.any(axis=-1), masks.argmax(axis=-1), len(regions.colours))
+        write_photo(path, colours[index])
     return paths
 
 

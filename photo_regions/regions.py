@@ -20,9 +20,9 @@ from photo_regions.mask_classes import REFERENCE_COLOURS, Colour
 
 logger = logging.getLogger("deep_photostyle")
 
-# Colours for previews of classes that have none: labels, and files of regions.
+# Colours for classes that have none: labels, and files of regions.
 _STEPS = (40, 105, 170, 235)
-_PREVIEW_COLOURS: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
+PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read_regions(
             role, path, _ = both[folders.index(False)]
             raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
         classes = [_Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size)) for role, path, size in both]
-        palette = dict(zip(sorted({*classes[0].names, *classes[1].names}), _PREVIEW_COLOURS, strict=False))
+        palette = dict(zip(sorted({*classes[0].names, *classes[1].names}), PALETTE, strict=False))
         return _match(classes[0], classes[1], palette, listed, options.missing_class)
     samples = [mask_classes.read_samples(*mask) for mask in both]
     labels = not options.strict_masks and all(mask_classes.is_label_image(mask) for mask in samples)
@@ -113,7 +113,7 @@ def read_regions(
             colours, masks = mask_classes.flat_classes(file, mask, size, labels)
             classes.append(_Classes(file, _named(colours, palette, labels), masks))
     if labels:
-        palette = dict(zip(palette, _PREVIEW_COLOURS, strict=False))
+        palette = dict(zip(palette, PALETTE, strict=False))
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
 
 

@@ -65,6 +65,11 @@ def test_choices(name):
         Options(**{name: -1})
 
 
+def test_regions_are_found_where_no_masks_are_given():
+    assert [Options(auto_seg=value).auto_seg_used for value in ("0", "3", "semantic")] == ["", "3", "semantic"]
+    assert Options(auto_seg="3", content_seg_path="mask.png").auto_seg_used == ""
+
+
 @pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
 def test_weights_may_be_zero_and_not_negative(name):
     Options(**{name: 0.0})

@@ -99,6 +99,21 @@ def test_of_weights_files_alone_are_beside_the_manifest(tmp_path):
     assert [job.options.vgg19_weights for job in jobs(tmp_path / "a.jsonl")] == ["learned", str(tmp_path / "mine.npz")]
 
 
+def test_regions_to_be_found_are_a_number_or_semantic(tmp_path):
+    values = [3, "3", "semantic", 0, None]
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"content_image_path": "a.png", "auto_seg": {json.dumps(v)}}}\n' for v in values)
+    )
+    found = [job.options for job in jobs(tmp_path / "a.jsonl", auto_seg="2")]
+    assert [options.auto_seg for options in found] == ["3", "3", "semantic", "0", "2"]
+    assert [bool(options.mask_preview) for options in found] == [True, True, True, False, True]
+
+
+def test_of_models_folders_alone_are_beside_the_manifest(tmp_path):
+    (tmp_path / "a.csv").write_text("content_image_path,seg_model\na.png,segformer_b2_ade20k_512\na.png,mine\n")
+    assert [job.options.seg_model for job in jobs(tmp_path / "a.csv")] == ["segformer_b2_ade20k_512", str(tmp_path / "mine")]
+
+
 BAD_LINES = {
     '{"content_image_path": ': "the line is no JSON (Expecting value); write an object such as ",
     "[1]": "the line is no JSON object; write one such as ",
@@ -108,6 +123,7 @@ BAD_LINES = {
     '{"style_weight": "much"}': "style_weight much is not a number; give a number",
     '{"max_iter": 2.5}': "max_iter 2.5 is not a whole number; give a whole number",
     '{"lbfgs": "maybe"}': "lbfgs maybe is not True or False; give True or False",
+    '{"auto_seg": true}': "--auto_seg true is unknown; use one of 0, 2, 3, 4, 5, 6, 7, 8, 9, semantic",
     '{"style_weight": -1}': "--style_weight -1.0 is too small; use 0 or more",
 }
 

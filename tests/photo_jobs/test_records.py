@@ -52,7 +52,9 @@ def test_a_damaged_or_missing_result_counts(done):
     assert finished(done) is None
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"style_weight": 7.0}, {"vgg19_weights": "auto"}, {"content_seg_path": ""}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"style_weight": 7.0}, {"vgg19_weights": "auto"}, {"content_seg_path": ""}, {"auto_seg": "3"}]
+)
 def test_other_options_count(done, change):
     assert finished(dataclasses.replace(done, **change)) is None
 
@@ -87,6 +89,20 @@ def test_a_file_of_weights_and_a_folder_of_masks_are_inputs_too(done, tmp_path):
     after = input_hashes(options)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"vgg19_weights", "content_seg_path", "style_seg_path"}
+
+
+def test_a_folder_with_a_model_is_an_input_where_it_is_used(done, tmp_path):
+    model = tmp_path / "segformer"
+    model.mkdir()
+    (model / "task.json").write_text("a")
+    used = dataclasses.replace(done, auto_seg="semantic", seg_model=str(model), content_seg_path="", style_seg_path="")
+    assert finished(used) is None
+    write_record(record(used), used)
+    assert finished(used) is not None
+    (model / "task.json").write_text("b")
+    assert finished(used) is None
+    for options in (done, dataclasses.replace(used, seg_model=Options.seg_model), dataclasses.replace(used, auto_seg="3")):
+        assert "seg_model" not in input_hashes(options)
 
 
 def test_an_input_that_is_gone_is_named(done):
