@@ -97,7 +97,7 @@ def test_a_folder_with_a_model_is_an_input_where_it_is_used(done, tmp_path):
     (model / "task.json").write_text("a")
     used = dataclasses.replace(done, auto_seg="semantic", seg_model=str(model), content_seg_path="", style_seg_path="")
     assert finished(used) is None
-    write_record(record(used), used)
+    write_record(made_record(used), used)
     assert finished(used) is not None
     (model / "task.json").write_text("b")
     assert finished(used) is None
