@@ -78,6 +78,10 @@ class _AboveTheBar(logging.StreamHandler):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The many small products of the sparse solvers and of the learned features lose more by sharing a product between threads
+    # than they gain, above all where other programs run; TensorFlow has threads of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if argv is None else argv
     chosen = vars(build_parser().parse_args(arguments))
     handler = _AboveTheBar()
@@ -104,5 +108,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(main())

@@ -25,7 +25,8 @@ from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
 from photo_solver.result import Result
-from photo_solver.run import LEAST_SIDE, Pair, Run
+from photo_solver.run import Pair, Run
+from photo_solver.sizes import LEAST_SIDE, network_side
 from photo_solver.smoothing import smooth_local_affine
 from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
 from vgg19.network import Network
@@ -97,7 +98,8 @@ def stylize(
         raise UserError(f"content image is {width}x{height} at --max_size {options.solve_size}, too narrow; raise --max_size")
     regions = regions.resized(content.shape[:2], style.shape[:2])
     if network is None:
-        network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
+        side = network_side(content.shape[:2], options)
+        network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
     run = Run(network, options, callback or (lambda progress: None))
     if options.solver_used == "maps":
         masks = regions.content

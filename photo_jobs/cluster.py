@@ -60,7 +60,11 @@ def _actor(ray, options: Options, worker_class: type):
     cpus, gpus = (int(share) if share > 1 else share for share in (cpus, gpus))
     threads = str(max(1, int(cpus)))
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "VIPS_CONCURRENCY")
-    environment = dict.fromkeys(names, threads) | {"PYTHONPATH": str(Path(__file__).parents[1]), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = dict.fromkeys(names, threads) | {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     folder = os.getcwd()
 
     class Actor:

@@ -33,6 +33,7 @@ from photo_regions.segformer import check_model, load_segmenter
 from photo_solver.memory import within_memory
 from photo_solver.optimum import NonFiniteLoss
 from photo_solver.result import Result
+from photo_solver.sizes import network_side
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
@@ -207,7 +208,8 @@ def _network(
 
     channels = networks.channels(options.vgg19_weights)
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
-    content, style = (shrunk(image, options.solve_size) for image in (content, style))
+    side = network_side(fitted(content.shape[:2], options.solve_size), options)
+    content, style = shrunk(content, side), shrunk(style, side)
     floor = REGIONS_FLOOR if for_regions else FLOOR
     return networks.of_pair(options.vgg19_weights, content, style, options.seed, floor), options
 

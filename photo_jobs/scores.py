@@ -154,7 +154,9 @@ def _region_pairs(content: np.ndarray, style: np.ndarray, regions: Regions) -> l
 
 
 def _slices(colours: np.ndarray) -> np.ndarray:
-    """Quantiles of colours (n, 3) along fixed random directions: (quantiles, directions)."""
+    """Quantiles of colours (n, 3) along fixed random directions: (directions, quantiles)."""
     directions = np.random.default_rng(0).standard_normal((3, _DIRECTIONS))
     directions /= np.linalg.norm(directions, axis=0)
-    return np.quantile(colours @ directions, (np.arange(_QUANTILES) + 0.5) / _QUANTILES, axis=0)
+    projections = np.sort(directions.T @ colours.T, axis=1)  # faster than np.quantile by far
+    position = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * (len(colours) - 1)
+    return np.stack([np.interp(position, np.arange(len(colours)), projection) for projection in projections])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 
 import numpy as np
@@ -11,11 +12,12 @@ from photo_solver.affine_field import FittedMasks, Look
 from photo_solver.look import LookObjective, Weights, settled
 from photo_solver.optimizers import minimize_preconditioned
 from photo_solver.optimum import Optimum
-from photo_solver.run import COARSEST, Pair, Run, scales
+from photo_solver.run import Pair, Run
+from photo_solver.sizes import network_side, scales
 from photo_solver.stages import REFINEMENT, SEGMENTED
 
 # The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
-_CELLS, _LOOK_STEPS, _REALISM_STEPS = (16, 32), (30, 20), 20
+_CELLS, _LOOK_STEPS, _REALISM_STEPS = (24, 48), (30, 20), 20
 # It stops when the picture has changed by less than this, root mean square in levels, over so many steps.
 _LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
 
@@ -23,8 +25,7 @@ _LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
 def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
-    The photos are looked at in half the size at most: the maps vary so slowly that a larger one leads to the same. In style
-    option 2 the segmented stage is the colour grade of each region, which has a closed form.
+    In style option 2 the segmented stage is the colour grade of each region, which has a closed form.
 
     Args:
         run: options and network; the stages are recorded there.
@@ -33,7 +34,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
     """
     options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
-    sizes = scales(fitted(pair.size, max(COARSEST, round(max(pair.size) / 2))))
+    sizes = scales(fitted(pair.size, network_side(pair.size, options)))
     last = len(sizes) - 1
     shapes = [fitted(pair.size, size) for size in sizes]
     steps = [_LOOK_STEPS[min(n, 1)] for n in range(len(sizes))] + [_REALISM_STEPS] * (len(options.realisms) - 1)
@@ -56,14 +57,19 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         finally:
             objective.release()
 
-    weights = Weights.of(options, options.realisms[0])
+    def prepare(number: int) -> LookObjective:
+        cells = _CELLS[0 if number == 0 and last > 0 else 1]
+        return LookObjective(run.network, pair.at(sizes[number]), cells, Weights.of(options, options.realisms[0]))
+
     begin = time.perf_counter()
-    objective = LookObjective(run.network, pair.at(sizes[0]), _CELLS[0 if last else 1], weights)
-    coefficients = minimize(objective, None, begin)
-    for size in sizes[1:]:
-        begin, coarser = time.perf_counter(), objective.grid
-        objective = LookObjective(run.network, pair.at(size), _CELLS[1], weights)
-        coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
+    objective = prepare(0)
+    with concurrent.futures.ThreadPoolExecutor(1) as ahead:  # while one scale runs, the next is made ready
+        coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
+        coefficients = minimize(objective, None, begin)
+        for prepared in coming:
+            begin, coarser = time.perf_counter(), objective.grid
+            objective = prepared.result()
+            coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
     looks = {options.realisms[0]: objective.look(coefficients, masks)}
     for realism in options.realisms[1:]:
         begin = time.perf_counter()

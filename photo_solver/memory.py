@@ -19,6 +19,7 @@ from closed_form_matting import DIRECT_PIXELS
 from photo_files.resizing import fitted
 from photo_options import Options, UserError
 from photo_solver.optimizers import LBFGSB_PAIRS, PAIRS
+from photo_solver.sizes import network_side
 from vgg19.layers import block_of, is_first
 
 logger = logging.getLogger("deep_photostyle")
@@ -68,7 +69,8 @@ def solving_bytes(
         filters += 9 * below * width
         below = width
     # The style photo goes forward alone.
-    network = 4 * (_ACTIVATIONS * floats * max(pixels, style_pixels / 2) + _FILTER_COPIES * filters)
+    seen = (network_side(content_size, options) / max(content_size)) ** 2
+    network = 4 * (_ACTIVATIONS * floats * seen * max(pixels, style_pixels / 2) + _FILTER_COPIES * filters)
     pairs, pair_bytes = _PAIRS[options.solver_used]
     solver = pixels * (_IMAGES + min(pairs, options.max_iter) * pair_bytes)
     laplacian = tensor = 0.0

@@ -128,7 +128,7 @@ class Objective:
             indices = np.stack([triplets.row, triplets.col], axis=1).astype(np.int64)
             self._sparse = tf.SparseTensor(indices, triplets.data.astype(np.float32), laplacian.shape)
         self._shape = content.shape
-        self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)])
+        self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)], autograph=False)
         self.evaluations = 0
 
     def _affine_form(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

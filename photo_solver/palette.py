@@ -81,7 +81,7 @@ class Palette:
         distance, _ = cKDTree(cielab(colours[chosen])).query(cielab(lattice))
         excess = np.maximum(distance - _TOLERANCE, 0) / _UNIT
         self._excess = excess.reshape(_LATTICE, _LATTICE, _LATTICE).astype(np.float32)
-        self._projections = np.sort(colours @ _directions(), axis=0)  # (n, directions)
+        self._projections = np.sort(_directions().T @ colours.T, axis=1)  # (directions, n)
         self._quantiles: dict[int, np.ndarray] = {}
 
     def foreignness(self, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,15 +117,15 @@ class Palette:
         directions = _directions()
         count = len(colours)
         if count not in self._quantiles:
-            position = (np.arange(count) + 0.5) / count * len(self._projections) - 0.5
-            samples = np.arange(len(self._projections))
-            quantiles = [np.interp(position, samples, projection) for projection in self._projections.T]
-            self._quantiles[count] = np.stack(quantiles, axis=1).astype(np.float32)
-        projections = (colours @ directions).astype(np.float32)
-        order = np.argsort(projections, axis=0)
+            position = (np.arange(count) + 0.5) / count * self._projections.shape[1] - 0.5
+            samples = np.arange(self._projections.shape[1])
+            quantiles = [np.interp(position, samples, projection) for projection in self._projections]
+            self._quantiles[count] = np.stack(quantiles).astype(np.float32)
+        projections = (directions.T @ colours.T).astype(np.float32)  # (directions, n): rows are sorted faster than columns
+        order = np.argsort(projections, axis=1)
         error = np.empty_like(projections)
-        np.put_along_axis(error, order, np.take_along_axis(projections, order, 0) - self._quantiles[count], 0)
-        return float(np.vdot(error, error)) / _DIRECTIONS, error @ directions.T * np.float32(2 / _DIRECTIONS)
+        np.put_along_axis(error, order, np.take_along_axis(projections, order, 1) - self._quantiles[count], 1)
+        return float(np.vdot(error, error)) / _DIRECTIONS, (directions @ error).T * np.float32(2 / _DIRECTIONS)
 
 
 def _directions() -> np.ndarray:

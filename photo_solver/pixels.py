@@ -17,7 +17,8 @@ from photo_files.resizing import fitted, resize
 from photo_solver.carrying import carry
 from photo_solver.optimizers import minimize_preconditioned
 from photo_solver.palette import colour_grade
-from photo_solver.run import Pair, Run, scales
+from photo_solver.run import Pair, Run
+from photo_solver.sizes import scales
 from photo_solver.stages import REFINEMENT, SEGMENTED
 
 # The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003

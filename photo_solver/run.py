@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import scipy.sparse
 
-from photo_files.resizing import fitted, resize, shrunk
+from photo_files.resizing import resize, shrunk
 from photo_options import Options
 from photo_solver.affine_field import Look
 from photo_solver.objective import Objective
@@ -20,13 +20,6 @@ from photo_solver.stages import Progress, Stage
 from vgg19.network import Network
 
 logger = logging.getLogger("deep_photostyle")
-
-
-# Long side of the coarsest scale. At 64 pixels the statistics of the deeper layers rest on so few positions that a slightly
-# blurred mask led elsewhere: results moved by up to 13 levels, and kept less of the photo's structure.
-COARSEST = 128
-# Pixels on the short side at any scale: a window of the matting Laplacian.
-LEAST_SIDE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,11 +140,3 @@ class Run:
         self.records.append(Stage(phase, size, losses, optimum.iterations, made, seconds, optimum.reason))
         logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
         return optimum
-
-
-def scales(size: tuple[int, int]) -> list[int]:
-    """Long sides from the coarsest to that of a size (height, width), each at most twice the one before."""
-    sizes = [max(size)]
-    while sizes[0] >= 2 * COARSEST and min(fitted(size, round(sizes[0] / 2))) >= LEAST_SIDE:
-        sizes.insert(0, round(sizes[0] / 2))
-    return sizes
