@@ -22,6 +22,8 @@ MOST_REALISM = 3.0
 
 # The value of `auto_seg` that labels the photos, instead of a number of regions.
 SEMANTIC = "semantic"
+# Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
+LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -80,6 +82,15 @@ class Options:
     max_pixels: float = _option(
         200.0, "input", "refuse pictures of more megapixels, before they are decoded", above=0, seen=False
     )
+    apply_lut: str = _option(
+        "",
+        "input",
+        "instead of a style photo, a LUT to put on the content photo or, with --batch, on a folder of them, in seconds: .cube "
+        "(1D or 3D) or a HaldCLUT, this tool's or another's. With {region} in the name one for each region of --content_seg_path",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
 
     output_image: str = _option(
         "best_stylized.png",
@@ -110,6 +121,15 @@ class Options:
         "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
         metavar="A[,A...]",
     )
+    lut: str = _option(
+        "",
+        "output",
+        "the look as a LUT for other photos and programs too, at strength 1: .cube, or .png for a HaldCLUT. With {region} in "
+        "the name one for each region, which can hold more of the look",
+        metavar="FILE",
+        file="output",
+    )
+    lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=(17, 33, 65))
     print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1, seen=False)
     save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1, seen=False)
     drop_exif: bool = _option(
@@ -301,6 +321,19 @@ class Options:
             raise UserError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
         if self.solver_used != "maps" and len(self.realisms) > 1:
             raise UserError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
+        for name in ("lut", "apply_lut"):
+            if REGION in str(pathlib.PurePath(getattr(self, name)).parent):
+                raise UserError(f"--{name} {getattr(self, name)} has {REGION} in the folder; write it in the file's name")
+        if self.lut and pathlib.PurePath(self.lut).suffix.lower() not in LUT_EXTENSIONS:
+            raise UserError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
+        for path in set(self.lut_paths) & set(self.output_images):
+            raise UserError(f"--lut {path} is the result's name too; give it another")
+        if self.apply_lut:
+            for name in ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview"):
+                if (value := getattr(self, name)) != getattr(Options, name):
+                    raise UserError(f"--{name} {value} does not go with --apply_lut, which solves nothing; leave one of them out")
+            if len(self.realisms) > 1:
+                raise UserError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
 
     @property
     def solve_size(self) -> int:
@@ -333,12 +366,23 @@ class Options:
 
         `output_image` itself where there is one of both, else with what there are several of added to its name.
         """
-        path = pathlib.PurePath(self.output_image)
-        realisms = [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
         strengths = [f"_{strength:g}" if len(self.strengths) > 1 else "" for strength in self.strengths]
-        if realisms == strengths == [""]:
-            return (self.output_image,)
-        return tuple(str(path.with_name(f"{path.stem}{r}{s}{path.suffix}")) for r in realisms for s in strengths)
+        return tuple(_with_suffix(self.output_image, r + s) for r in self._realism_suffixes for s in strengths)
+
+    @property
+    def lut_paths(self) -> tuple[str, ...]:
+        """A path for the LUT at each of `realisms`, named like `output_images`; empty without `lut`."""
+        return tuple(_with_suffix(self.lut, suffix) for suffix in self._realism_suffixes) if self.lut else ()
+
+    @property
+    def _realism_suffixes(self) -> list[str]:
+        return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    """The path with something added to its name; itself where that is nothing."""
+    pure = pathlib.PurePath(path)
+    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix else path
 
 
 def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from photo_files.luts import Lut
 from photo_files.photos import Photo, read_photo
 from photo_files.resizing import shrunk
 from photo_files.writing import write_photo
@@ -35,6 +36,7 @@ from vgg19.networks import Networks
 __all__ = [
     "REFINEMENT",
     "SEGMENTED",
+    "Lut",
     "Network",
     "Networks",
     "Options",
@@ -100,18 +102,19 @@ def stylize(
     if network is None:
         side = network_side(content.shape[:2], options)
         network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    run = Run(network, options, callback or (lambda progress: None))
+    run, masks = Run(network, options, callback or (lambda progress: None)), regions.content
     if options.solver_used == "maps":
-        masks = regions.content
         if masks.shape[2] > 1:
             masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
         looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
-        return Result(next(iter(looks.values())).apply(content, 0, height), content, run.records, network.description, looks)
-    pair = Pair(content, style, regions.content, regions.style)
-    image = (solve_reference if options.solver_used == "reference" else solve_pixels)(run, pair, init)
-    if options.style_option != 0 and options.apply_smooth:
-        image = _smoothed(content, image, options)
-    return Result(np.clip(image, 0, 1), content, run.records, network.description)
+        image = next(iter(looks.values())).apply(content, 0, height)
+    else:
+        looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
+        image = solve(run, Pair(content, style, masks, regions.style), init)
+        if options.style_option != 0 and options.apply_smooth:
+            image = _smoothed(content, image, options)
+    named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
+    return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks)
 
 
 def _picture(array: np.ndarray, name: str) -> np.ndarray:

@@ -115,13 +115,22 @@ def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
     most = _format(path).most
     if max(size) > most:
         raise UserError(f"output image {path} can have {most} pixels a side, not {max(size)}; write .png or .tif")
+    check_place(path, "output image")
+
+
+def check_place(path: str, role: str) -> None:
+    """See whether a file can be written here; `role` is what it is to the user.
+
+    Raises:
+        UserError: this is a folder, its folder is missing, or nothing can be written there.
+    """
     if os.path.isdir(path):
-        raise UserError(f"output image {path} is a folder; give a file name")
+        raise UserError(f"{role} {path} is a folder; give a file name")
     try:
         partial_path(path).touch()
         partial_path(path).unlink()
     except OSError as error:
-        raise UserError(f"output image {path} cannot be written ({reason(error)}); choose another place") from error
+        raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 
 
 def _from_srgb(strips: Iterable[np.ndarray], like: Photo, size: tuple[int, int]) -> Iterator[np.ndarray]:

@@ -25,7 +25,7 @@ from photo_jobs.manifest import find_jobs
 from photo_jobs.picture import INTERRUPTED, check_job, run_job
 from photo_jobs.records import finished, record_path, write_record
 from photo_jobs.report import Page
-from photo_options import INPUT_FILES, Options, UserError
+from photo_options import INPUT_FILES, REGION, Options, UserError
 from vgg19.networks import Networks
 
 logger = logging.getLogger("deep_photostyle")
@@ -116,13 +116,13 @@ def _check(job: Job, written: sqlite3.Connection) -> None:
     """Checks a job and makes its folders; `written` holds the files of the jobs before."""
     options = job.options
     outputs = options.output_images
-    for path in (*outputs, str(record_path(options))):
+    for path in (*outputs, *options.lut_paths, str(record_path(options))):
         try:
             written.execute("INSERT INTO written VALUES (?, ?)", (os.path.realpath(path), options.content_image_path))
         except sqlite3.IntegrityError:
             other = written.execute("SELECT content FROM written WHERE path = ?", (os.path.realpath(path),)).fetchone()[0]
             raise UserError(f"file {path} is also written for {other}; give each job its own output_image") from None
-    for path in filter(None, (*outputs, options.mask_preview)):
+    for path in filter(None, (*outputs, *options.lut_paths, options.mask_preview)):
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -148,7 +148,8 @@ class Worker:
                 return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
             error, log = "", record_path(options).with_suffix(".log")
             snapshots = (str(log.with_name(name)) for name in ("tmp_result.png", "out_iter_*.png"))
-            for path in (*options.output_images, str(record_path(options)), *snapshots):
+            luts = (path.replace(REGION, "*") for path in options.lut_paths)
+            for path in (*options.output_images, *luts, str(record_path(options)), *snapshots):
                 remove_partials(path)
             for _ in range(2):
                 warnings.clear()

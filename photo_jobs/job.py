@@ -61,11 +61,13 @@ class Record:
         options: of the job, by name.
         inputs: SHA-256 of each input, by option.
         outputs: SHA-256 of each result.
+        seconds: from reading the inputs to writing the results.
         features: where the features came from.
         regions: their shares of the photos.
         scores: see `scores`.
-        seconds: from reading the inputs to writing the results.
         stages: what each did.
+        luts: SHA-256 of each LUT that was written, by path.
+        lut_fits: mean and 95th percentile of CIEDE2000 between LUT and result, by path.
         warnings: one line each.
     """
 
@@ -75,11 +77,13 @@ class Record:
     options: dict[str, object]
     inputs: dict[str, str]
     outputs: list[str]
-    features: str
-    regions: list[RegionShare]
-    scores: dict[str, float]
     seconds: float
-    stages: list[Stage]
+    features: str = ""
+    regions: list[RegionShare] = dataclasses.field(default_factory=list)
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    stages: list[Stage] = dataclasses.field(default_factory=list)
+    luts: dict[str, str] = dataclasses.field(default_factory=dict)
+    lut_fits: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
 

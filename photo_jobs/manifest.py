@@ -39,7 +39,8 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
     if path.is_dir():
         if options.content_image_path:
             raise UserError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
-        find = _find_pairs if (path / "input").is_dir() and (path / "style").is_dir() else _find_contents
+        in_pairs = (path / "input").is_dir() and (path / "style").is_dir() and not options.apply_lut
+        find = _find_pairs if in_pairs else _find_contents
         found = find(path, options)
         return len(found), (_folder_job(paths, options, command) for paths in found)
     if not path.is_file() or path.suffix.lower() not in _READERS:
@@ -107,9 +108,10 @@ def _with_outputs(options: Options, folder: str) -> Options:
     output = Path(folder) / image
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
-    if (options.content_seg_path or options.auto_seg_used) and not preview:
+    if (options.content_seg_path or options.auto_seg_used) and not preview and not options.apply_lut:
         preview = str(Path(serial) / "regions.jpg")
-    return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview)
+    lut = str(Path(folder) / options.lut) if options.lut else ""
+    return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview, lut=lut)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, object]]:

@@ -18,13 +18,16 @@ from tqdm import tqdm
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.resizing import fitted, shrunk
 from photo_files.writing import check_writable, write_photo
+from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
+from photo_jobs.lut_results import check_luts, write_luts
 from photo_jobs.progress import Watch
-from photo_jobs.records import input_hashes, output_hashes, write_record
+from photo_jobs.records import input_hashes, lut_hashes, output_hashes, write_record
+from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
 from photo_jobs.scores import scores
 from photo_jobs.start import load_tensorflow
-from photo_options import SEMANTIC, VERSION, Options, UserError
+from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
 from photo_regions.refining import refine
@@ -56,7 +59,8 @@ def check_job(options: Options) -> None:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
     """
     sizes = []
-    for name, role in (("content_image_path", "content image"), ("style_image_path", "style image")):
+    photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
+    for name, role in photos[:1] if options.apply_lut else photos:
         if not getattr(options, name):
             raise UserError(f"--{name} is missing; give the {role}")
         sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
@@ -66,7 +70,9 @@ def check_job(options: Options) -> None:
     for role, path in masks:
         if path and not os.path.isdir(path):
             check_readable(path, role, options.max_pixels)
-    if bool(options.content_seg_path) != bool(options.style_seg_path):
+    if options.apply_lut:
+        check_luts_to_apply(options)
+    elif bool(options.content_seg_path) != bool(options.style_seg_path):
         missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
     if options.content_seg_path and options.auto_seg != Options.auto_seg:
@@ -80,6 +86,7 @@ def check_job(options: Options) -> None:
         check_writable(path, size)
     if options.mask_preview:
         check_writable(options.mask_preview)
+    check_luts(options)
     check_weights_path(options.vgg19_weights)
     try:
         Path(options.serial).mkdir(parents=True, exist_ok=True)
@@ -120,6 +127,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
+    if job.options.apply_lut:
+        return run_grading(job, bar)
     options, networks = _as_preview(job.options), networks or Networks()
     begin = time.perf_counter()
     hashes = input_hashes(options)
@@ -145,6 +154,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     if options.refine_masks:
         regions = refine(regions, content, style)
     logger.info("%s", table(regions))
+    region_paths(options.lut, regions.names if REGION in options.lut else ())
     if options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
     if options.dry_run:
@@ -168,6 +178,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
     write_results(result, content_photo, options, about)
+    lut_fits = write_luts(result, options)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     record = Record(
         version=VERSION,
@@ -181,6 +192,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
         scores=scores(result.content, style, result.image, solved_regions),
         seconds=round(time.perf_counter() - begin, 2),
         stages=result.stages,
+        luts=lut_hashes(lut_fits),
+        lut_fits=lut_fits,
     )
     return Outcome(job.name, Status.DONE, job.options, record)
 

@@ -11,11 +11,13 @@ import functools
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from photo_files.atomic import write_text
 from photo_jobs.job import Record, RegionShare
-from photo_options import INPUT_FILES, SEMANTIC, UNSEEN, VERSION, Options, UserError
+from photo_jobs.region_files import region_files
+from photo_options import INPUT_FILES, REGION, SEMANTIC, UNSEEN, VERSION, Options, UserError
 from photo_regions.segformer import PRESETS
 from photo_solver.stages import Stage
 from vgg19.weights import CHOICES
@@ -40,7 +42,7 @@ def input_hashes(options: Options) -> dict[str, str]:
     for name in names:
         if path := getattr(options, name):
             try:
-                hashes[name] = sha256(path)
+                hashes[name] = _sha256_of_luts(path) if name == "apply_lut" and REGION in path else sha256(path)
             except OSError as error:
                 raise UserError(f"--{name} {path} cannot be read ({error.strerror}); check the path") from error
     return hashes
@@ -49,6 +51,11 @@ def input_hashes(options: Options) -> dict[str, str]:
 def output_hashes(options: Options) -> list[str]:
     """SHA-256 of the result at each strength."""
     return [sha256(path) for path in options.output_images]
+
+
+def lut_hashes(paths: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each LUT that was written with a result, by its path."""
+    return {path: sha256(path) for path in paths}
 
 
 def write_record(record: Record, options: Options) -> None:
@@ -79,6 +86,7 @@ def finished(options: Options) -> Record | None:
             record.version == VERSION
             and _seen(record.options) == _seen(dataclasses.asdict(options))
             and record.outputs == output_hashes(options)
+            and record.luts == lut_hashes(record.luts)
             and record.inputs == input_hashes(options)
         )
     except (OSError, ValueError, AttributeError, TypeError, UserError):
@@ -93,6 +101,12 @@ def sha256(path: str) -> str:
         return hashlib.sha256("".join(f"{file.name} {sha256(str(file))}\n" for file in files).encode()).hexdigest()
     stat = os.stat(path)
     return _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _sha256_of_luts(pattern: str) -> str:
+    """SHA-256 of the names and contents of the LUTs of all regions."""
+    files = region_files(pattern)
+    return hashlib.sha256("".join(f"{region} {sha256(path)}\n" for region, path in files.items()).encode()).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)  # a style and its weights serve many jobs

@@ -117,6 +117,45 @@ def read_regions(
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
 
 
+def read_classes(path: str, size: tuple[int, int], options: Options) -> tuple[list[str], np.ndarray]:
+    """The classes of the mask of a content photo alone, named as `read_regions` names them.
+
+    Args:
+        path: a file, or a folder of grey files, one per class and named after it.
+        size: (height, width) to which the mask is brought.
+        options: `strict_masks` and `seg_classes` are heeded.
+
+    Returns:
+        K different names, and float32 (height, width, K), sum over K at most 1.
+
+    Raises:
+        UserError: the mask cannot be read or has no flat colours.
+    """
+    role, listed = "content segmentation", _parse_classes(options.seg_classes)
+    palette = dict(REFERENCE_COLOURS if options.strict_masks else listed)
+    if Path(path).is_dir():
+        classes = _Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size))
+    else:
+        samples = mask_classes.read_samples(role, path, size)
+        if options.strict_masks:
+            classes = _Classes(f"{role} {path}", list(palette), mask_classes.thresholded(samples, size))
+        else:
+            labels = mask_classes.is_label_image(samples)
+            colours, masks = mask_classes.flat_classes(f"{role} {path}", samples, size, labels)
+            classes = _Classes(f"{role} {path}", _named(colours, palette, labels), masks)
+    names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
+    if not names:
+        raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see --seg_classes")
+    return names, np.stack([classes.mask(name) for name in names], -1)
+
+
+def merged(masks: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    """Masks (H, W, R) that get what another one (H, W) has, each pixel by the region nearest to it."""
+    kept = masks.sum(axis=-1)
+    nearest = mask_classes.filled(masks, kept >= 0.5 * kept.max())
+    return masks + lost[..., None] * nearest / nearest.sum(axis=-1, keepdims=True)
+
+
 def table(regions: Regions) -> str:
     """The regions with their shares of both photos, and what becomes of every other class; printed before optimising."""
     rows = [(n, c, s, "") for n, c, s in zip(regions.names, _shares(regions.content), _shares(regions.style), strict=True)]
@@ -191,10 +230,7 @@ def _match(
             "%s has no class in %.1f %% of the photo; that is left out of the style loss", content.file, 100 * in_content
         )
     if missing and missing_class == "merge":
-        lost = np.sum([content.mask(name) for name in missing], axis=0)
-        kept = content_masks.sum(axis=-1)
-        nearest = mask_classes.filled(content_masks, kept >= 0.5 * kept.max())
-        content_masks = content_masks + lost[..., None] * nearest / nearest.sum(axis=-1, keepdims=True)
+        content_masks = merged(content_masks, np.sum([content.mask(name) for name in missing], axis=0))
     return Regions(tuple(regions), content_masks, style_masks, tuple(palette[name] for name in regions), tuple(unmatched))
 
 

@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from photo_files.luts import Lut
 from photo_files.photos import STRIP, Photo
 from photo_files.resizing import resize
+from photo_options import Options, UserError
 from photo_solver.affine_field import Look
 from photo_solver.carrying import apply_maps, confine_maps, fit_maps
+from photo_solver.lut_fit import Fit, fit_lut, fit_of
 from photo_solver.stages import Stage
+
+# What whoever opens a LUT must know of it.
+_LUT_COLOURS = "Colours in and out are sRGB as files hold them, not linear light and not log."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Result:
         content: the content photo at that size; a larger one where the run was stopped at a coarse scale.
         stages: one record each.
         features: where the features came from.
+        masks: of the content's regions, (h, w) at that size, by name.
         looks: of the maps solver, by realism; `image` is the first. Empty with the other solvers.
     """
 
@@ -30,6 +37,7 @@ class Result:
     content: np.ndarray
     stages: list[Stage] = dataclasses.field(default_factory=list)
     features: str = ""
+    masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
 
     def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
@@ -44,6 +52,34 @@ class Result:
             float32 (H, W, 3), 0..1.
         """
         return np.concatenate(list(self.restyler(photo, realism)(strength)))
+
+    def lut(self, region: str | None = None, size: int = Options.lut_size, realism: float | None = None) -> Lut:
+        """The look as one table of colours for other photos and programs; what it does differently from place to place is lost.
+
+        Args:
+            region: one of the names of `masks`, whose pixels alone are then fitted; None for the whole photo.
+            size: nodes along each side, 17, 33 or 65.
+            realism: see `at`.
+
+        Raises:
+            UserError: there is no region of this name, or nothing of it at this size.
+        """
+        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region))
+        title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
+        return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
+
+    def lut_fit(self, lut: Lut, region: str | None = None, realism: float | None = None) -> Fit:
+        """How near a LUT comes to the result, in the whole photo or in a region."""
+        return fit_of(lut, self.content, self.at(self.content, realism=realism), self._mask(region))
+
+    def _mask(self, region: str | None) -> np.ndarray | None:
+        if region is None:
+            return None
+        if region not in self.masks:
+            raise UserError(f"region {region} is not in the photo; use one of {', '.join(self.masks)}")
+        if not self.masks[region].any():
+            raise UserError(f"region {region} is too small for the size where the style was solved; raise --max_size")
+        return self.masks[region]
 
     def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
         """As `at`, strip by strip: a function from a strength to rows of the picture, from top to bottom."""

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from photo_options import Options, UserError
 from photo_regions.mask_classes import REFERENCE_COLOURS
 from photo_regions.refining import refine
-from photo_regions.regions import Regions, read_regions, table
+from photo_regions.regions import Regions, read_classes, read_regions, table
 from vgg19.masks import propagate
 
 BLACK, WHITE, BLUE, RED = (REFERENCE_COLOURS[name] for name in ("black", "white", "blue", "red"))
@@ -475,3 +475,33 @@ def test_refine_leaves_regions_without_edges_or_without_guidance_alone():
     grey = np.full((20, 24, 3), 0.5, np.float32)
     refined = refine(Regions(("a", "b"), halves, halves), grey, grey)
     np.testing.assert_allclose(refined.content.mean(axis=(0, 1)), 0.5, atol=0.01)
+
+
+# One mask alone
+
+
+@pytest.mark.parametrize("options", [{}, {"strict_masks": True}, {"seg_classes": "sky=0000ff,boat=ff0000"}])
+def test_the_mask_of_a_content_photo_alone_has_the_classes_of_a_pair(options, regions_of, tmp_path):
+    both = regions_of(SCENE, OTHER, **options)
+    names, masks = read_classes(str(tmp_path / "content.png"), SIZE, Options(**options))
+    assert sorted(names) == sorted(both.names)
+    for name, mask in zip(names, np.moveaxis(masks, -1, 0), strict=True):
+        np.testing.assert_array_equal(mask, both.content[..., both.names.index(name)])
+
+
+def test_labels_and_folders_alone_have_names_too(tmp_path):
+    labels = np.where(SCENE[..., 0] > 0, 3, 1).astype(np.uint8)
+    labels[:9] = 7
+    Image.fromarray(labels).save(tmp_path / "labels.png")
+    assert sorted(read_classes(str(tmp_path / "labels.png"), SIZE, Options())[0]) == ["label 1", "label 3", "label 7"]
+    (tmp_path / "folder").mkdir()
+    Image.fromarray(SCENE[..., 0]).save(tmp_path / "folder" / "sea.png")
+    names, masks = read_classes(str(tmp_path / "folder"), SIZE, Options())
+    assert names == ["sea"]
+    np.testing.assert_allclose(masks[..., 0], SCENE[..., 0] / 255, atol=1e-6)
+
+
+def test_a_mask_without_any_class_that_counts_is_refused(tmp_path):
+    Image.fromarray(SCENE).save(tmp_path / "content.png")
+    with pytest.raises(UserError, match=r"content\.png has none of the classes sky \(.*blue .*\); see --seg_classes$"):
+        read_classes(str(tmp_path / "content.png"), SIZE, Options(seg_classes="sky=00ff00"))

@@ -1,0 +1,278 @@
+"""Colour look-up tables (LUTs): what they do to a photo, and the files that hold them.
+
+Two kinds of file, which most programs for photos and films read: `.cube` text (Adobe, "Cube LUT Specification", version 1.0,
+2013), with a table of one or of three dimensions; and HaldCLUT, a picture of L^3 x L^3 pixels that holds a table of L^2 nodes a
+side (Eskil Steenberg's layout). In both red runs fastest. Their numbers are colours as files hold them, 0..1, not linear light.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse
+
+from photo_files.atomic import write_text
+from photo_files.colour_profiles import unit
+from photo_files.photos import Photo, check_readable, read_photo
+from photo_files.vips import reason
+from photo_files.writing import check_place, write_photo
+from photo_options import LUT_EXTENSIONS, UserError
+
+# Nodes a side that the specification allows, by the keyword that gives them.
+_MOST_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
+# Keywords for the lowest and the highest colour of the table; the second kind is DaVinci Resolve's, a pair for all channels.
+_DOMAIN, _RANGE = ("DOMAIN_MIN", "DOMAIN_MAX"), ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE")
+# A file is read no further if its header has more lines, or a line more characters, or if it has more bytes for each row that
+# the header promises. The specification allows 250 characters a line.
+_HEADER_LINES, _LINE, _ROW_BYTES = 1000, 1000, 250
+_HALD_EXTENSIONS = (".png", ".tif", ".tiff")
+# Levels L of a HaldCLUT: the least that can be a picture here, and the table of 256 nodes a side.
+_HALD_LEVELS = range(3, 17)
+# The level that other tables are brought to, if it is fine enough: 512x512 pixels, which every program takes.
+_HALD_LEVEL = 8
+# Pixels that one thread looks up at a time: what is computed for them stays in a processor's cache.
+_PIXELS = 32768
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lut:
+    """A table of colours, sRGB to sRGB unless whoever made it says otherwise.
+
+    Attributes:
+        table: float32 (n, n, n, 3), the new colour by red, green and blue; or (n, 3), a curve for each channel. n is 2 or more.
+        low: the colour of the first node; darker ones get what it gets.
+        high: the colour of the last node.
+        title: one line.
+        comments: more lines.
+    """
+
+    table: np.ndarray
+    low: tuple[float, ...] = (0.0, 0.0, 0.0)
+    high: tuple[float, ...] = (1.0, 1.0, 1.0)
+    title: str = ""
+    comments: tuple[str, ...] = ()
+
+    @classmethod
+    def identity(cls, size: int) -> Lut:
+        """The table of `size` nodes a side that changes nothing."""
+        nodes = np.linspace(0, 1, size, dtype=np.float32)
+        return cls(np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1))
+
+    @classmethod
+    def read(cls, path: str) -> Lut:
+        """Reads a `.cube` file or a HaldCLUT (PNG or TIFF), whose size is checked before the table is read.
+
+        Raises:
+            UserError: the file is missing, of another kind, damaged, or larger than the formats allow.
+        """
+        extension = Path(path).suffix.lower()
+        if extension in _HALD_EXTENSIONS:
+            return _read_hald(path)
+        if extension != ".cube":
+            kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
+            raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
+        try:
+            with open(path, encoding="utf-8-sig", errors="replace") as file:
+                return _read_cube(path, os.path.getsize(path), iter(lambda: file.readline(_LINE), ""))
+        except OSError as error:
+            raise UserError(f"LUT {path} cannot be read ({reason(error)}); check the path") from error
+
+    def write(self, path: str) -> None:
+        """Writes a `.cube` file, or for `.png` a HaldCLUT of 16 bits, whole or not at all.
+
+        A HaldCLUT has 9, 16, 25, 36, 49, 64, 81... nodes a side, from 0 to 1; other tables are interpolated at 64 or more.
+
+        Raises:
+            UserError: another extension, or the file cannot be written.
+        """
+        check_lut_writable(path)
+        if path.lower().endswith(".png"):
+            level = self._hald_level()
+            colours = self(Lut.identity(level**2).table)
+            picture = np.clip(colours.transpose(2, 1, 0, 3).reshape(level**3, level**3, 3), 0, 1)
+            text: dict[str, object] = {"title": self.title, "comment": " ".join(self.comments)}
+            write_photo(path, picture, Photo(np.empty((0, 0, 3), np.uint16)), {k: v for k, v in text.items() if v})
+            return
+        try:
+            write_text(Path(path), "\n".join(self._cube_lines()) + "\n")
+        except OSError as error:
+            raise UserError(f"LUT {path} cannot be written ({reason(error)}); choose another place") from error
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """A photo with its colours looked up.
+
+        Between nodes the colour is interpolated linearly along a curve, and in three dimensions within the tetrahedron around
+        it (Kasson, Nin, Plouffe, Hafner 1995, "Performing color space conversions with three-dimensional linear interpolation"),
+        as ffmpeg's `lut3d` and most others do: greys then depend on the greys of the table alone.
+
+        Args:
+            image: (..., 3), 0..1.
+
+        Returns:
+            float32 (..., 3); outside 0..1 where the table is.
+        """
+        colours = np.ascontiguousarray(image, np.float32).reshape(-1, 3)
+        result = np.empty_like(colours)
+        low = np.array(self.low, np.float32)
+        scale = np.float32(len(self.table) - 1) / (np.array(self.high, np.float32) - low)
+        flat = np.ascontiguousarray(self.table, np.float32).reshape(-1, 3)
+
+        def look_up(start: int) -> None:
+            part = slice(start, start + _PIXELS)
+            position = np.clip((colours[part] - low) * scale, 0, len(self.table) - 1)
+            if self.table.ndim == 2:
+                for channel in range(3):
+                    result[part, channel] = np.interp(position[:, channel], np.arange(len(flat)), flat[:, channel])
+            else:
+                result[part] = from_nodes(*tetrahedra(position, len(self.table)), len(flat)) @ flat
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(look_up, range(0, len(colours), _PIXELS)))
+        return result.reshape(image.shape)
+
+    def _hald_level(self) -> int:
+        """The level of a HaldCLUT that holds this table as it is, or else finely enough."""
+        if self.table.ndim == 2:
+            return _HALD_LEVEL
+        same = [level for level in _HALD_LEVELS if level**2 == len(self.table)]
+        finer = (level for level in _HALD_LEVELS if level >= _HALD_LEVEL and level**2 >= len(self.table))
+        return same[0] if same else next(finer, _HALD_LEVELS[-1])
+
+    def _cube_lines(self) -> Iterator[str]:
+        """The lines of a `.cube` file."""
+        if self.title:
+            yield 'TITLE "{}"'.format(self.title.replace('"', "'"))
+        yield from (f"# {line}" for comment in self.comments for line in comment.splitlines())
+        yield f"LUT_{'3' if self.table.ndim == 4 else '1'}D_SIZE {len(self.table)}"
+        for keyword, colour in zip(_DOMAIN, (self.low, self.high), strict=True):
+            yield " ".join([keyword, *(f"{value:.9g}" for value in colour)])
+        rows = self.table.transpose(2, 1, 0, 3).reshape(-1, 3) if self.table.ndim == 4 else self.table
+        yield from (f"{red:.7f} {green:.7f} {blue:.7f}" for red, green, blue in rows.tolist())
+
+
+def tetrahedra(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The four nodes around each colour, and their weights.
+
+    Each cube of the table is split into the six tetrahedra that share its diagonal from dark to light. From the dark corner the
+    way goes along the channel that is furthest, then along the next, then along the last.
+
+    Args:
+        position: (n, 3), in nodes, 0..size - 1.
+        size: nodes a side.
+
+    Returns:
+        Node indices `(red * size + green) * size + blue`, int32, and weights, of the type of `position`, both (n, 4).
+    """
+    below = np.minimum(position.astype(np.int32), size - 2)
+    red, green, blue = np.ascontiguousarray((position - below).T)
+    along_red, along_green, along_blue = np.int32(size * size), np.int32(size), np.int32(1)
+    red_green, green_blue, red_blue = red >= green, green >= blue, red >= blue
+    first = np.where(red_green & red_blue, along_red, np.where(green_blue, along_green, along_blue))
+    last = np.where(green_blue & red_blue, along_blue, np.where(red_green, along_green, along_red))
+    most, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    middle = np.maximum(np.minimum(red, green), np.minimum(np.maximum(red, green), blue))
+    dark = below[:, 0] * along_red + below[:, 1] * along_green + below[:, 2]
+    light = dark + (along_red + along_green + along_blue)
+    nodes = np.stack([dark, dark + first, light - last, light], -1)
+    return nodes, np.stack([1 - most, most - middle, middle - least, least], -1)
+
+
+def from_nodes(nodes: np.ndarray, weights: np.ndarray, count: int) -> scipy.sparse.csr_matrix:
+    """What `tetrahedra` returns, of a table of so many nodes, as a matrix (n, count) that takes nodes to colours."""
+    starts = np.arange(0, nodes.size + 1, 4, dtype=np.int32)
+    return scipy.sparse.csr_matrix((weights.ravel(), nodes.ravel(), starts), shape=(len(nodes), count))
+
+
+def check_lut_writable(path: str) -> None:
+    """Sees whether a LUT could be written here, without changing anything.
+
+    Raises:
+        UserError: unknown extension, no such folder, or nothing can be written there.
+    """
+    extension = Path(path).suffix.lower()
+    if extension not in LUT_EXTENSIONS:
+        raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {', '.join(LUT_EXTENSIONS)}")
+    check_place(path, "LUT")
+
+
+def _read_hald(path: str) -> Lut:
+    most = _HALD_LEVELS[-1] ** 6 / 1e6
+    height, width = check_readable(path, "LUT", most)
+    level = round(width ** (1 / 3))
+    if height != width or level**3 != width:
+        raise UserError(
+            f"LUT {path} has {width}x{height} pixels, no HaldCLUT, which has 216x216, 343x343, 512x512 and so on; give one"
+        )
+    colours = unit(read_photo(path, "LUT", most).samples[..., :3])
+    return Lut(np.ascontiguousarray(colours.reshape(level**2, level**2, level**2, 3).transpose(2, 1, 0, 3)))
+
+
+def _read_cube(path: str, length: int, lines: Iterator[str]) -> Lut:
+    """A `.cube` file of so many bytes, from its lines."""
+    title, comments, keyword, size, begin = "", [], "", 0, ""
+    low, high = Lut.low, Lut.high
+    for line in itertools.islice(lines, _HEADER_LINES):
+        first, *values = line.split() or [""]
+        if first.startswith("#"):
+            comments.append(line.strip().lstrip("#").strip())
+        elif first == "TITLE":
+            title = line.strip().removeprefix("TITLE").strip().strip('"')
+        elif first in _MOST_NODES:
+            if keyword:
+                raise UserError(f"LUT {path} has two tables, {keyword} and {first}; save it with one")
+            keyword, size = first, _nodes(path, first, values)
+        elif first in _DOMAIN:
+            colour = _numbers(path, first, values, 3)
+            low, high = (colour, high) if first == _DOMAIN[0] else (low, colour)
+        elif first in _RANGE:
+            least, most = _numbers(path, first, values, 2)
+            low, high = (least,) * 3, (most,) * 3
+        elif first and first[0] in "0123456789+-.":
+            begin = line
+            break
+        elif first:
+            raise UserError(f"LUT {path} has the line '{line.strip()[:40]}', no part of a .cube file; save it anew")
+    if not keyword:
+        raise UserError(f"LUT {path} has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file")
+    if not all(a < b for a, b in zip(low, high, strict=True)):
+        raise UserError(f"LUT {path} has a domain from {low} to {high}, which is empty; save it anew")
+    rows = size**3 if keyword == "LUT_3D_SIZE" else size
+    if length > _ROW_BYTES * (rows + _HEADER_LINES):
+        raise UserError(f"LUT {path} has {length} bytes, too many for {keyword} {size}; save it anew")
+    numbers = (line for line in itertools.chain([begin], lines) if line.strip() and not line.lstrip().startswith("#"))
+    try:
+        # One row more than wanted, to see it; and none at all would be warned of.
+        table = np.loadtxt(numbers, np.float32, comments=None, ndmin=2, max_rows=rows + 1) if begin else np.empty((0, 3))
+    except ValueError as error:
+        raise UserError(f"LUT {path} is damaged ({reason(error).split(';')[0]}); get a whole copy of it") from error
+    if not np.isfinite(table).all():
+        raise UserError(f"LUT {path} has numbers that are not finite; get a whole copy of it")
+    if table.shape != (rows, 3):
+        found = f"{len(table)} rows of {table.shape[1]} numbers" if len(table) <= rows else "more rows"
+        raise UserError(f"LUT {path} has {found}, not {rows} rows of 3 as {keyword} {size} promises; get a whole copy of it")
+    if keyword == "LUT_3D_SIZE":
+        table = np.ascontiguousarray(table.reshape(size, size, size, 3).transpose(2, 1, 0, 3))
+    return Lut(table, low, high, title, tuple(comments))
+
+
+def _nodes(path: str, keyword: str, values: list[str]) -> int:
+    most = _MOST_NODES[keyword]
+    if len(values) != 1 or not (values[0].isascii() and values[0].isdigit()) or not 2 <= int(values[0][:9]) <= most:
+        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not a number from 2 to {most}; save it anew")
+    return int(values[0])
+
+
+def _numbers(path: str, keyword: str, values: list[str], count: int) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(value) for value in values)
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not {count} numbers; save it anew")
+    return numbers
