@@ -13,13 +13,13 @@ import os
 import sys
 from typing import NoReturn
 
-from photo_options import BOOLEANS, VERSION, Options, UserError
+from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells what is wrong in one line, without a usage of a screen and more."""
+    """Reports an error on one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}; --help lists the options\n")
@@ -28,14 +28,15 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all options; names, defaults and help are those of `Options`."""
     parser = _Parser(
-        prog="deep_photostyle.py",
+        prog="deep-photostyle",
+        usage="%(prog)s --content_image_path FILE --style_image_path FILE [options]",
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
         epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"deep-photostyle {VERSION}")
-    groups: dict[str, argparse._ArgumentGroup] = {}
+    groups = {MOST_USED: parser.add_argument_group(MOST_USED)}
     for field in dataclasses.fields(Options):
         rule = field.metadata
         name = rule["group"]
@@ -47,8 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
                 f"--{field.name}", type=_boolean, nargs="?", const=True, default=field.default, metavar="True|False", help=text
             )
         else:
-            kind = type(field.default)
-            group.add_argument(f"--{field.name}", type=kind, default=field.default, metavar=rule.get("metavar"), help=text)
+            choices = "{" + ",".join(map(str, rule["choices"])) + "}" if "choices" in rule else None
+            metavar = rule.get("metavar", choices or "N")
+            group.add_argument(f"--{field.name}", type=type(field.default), default=field.default, metavar=metavar, help=text)
     return parser
 
 

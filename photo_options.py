@@ -28,8 +28,12 @@ LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+# Heading in --help of the options that people need first.
+MOST_USED = "most used"
+
+
 class UserError(Exception):
-    """Something the user can mend. The message is one line: what, what is wrong with it; what to do."""
+    """An error the user can fix. The message is one line: what, what is wrong with it; what to do."""
 
 
 def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
@@ -53,11 +57,11 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
 class Options:
     """All options of one picture. Names and defaults of the reference script where it has them."""
 
-    content_image_path: str = _option("", "input", "photo to be restyled", metavar="FILE", seen=False, file="input")
-    style_image_path: str = _option("", "input", "photo whose look is taken", metavar="FILE", seen=False, file="input")
+    content_image_path: str = _option("", MOST_USED, "photo to be restyled", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option("", MOST_USED, "photo whose look is taken", metavar="FILE", seen=False, file="input")
     content_seg_path: str = _option(
         "",
-        "input",
+        MOST_USED,
         "mask of the content photo: one colour per region; without masks the whole photos are matched",
         metavar="FILE",
         seen=False,
@@ -65,7 +69,7 @@ class Options:
     )
     style_seg_path: str = _option(
         "",
-        "input",
+        MOST_USED,
         "mask of the style photo: a region takes its look from the region of the same colour",
         metavar="FILE",
         seen=False,
@@ -94,7 +98,7 @@ class Options:
 
     output_image: str = _option(
         "best_stylized.png",
-        "output",
+        MOST_USED,
         "the result; PNG, JPEG, TIFF or WebP by its extension",
         metavar="FILE",
         seen=False,
@@ -116,7 +120,7 @@ class Options:
     )
     strength: str = _option(
         "1",
-        "output",
+        MOST_USED,
         "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
         "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
         metavar="A[,A...]",
@@ -139,7 +143,7 @@ class Options:
 
     style_option: int = _option(
         0,
-        "optimisation",
+        MOST_USED,
         "0 segmented style (painterly), 1 photorealistic refinement of the init image, 2 both in sequence (photo style transfer)",
         choices=(0, 1, 2),
     )
@@ -153,7 +157,7 @@ class Options:
     )
     realism: str = _option(
         "1",
-        "optimisation",
+        MOST_USED,
         "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
         "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade "
         "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
@@ -162,13 +166,13 @@ class Options:
     max_size: int = _option(
         0,
         "optimisation",
-        f"long side in pixels at which the style is solved, at most the photo's own. More is finer and slower. 0 takes "
-        f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where the memory is short",
+        f"long side in pixels at which the style is solved, at most the photo's own; more is finer and slower. 0 takes "
+        f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where memory is short",
         least=0,
     )
     preview: bool = _option(
         False,
-        "optimisation",
+        MOST_USED,
         "a draft in seconds, to try out masks and weights: solved small and not to the end, and given at full size",
     )
     max_iter: int = _option(
@@ -199,7 +203,7 @@ class Options:
     vgg19_weights: str = _option(
         "auto",
         "weights",
-        "auto (vgg19/vgg19.npy, else Keras' copy, else a download, else learned), pretrained (auto, but never learned), "
+        "auto (a vgg19.npy, else Keras' copy, else a download, else learned), pretrained (auto, but never learned), "
         "learned (features learned from the two photos), or a file: .npy, .h5 or .npz",
         metavar="auto|pretrained|learned|FILE",
     )
@@ -264,7 +268,7 @@ class Options:
 
     batch: str = _option(
         "",
-        "batch",
+        MOST_USED,
         "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
         "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
         "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",

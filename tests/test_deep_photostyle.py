@@ -98,7 +98,10 @@ def test_help_has_every_option_in_its_group_with_its_default(capsys):
         default = "none" if field.default == "" else field.default
         assert f"  --{field.name} " in help_text
         assert "".join(f"{field.metadata['help']} (default: {default})".split()) in unwrapped, field.name
-    order = [help_text.index(f"\n{group}:\n") for group in ("input", "output", "optimisation", "weights", "masks", "smoothing")]
+    order = [
+        help_text.index(f"\n{group}:\n")
+        for group in ("most used", "input", "output", "optimisation", "weights", "masks", "smoothing", "batch")
+    ]
     assert order == sorted(order)
 
 

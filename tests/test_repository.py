@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from photo_files.photos import read_photo
 from photo_options import Options
@@ -63,3 +64,23 @@ def test_modules_at_the_top_import_downward_only(module, may_import):
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
     ours = {path.stem for path in ROOT.glob("*.py")} | {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert {name.split(".")[0] for name in imported} & ours <= may_import
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
+def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
+    data = ROOT / "tests" / "data"
+    for name, source in (
+        ("content", "content"),
+        ("style", "style"),
+        ("content_mask", "content_seg"),
+        ("style_mask", "style_seg"),
+    ):
+        kind = "png" if "mask" in name else "jpg"
+        with Image.open(data / f"{source}.png") as picture:
+            picture.convert("RGB").save(tmp_path / f"{name}.{kind}", **({} if kind == "png" else {"quality": 95}))
+    shutil.copy(data / "thin_vgg19.npy", tmp_path / "vgg19.npy")
+    monkeypatch.chdir(tmp_path)
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(snippet, page, "exec"), {})
+    assert read_photo("result.jpg").size == read_photo("content.jpg").size
+    assert not np.array_equal(read_photo("result.jpg").samples, read_photo("content.jpg").samples)
