@@ -5,7 +5,7 @@ What is minimised, in units that depend neither on the features nor on the size 
 - style and content of Luan et al. 2017 (eq. 5), each style layer divided by its loss at the content photo, so that every layer
   counts alike and a style loss of 1 means that nothing was taken over; total variation, divided by the content's
 - the distance of each region's colours from the style region's, and how foreign they are to it (`palette`)
-- what keeps it a photograph, times `6^(realism - 1)`: nothing invented and nothing lost (`photograph`), maps that vary slowly,
+- what keeps it a photograph, times `8^(realism - 1)`: nothing invented and nothing lost (`photograph`), maps that vary slowly,
   little gain, and nearness to the region-wise colour grade that it starts from
 
 Departure from the reference: its photorealism term needs not be minimised, since a field of affine maps has next to none.
@@ -34,15 +34,15 @@ from vgg19.network import Network
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.1, 0.003, 0.7, 1.0, 150.0
 # The same of what realism scales: invented variance, lost contrast, roughness and gain of the maps, distance from the grade.
-_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 800.0, 0.3, 0.002, 0.01, 0.5
+_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 820.0, 0.3, 0.002, 0.01, 0.5
 # A hue that differs from the grade's counts so many times a brightness that does.
 _HUE = 8.0
 # By what the terms that realism scales grow from one step of realism to the next.
-_REALISM_STEP = 6.0
+_REALISM_STEP = 8.0
 # Standard deviation, 0..1, of noise in the content that the colour grade takes into account at realism 0: twice that a step.
 _NOISE = 0.0225
 # The curvature of all terms that the preconditioner does not know, as a multiple of the identity on the picture (loss a pixel).
-_CURVATURE = 30.0
+_CURVATURE = 8.0
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
 _LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare

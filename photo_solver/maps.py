@@ -17,7 +17,7 @@ from photo_solver.sizes import network_side, scales
 from photo_solver.stages import REFINEMENT, SEGMENTED
 
 # The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
-_CELLS, _LOOK_STEPS, _REALISM_STEPS = (24, 48), (30, 20), 20
+_CELLS, _LOOK_STEPS, _REALISM_STEPS = (24, 48), (20, 26), 20
 # It stops when the picture has changed by less than this, root mean square in levels, over so many steps.
 _LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
 
