@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
+from scipy.ndimage import uniform_filter
 
 # Windows handled at once; 81 float64 values a window bound the working memory to about 100 MB.
 _CHUNK_WINDOWS = 65536
@@ -67,6 +68,31 @@ def _csr_of_bands(bands: np.ndarray) -> scipy.sparse.csr_matrix:
     starts = np.concatenate([[0], np.cumsum(inside.sum(axis=(2, 3)).ravel())]).astype(np.int32)
     values = bands.transpose(2, 3, 0, 1)[inside]
     return scipy.sparse.csr_matrix((values, columns[inside], starts), shape=(height * width, height * width))
+
+
+def matting_form(image: np.ndarray, values: np.ndarray, epsilon: float = 1e-5, radius: int = 1) -> float:
+    """The sum over channels of v' L v, without the matrix (Levin et al. 2008, eq. 6).
+
+    In each window it is what the best affine function of the photo's colours leaves of the values, in least squares with a ridge.
+
+    Args:
+        image: the photo of the Laplacian L, (H, W, 3), 0..1.
+        values: v, (H, W, channels).
+        epsilon: see `matting_laplacian`.
+        radius: see `matting_laplacian`.
+    """
+    side = 2 * radius + 1
+    photo, values = image.astype(np.float64), values.astype(np.float64)
+
+    def mean(products: np.ndarray) -> np.ndarray:
+        size = (side, side) + (1,) * (products.ndim - 2)
+        return uniform_filter(products, size)[radius : len(products) - radius, radius : products.shape[1] - radius]
+
+    means, value_means = mean(photo), mean(values)
+    covariance = mean(photo[..., :, None] * photo[..., None, :]) - means[..., :, None] * means[..., None, :]
+    shared = mean(photo[..., :, None] * values[..., None, :]) - means[..., :, None] * value_means[..., None, :]
+    explained = shared * np.linalg.solve(covariance + epsilon / side**2 * np.eye(3), shared)
+    return float(side**2 * ((mean(values**2) - value_means**2).sum() - explained.sum()))
 
 
 class MattingPreconditioner:

@@ -1,11 +1,15 @@
-"""Is the result still the content photo, and has it taken the style? Six figures without any network."""
+"""Is the result still the content photo, and has it taken the style? Figures that need no network."""
 
 from __future__ import annotations
+
+import concurrent.futures
+import os
 
 import numpy as np
 from scipy.ndimage import sobel, uniform_filter
 from scipy.spatial import cKDTree
 
+from closed_form_matting import matting_form
 from photo_regions.regions import Regions
 from photo_solver.palette import LUMA, cielab
 
@@ -33,18 +37,21 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
         regions: of both photos, at their sizes.
 
     Returns:
-        `detail_kept` and `invented_detail` (see `details`), `foreign_colours`, `edge_ssim`, `affine_residual` and
-        `colour_distance`; see the functions of these names.
+        `detail_kept` and `invented_detail` (see `details`), `foreign_colours`, `edge_ssim`, `affine_residual`,
+        `matting_term` (what the paper's photorealism is before its weight, Luan et al. 2017, eq. 4) and `colour_distance`; see
+        the functions of these names.
     """
-    kept, invented = details(content, result)
-    figures = {
-        "detail_kept": kept,
-        "invented_detail": invented,
-        "foreign_colours": foreign_colours(style, result, regions),
-        "edge_ssim": edge_ssim(content, result),
-        "affine_residual": affine_residual(content, result),
-        "colour_distance": colour_distance(content, style, result, regions),
-    }
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        both = threads.submit(details, content, result)
+        others = {
+            "foreign_colours": threads.submit(foreign_colours, style, result, regions),
+            "edge_ssim": threads.submit(edge_ssim, content, result),
+            "affine_residual": threads.submit(affine_residual, content, result),
+            "matting_term": threads.submit(matting_form, content, result),
+            "colour_distance": threads.submit(colour_distance, content, style, result, regions),
+        }
+    kept, invented = both.result()
+    figures = {"detail_kept": kept, "invented_detail": invented} | {name: each.result() for name, each in others.items()}
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 

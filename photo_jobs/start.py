@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
+import sys
+from types import ModuleType
 
 from photo_options import UserError
 from photo_solver.memory import MIB, gpu_memory
@@ -22,8 +26,7 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
-        import tensorflow as tf
-
+        tf = _tensorflow()
         tf.config.list_physical_devices()
     finally:
         os.dup2(standard_error, 2)
@@ -42,3 +45,16 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
             tf.config.set_logical_device_configuration(gpu, [memory])
         else:
             tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _tensorflow() -> ModuleType:
+    """Imports TensorFlow. Its many objects stay to the end, and looking for garbage among them would take most of a second."""
+    if "tensorflow" not in sys.modules:
+        gc.disable()
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            gc.enable()
+        gc.freeze()
+        atexit.register(gc.freeze)
+    return sys.modules["tensorflow"]

@@ -13,6 +13,7 @@ Departure from the reference: its photorealism term needs not be minimised, sinc
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 from collections.abc import Callable
 
@@ -258,25 +259,12 @@ class LookObjective:
         image = self.content.reshape(-1, 3) + self._sliced(coefficients)
         self.image = image.reshape(self.content.shape)
         photograph = self.weights.photograph
-        found, by_image = self._compiled(tf.constant(self.image), tf.constant(photograph, tf.float32))
-        losses, gradient = {name: float(value) for name, value in found.items()}, by_image.numpy().reshape(-1, 3)
-
-        colours, by_colours = self._colour_distance(image)
-        losses["colours"] = _COLOURS * self.weights.style * colours / self._colour_unit
-        gradient = gradient + np.float32(_COLOURS * self.weights.style / self._colour_unit) * by_colours
-        losses["foreign"] = 0.0
-        for inside, palette in self._palettes:
-            distance, by_colours = palette.foreignness(image[inside])
-            losses["foreign"] += _FOREIGN * float(np.vdot(distance, distance)) / self._pixels
-            gradient[inside] += np.float32(2 * _FOREIGN / self._pixels) * distance[:, None] * by_colours
-        beyond = image - np.clip(image, 0, 1)
-        losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
-        gradient += np.float32(2 * _RANGE / self._pixels) * beyond
-        pull, by_pull = self._pull(image - self._grade)
-        losses["grade"] = photograph * pull
-        gradient += np.float32(photograph) * by_pull
-
-        by_coefficients = self._gathered(gradient)
+        with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
+            network = beside.submit(self._compiled, tf.constant(self.image), tf.constant(photograph, tf.float32))
+            losses, gradient = self._by_colours(image)
+        found, by_image = network.result()
+        losses |= {name: float(value) for name, value in found.items()}
+        by_coefficients = self._gathered(gradient + by_image.numpy().reshape(-1, 3))
         losses["roughness"] = losses["gain"] = 0.0
         for own, by_own, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
             rough = self._roughness @ own.reshape(self.grid.nodes, 12)
@@ -289,6 +277,24 @@ class LookObjective:
         if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
             raise NonFiniteLoss(non_finite_message(losses))
         return Evaluation(losses, by_coefficients)
+
+    def _by_colours(self, image: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
+        """The terms of the colours (pixels, 3) of an image, each pixel for itself, and their gradient."""
+        distance, by_image = self._colour_distance(image)
+        weight = _COLOURS * self.weights.style / self._colour_unit
+        losses = {"colours": weight * distance, "foreign": 0.0}
+        gradient = np.float32(weight) * by_image
+        for inside, palette in self._palettes:
+            away, by_colours = palette.foreignness(image[inside])
+            losses["foreign"] += _FOREIGN * float(np.vdot(away, away)) / self._pixels
+            gradient[inside] += np.float32(2 * _FOREIGN / self._pixels) * away[:, None] * by_colours
+        beyond = image - np.clip(image, 0, 1)
+        losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
+        gradient += np.float32(2 * _RANGE / self._pixels) * beyond
+        pull, by_pull = self._pull(image - self._grade)
+        losses["grade"] = self.weights.photograph * pull
+        gradient += np.float32(self.weights.photograph) * by_pull
+        return losses, gradient
 
     def _pull(self, difference: np.ndarray) -> tuple[float, np.ndarray]:
         """Mean squared difference (pixels, 3) from the colour grade, hue counting more than light, and its gradient."""

@@ -8,7 +8,7 @@ import scipy.sparse
 from conftest import golden_photo
 
 import closed_form_matting
-from closed_form_matting import MattingPreconditioner, matting_laplacian
+from closed_form_matting import MattingPreconditioner, matting_form, matting_laplacian
 
 HEIGHT, WIDTH = 6, 9
 
@@ -40,6 +40,14 @@ def laplacian_by_loops(image, epsilon, radius):
 def test_agrees_with_loops_over_windows(photo, epsilon, radius):
     expected = laplacian_by_loops(photo, epsilon, radius)
     np.testing.assert_allclose(matting_laplacian(photo, epsilon, radius).toarray(), expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("epsilon", "radius"), [(1e-5, 1), (0.1, 1), (1e-3, 2)])
+def test_the_form_needs_no_matrix(photo, epsilon, radius):
+    values = np.random.default_rng(1).random((HEIGHT, WIDTH, 2))
+    columns = values.reshape(-1, 2)
+    expected = np.trace(columns.T @ laplacian_by_loops(photo, epsilon, radius) @ columns)
+    assert matting_form(photo, values, epsilon, radius) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-7])
