@@ -95,6 +95,32 @@ def matting_form(image: np.ndarray, values: np.ndarray, epsilon: float = 1e-5, r
     return float(side**2 * ((mean(values**2) - value_means**2).sum() - explained.sum()))
 
 
+def matte(laplacian: scipy.sparse.csr_matrix, known: np.ndarray, drawn: np.ndarray, trust: float = 0.0) -> np.ndarray:
+    """Masks that are locally affine in the photo's colours (Levin et al. 2008, eq. 15, the known pixels held exactly).
+
+    Least m' L m + trust |m - drawn|^2 with m = drawn where it is known. Where a pixel's drawn masks sum to 1, so do these.
+
+    Args:
+        laplacian: (N, N), of a photo of N pixels.
+        known: bool (N,); at least one pixel, unless there is trust.
+        drawn: (N, K). Without trust, only the known pixels count.
+        trust: how much the drawing counts where it is not known; a photo without edges is 0.
+
+    Returns:
+        Float64 (N, K).
+    """
+    inside, outside = np.flatnonzero(~known), np.flatnonzero(known)
+    solved = drawn.astype(np.float64)
+    if inside.size:
+        rows = laplacian[inside]
+        system = (rows[:, inside] + trust * scipy.sparse.identity(inside.size)).tocsc()
+        factors = scipy.sparse.linalg.splu(
+            system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
+        solved[inside] = factors.solve(trust * solved[inside] - rows[:, outside] @ solved[outside])
+    return solved
+
+
 class MattingPreconditioner:
     """Approximate inverse of `shift * Id + scale * L`: the known part of the objective's Hessian (Luan et al. 2017, eq. 4).
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 from scipy import ndimage
 
-from closed_form_matting import matting_laplacian
-from photo_regions.regions import Regions
+from closed_form_matting import matte, matting_laplacian
+
+if TYPE_CHECKING:
+    from photo_regions.regions import Regions
 
 # Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
 # photo, where a photo without edges is 0.
@@ -49,13 +50,8 @@ def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust
     # The rows from the band's first to its last, and two more that the windows of its pixels reach into.
     rows = np.flatnonzero(band.any(axis=1))
     span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
-    laplacian = matting_laplacian(image[span])
-    unknown, known = np.flatnonzero(band[span]), np.flatnonzero(~band[span])
-    flat = drawn[span].reshape(-1, regions + 1).astype(np.float64)
-    of_unknown = laplacian[unknown]
-    system = (of_unknown[:, unknown] + trust * scipy.sparse.identity(unknown.size)).tocsc()
-    factors = scipy.sparse.linalg.splu(system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0, options={"SymmetricMode": True})
-    flat[unknown] = np.clip(factors.solve(trust * flat[unknown] - of_unknown[:, known] @ flat[known]), 0, 1)
+    flat = drawn[span].reshape(-1, regions + 1)
+    flat = np.clip(matte(matting_laplacian(image[span]), ~band[span].ravel(), flat, trust), 0, 1)
     flat /= flat.sum(axis=-1, keepdims=True)
     refined = masks.copy()
     refined[span] = flat[:, :regions].reshape(-1, width, regions)

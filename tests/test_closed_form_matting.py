@@ -8,7 +8,7 @@ import scipy.sparse
 from conftest import golden_photo
 
 import closed_form_matting
-from closed_form_matting import MattingPreconditioner, matting_form, matting_laplacian
+from closed_form_matting import MattingPreconditioner, matte, matting_form, matting_laplacian
 
 HEIGHT, WIDTH = 6, 9
 
@@ -153,3 +153,24 @@ def test_the_multi_level_preconditioner_is_its_formula_and_symmetric_positive_de
     np.testing.assert_allclose(inverse, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
     assert np.abs(inverse - inverse.T).max() < 1e-4 * np.abs(inverse).max()
     assert np.linalg.eigvalsh(inverse + inverse.T).min() > 0
+
+
+# Masks
+
+
+@pytest.mark.parametrize("trust", [0.0, 0.3])
+def test_a_matte_is_the_least_of_its_form(photo, trust):
+    """At the least, the gradient of m' L m + trust |m - drawn|^2 is 0 wherever m is free; known pixels are as drawn."""
+    random = np.random.default_rng(2)
+    known = random.random(HEIGHT * WIDTH) < 0.2
+    drawn = random.dirichlet(np.ones(3), HEIGHT * WIDTH)
+    found = matte(matting_laplacian(photo), known, drawn, trust)
+    np.testing.assert_array_equal(found[known], drawn[known])
+    gradient = laplacian_by_loops(photo, 1e-5, 1) @ found + trust * (found - drawn)
+    np.testing.assert_allclose(gradient[~known], 0, atol=1e-7)
+    np.testing.assert_allclose(found.sum(axis=-1), 1, atol=1e-7)
+
+
+def test_a_matte_of_known_pixels_alone_is_what_was_drawn(photo):
+    drawn = np.random.default_rng(0).random((HEIGHT * WIDTH, 2))
+    np.testing.assert_array_equal(matte(matting_laplacian(photo), np.ones(HEIGHT * WIDTH, bool), drawn), drawn)
