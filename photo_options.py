@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import pathlib
+import re
 
 VERSION = "0.1.0"
 
@@ -217,6 +218,14 @@ class Options:
         "names for the colours of the masks, as in sky=0000ff,water=00ffff (for label images sky=2); other colours do not count",
         metavar="NAME=COLOUR,...",
     )
+    seg_scribbles: str = _option(
+        "auto",
+        "masks",
+        "masks may be a few strokes, which are completed to whole regions along the photo's edges. auto takes a mask for strokes "
+        "if less than a fifth of it is painted and the rest is transparent; always completes whatever is transparent, never "
+        "nothing; a colour, as ffffff, is the background that strokes are drawn on",
+        metavar="auto|always|never|COLOUR",
+    )
     missing_class: str = _option(
         "ignore",
         "masks",
@@ -319,6 +328,10 @@ class Options:
                 raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
             if "above" in rule and value <= rule["above"]:
                 raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
+        if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
+            raise UserError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
+        if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
+            raise UserError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         _numbers("strength", self.strength, MOST_STRENGTH)
         _numbers("realism", self.realism, MOST_REALISM)
         if self.solver == "maps" and self.style_option == 0:

@@ -93,7 +93,7 @@ def stylize(
     options = options or Options()
     content, style = _picture(content, "content"), _picture(style, "style")
     init = None if init is None else _picture(init, "init")
-    regions = regions or read_regions("", "", content.shape[:2], style.shape[:2], options)
+    regions = regions or read_regions("", "", content, style, options)
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
     if min(height, width) < LEAST_SIDE:

@@ -82,7 +82,7 @@ def main() -> None:
     )
     photos = [read_photo(paths[name], name) for name in ("content", "style")]
     content, style = (photo.resized(*fitted(photo.size, arguments.size)) for photo in photos)
-    regions = read_regions(paths["content_seg"], paths["style_seg"], content.shape[:2], style.shape[:2], options)
+    regions = read_regions(paths["content_seg"], paths["style_seg"], content, style, options)
     network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
     masks = regions.content, regions.style
     judge = Objective(network, content, style, masks, options, matting_laplacian(content))

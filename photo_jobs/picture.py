@@ -81,6 +81,8 @@ def check_job(options: Options) -> None:
         check_model(options.seg_model)
     elif options.seg_model != Options.seg_model:
         logger.warning("--seg_model %s is not used; give --auto_seg %s, and no masks", options.seg_model, SEMANTIC)
+    if options.seg_scribbles not in ("auto", "never") and not options.content_seg_path:
+        logger.warning("--seg_scribbles %s is not used; there are no masks", options.seg_scribbles)
     size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
     for path in options.output_images:
         check_writable(path, size)
@@ -148,8 +150,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
         masks = automatic.write_masks(regions, options.serial)
         logger.info("regions found: %s and %s; correct copies by hand and give them as masks", *masks)
     else:
-        sizes = content.shape[:2], style.shape[:2]
-        regions = read_regions(options.content_seg_path, options.style_seg_path, *sizes, options)
+        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
     del style_photo  # it may be large
     if options.refine_masks:
         regions = refine(regions, content, style)

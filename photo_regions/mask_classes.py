@@ -7,7 +7,7 @@ or compressed edges, is no class; those pixels join the class nearest in colour 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,22 +36,22 @@ REFERENCE_COLOURS: dict[str, Colour] = {
 _BLACK_AND_WHITE = [REFERENCE_COLOURS["black"], REFERENCE_COLOURS["white"]]
 
 # Levels by which compression moves a flat colour.
-_NOISE = 16
+NOISE = 16
 # Levels by which one class may differ between two masks, or within one whose edges are soft or compressed.
 SAME = 48
 # A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
 SPECK = 2e-4
 # More classes than this are a gradient, not labels.
-_MOST_CLASSES = 64
+MOST_CLASSES = 64
 # Share of a mask's pixels in flat colours: above the first its edges are hard, below the second it is worth a warning, below the
 # third it is a photo.
-_HARD, _FLAT, _PHOTO = 0.999, 0.9, 0.5
+HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
 # How many pixels away from a class weigh as much as the way from black to full red.
 _REACH = 16
 
 
 def read_samples(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
-    """Samples of a mask, alpha resolved: uint8 (h, w) or (h, w, 3).
+    """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4).
 
     Warns where bringing the mask to its photo's `size` (height, width) distorts it.
     """
@@ -61,36 +61,45 @@ def read_samples(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):
         shapes = (width, height, size[1], size[0])
         logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
-    return samples if samples.ndim == 2 or samples.shape[2] == 3 else _without_alpha(samples)
+    return samples
 
 
-def _without_alpha(samples: np.ndarray) -> np.ndarray:
-    """Colours over black where they are classes; where they are not, as in a subject cut out, alpha itself as a grey mask."""
+def without_alpha(samples: np.ndarray) -> np.ndarray:
+    """Samples (h, w) or (h, w, 3) of a mask: with alpha, its colours over black where they are classes.
+
+    Where they are not, as in a subject cut out, alpha itself is the mask.
+    """
+    if samples.ndim == 2 or samples.shape[2] == 3:
+        return samples
     colours, alpha = samples[..., :3], samples[..., 3]
     if alpha.min() == 255:
         return colours
     over_black = np.rint(colours * (alpha[..., None] / 255)).astype(np.uint8)
-    classes = _flat_colours(over_black, _NOISE)
-    return over_black if len(classes) > 1 and _nearest(over_black, classes, _NOISE)[1].mean() > _FLAT else alpha
+    classes = _flat_colours(over_black, NOISE)
+    return over_black if len(classes) > 1 and nearest(over_black, classes, NOISE)[1].mean() > FLAT else alpha
 
 
-def read_folder(role: str, folder: str, size: tuple[int, int]) -> tuple[list[str], np.ndarray]:
-    """A region for each file of a folder, named after it: how grey a pixel is, or how opaque, says how far it belongs there.
+def read_folder(role: str, folder: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The samples of each file of a folder, as `read_samples` gives them, by the name of the region, that of the file."""
+    paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+    if not 0 < len(paths) <= MOST_CLASSES:
+        raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {MOST_CLASSES} at most")
+    return {path.stem: read_samples(role, str(path), size) for path in paths}
+
+
+def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+    """A region for each file of a folder: how grey a pixel is, or how opaque, says how far it belongs there.
 
     Returns:
-        K names and float32 (H, W, K), sum over K at most 1.
+        float32 (H, W, K), sum over K at most 1.
     """
-    paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
-    if not 0 < len(paths) <= _MOST_CLASSES:
-        raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {_MOST_CLASSES} at most")
     masks = []
-    for path in paths:
-        samples = read_samples(role, str(path), size)
+    for samples in map(without_alpha, files):
         grey = samples if samples.ndim == 2 else samples.mean(axis=-1)
         full = 1 if grey.max() <= 1 else 255  # networks write no and yes as 0 and 1
         masks.append(resized((grey / full).astype(np.float32), size))
     stacked = np.stack(masks, axis=-1)
-    return [path.stem for path in paths], stacked / np.maximum(stacked.sum(axis=-1, keepdims=True), 1)
+    return stacked / np.maximum(stacked.sum(axis=-1, keepdims=True), 1)
 
 
 def thresholded(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -99,7 +108,7 @@ def thresholded(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         float32 (H, W, 9), each pixel in one class or in none.
     """
-    unit = resized(_rgb(samples).astype(np.float32) / 255, size)
+    unit = resized(rgb(samples).astype(np.float32) / 255, size)
     level = {0: unit < 0.1, 128: (unit > 0.4) & (unit < 0.6), 255: unit > 0.9}
     masks = [level[red][..., 0] & level[green][..., 1] & level[blue][..., 2] for red, green, blue in REFERENCE_COLOURS.values()]
     return np.stack(masks, axis=-1).astype(np.float32)
@@ -110,9 +119,9 @@ def is_label_image(samples: np.ndarray) -> bool:
     if samples.ndim == 3:
         return False
     values = _flat_colours(samples, 0)
-    if not 0 < len(values) <= _MOST_CLASSES or set(values) <= set(_BLACK_AND_WHITE):
+    if not 0 < len(values) <= MOST_CLASSES or set(values) <= set(_BLACK_AND_WHITE):
         return False
-    return bool(_nearest(samples, values, 0)[1].mean() > _HARD)
+    return bool(nearest(samples, values, 0)[1].mean() > HARD)
 
 
 def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray]:
@@ -133,29 +142,29 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     # A mask much larger than its photo is thinned first, for time; labels cannot be averaged.
     step = max(1, min(samples.shape[0] // size[0], samples.shape[1] // size[1]))
     samples = samples[step // 2 :: step, step // 2 :: step]
-    noise = 0 if labels else _NOISE
+    noise = 0 if labels else NOISE
     colours = _flat_colours(samples, noise)
     if not labels and is_label_image(samples) and len(colours) < len(_flat_colours(samples, 0)):
         raise UserError(f"{file} is a label image and the other mask is not; save both alike")
-    index, sure = _nearest(samples, colours, noise)
+    index, sure = nearest(samples, colours, noise)
     share = sure.mean()
-    if samples.ndim == 2 and share <= _HARD and (share < _FLAT or _black_or_white(colours)):
+    if samples.ndim == 2 and share <= HARD and (share < FLAT or _black_or_white(colours)):
         # The ends of the ramp, that compression has moved, are made flat again.
-        white = resized(np.clip((samples.astype(np.float32) - _NOISE) / (255 - 2 * _NOISE), 0, 1), size)
+        white = resized(np.clip((samples.astype(np.float32) - NOISE) / (255 - 2 * NOISE), 0, 1), size)
         return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1)
-    if share < _PHOTO:
+    if share < PHOTO:
         raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
-    if len(colours) > _MOST_CLASSES:
+    if len(colours) > MOST_CLASSES:
         raise UserError(
-            f"{file} has more than {_MOST_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
+            f"{file} has more than {MOST_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
         )
-    if share < _FLAT:
+    if share < FLAT:
         logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
-    if share <= _HARD:
+    if share <= HARD:
         # Blur and the coarse colours of JPEG have plateaus of their own beside a class.
-        colours = [c for n, c in enumerate(colours) if all(colour_distance(c, other) > SAME for other in colours[:n])]
-        index, sure = _nearest(samples, colours, noise)
-    index = filled(index, sure) if share > _HARD else _joined(samples, index, sure, colours)
+        colours = distinct(colours)
+        index, sure = nearest(samples, colours, noise)
+    index = filled(index, sure) if share > HARD else _joined(samples, index, sure, colours)
     one_hot = np.eye(len(colours), dtype=np.float32)
     masks = resized(one_hot[index], size)
     return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
@@ -170,6 +179,11 @@ def colour_distance(a: Colour, b: Colour) -> int:
     return max(abs(i - j) for i, j in zip(a, b, strict=True))
 
 
+def distinct(colours: Sequence[Colour]) -> list[Colour]:
+    """The colours without those that are nearly one before them."""
+    return [c for n, c in enumerate(colours) if all(colour_distance(c, other) > SAME for other in colours[:n])]
+
+
 def resized(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Masks at another size (height, width), averaged; the very same ones if they have it."""
     return masks if masks.shape[:2] == size else resize(masks, *size)
@@ -182,8 +196,9 @@ def filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
     return values[tuple(ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
 
 
-def _rgb(samples: np.ndarray) -> np.ndarray:
-    return samples if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
+def rgb(samples: np.ndarray) -> np.ndarray:
+    """Samples (h, w, 3) of a mask, grey or not, without its alpha."""
+    return samples[..., :3] if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
 
 
 def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
@@ -193,21 +208,26 @@ def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
 
 
 def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
-    """The colours that fill flat areas of a mask, the commonest first.
+    """The colours that fill flat areas of a mask, the commonest first."""
+    samples = rgb(samples)
+    return peaks(samples[_is_flat(samples, noise)], noise, SPECK * samples[..., 0].size)
 
-    The pixels of a class crowd about one colour; edges are not flat, and the colours of a soft ramp are spread evenly.
+
+def peaks(colours: np.ndarray, noise: int, least: float) -> list[Colour]:
+    """The colours about which others (n, 3) crowd, and which have at least so many pixels; the commonest first.
+
+    The pixels of a class crowd about one colour; edges do not, and the colours of a soft ramp are spread evenly.
     """
-    samples = _rgb(samples)
-    codes, counts = np.unique(samples[_is_flat(samples, noise)] @ np.array([65536, 256, 1]), return_counts=True)
+    codes, counts = np.unique(colours @ np.array([65536, 256, 1]), return_counts=True)
     levels = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)  # (colours, 3)
     found: list[Colour] = []
-    for _ in range(2 * _MOST_CLASSES):
+    for _ in range(2 * MOST_CLASSES):
         if not counts.size:
             break
         peak = levels[counts.argmax()]
         distance = np.abs(levels - peak).max(axis=-1)
         own, crowd = (counts[distance <= reach].sum() for reach in (noise, noise // 4))
-        if own < SPECK * samples[..., 0].size:
+        if own < least:
             break
         if crowd > own / 2:
             found.append((int(peak[0]), int(peak[1]), int(peak[2])))
@@ -215,9 +235,9 @@ def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
     return found
 
 
-def _nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
     """For each pixel the index of the nearest colour, int (h, w), and whether it has it but for the noise, bool (h, w)."""
-    samples = _rgb(samples).astype(np.int16)
+    samples = rgb(samples).astype(np.int16)
     index, least = np.zeros(samples.shape[:2], np.intp), np.full(samples.shape[:2], 256, np.int16)
     for number, colour in enumerate(colours):
         distance = np.abs(samples - np.array(colour, np.int16)).max(axis=-1)
@@ -232,8 +252,8 @@ def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: S
     Colour alone would not do: halfway from blue to white is as near to light blue as to either, and halfway from black to
     white is grey.
     """
-    samples = _rgb(samples)
-    inside = sure & _is_flat(samples, _NOISE)
+    samples = rgb(samples)
+    inside = sure & _is_flat(samples, NOISE)
     unit = samples.astype(np.float32) / 255
     best, least = index, np.full(index.shape, np.inf)
     for number, colour in enumerate(colours):

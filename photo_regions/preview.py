@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from photo_files.drawing import drawn_text
 from photo_files.resizing import resize
@@ -12,13 +13,16 @@ from photo_regions.regions import Regions
 _HEIGHT, _GAP, _LINE = 480, 12, 24
 # How much of the photo shows through.
 _PHOTO = 0.55
+# Share of a pixel that a stroke covers if it is drawn there; strokes on a large photo are thin in the preview.
+_DRAWN = 0.25
 _MAGENTA: Colour = (255, 0, 255)
 
 
 def preview(regions: Regions, content: np.ndarray, style: np.ndarray) -> np.ndarray:
     """The content photo, left, and the style photo, each region in its colour, with a legend of names and shares below.
 
-    Pixels in no region, which have no part in the style loss, are striped in magenta.
+    Strokes that regions were completed from are drawn in full colour. Pixels in no region, which have no part in the style loss,
+    are striped in magenta.
 
     Args:
         regions: the regions.
@@ -28,7 +32,10 @@ def preview(regions: Regions, content: np.ndarray, style: np.ndarray) -> np.ndar
     Returns:
         float32 picture, 0..1.
     """
-    panels = [_overlaid(content, regions.content, regions.colours), _overlaid(style, regions.style, regions.colours)]
+    panels = [
+        _overlaid(content, regions.content, regions.colours, regions.content_strokes),
+        _overlaid(style, regions.style, regions.colours, regions.style_strokes),
+    ]
     shares = zip(regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
     legend = [
         _legend_line(colour, f"{name}: {in_content:.1%} of the content, {in_style:.1%} of the style")
@@ -50,8 +57,8 @@ def preview(regions: Regions, content: np.ndarray, style: np.ndarray) -> np.ndar
     return picture
 
 
-def _overlaid(photo: np.ndarray, masks: np.ndarray, colours: tuple[Colour, ...]) -> np.ndarray:
-    """The photo (H, W, 3) at the preview's height, tinted by its masks (H, W, R), with the edges between them drawn."""
+def _overlaid(photo: np.ndarray, masks: np.ndarray, colours: tuple[Colour, ...], strokes: np.ndarray | None = None) -> np.ndarray:
+    """The photo (H, W, 3) at the preview's height, tinted by its masks (H, W, R), with their edges and strokes drawn."""
     size = (_HEIGHT, max(1, round(_HEIGHT * photo.shape[1] / photo.shape[0])))
     photo, masks = resize(photo, *size), resize(masks, *size)
     none = np.clip(1 - masks.sum(axis=-1, keepdims=True), 0, 1)
@@ -62,6 +69,10 @@ def _overlaid(photo: np.ndarray, masks: np.ndarray, colours: tuple[Colour, ...])
     edge[1:] |= dominant[1:] != dominant[:-1]
     edge[:, 1:] |= dominant[:, 1:] != dominant[:, :-1]
     shown[edge] = shown[edge].mean(axis=-1, keepdims=True) < 0.5  # white on dark, black on light
+    if strokes is not None:
+        drawn = resize(strokes.astype(np.float32), *size) >= _DRAWN
+        outline = ndimage.maximum_filter(drawn, 3) & ~drawn
+        shown[drawn], shown[outline] = tint[drawn], 1 - np.rint(tint[outline].mean(axis=-1, keepdims=True))
     return shown
 
 

@@ -15,14 +15,18 @@ from pathlib import Path
 import numpy as np
 
 from photo_options import Options, UserError
-from photo_regions import mask_classes
+from photo_regions import mask_classes, scribbles
 from photo_regions.mask_classes import REFERENCE_COLOURS, Colour
+from photo_regions.scribbles import Strokes
 
 logger = logging.getLogger("deep_photostyle")
 
 # Colours for classes that have none: labels, and files of regions.
 _STEPS = (40, 105, 170, 235)
 PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
+
+# What the mask is to the user, its path, and its photo.
+_Mask = tuple[str, str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Regions:
         style: float32 (h, w, R), the same of the style photo.
         colours: R colours for previews, RGB in levels.
         unmatched: the classes that became no region, for the table.
+        content_strokes: bool (H, W), at its mask's own size, where the content's mask had strokes; None if it was a whole mask.
+        style_strokes: the same of the style photo.
     """
 
     names: tuple[str, ...]
@@ -52,6 +58,8 @@ class Regions:
     style: np.ndarray
     colours: tuple[Colour, ...] = ()
     unmatched: tuple[Unmatched, ...] = ()
+    content_strokes: np.ndarray | None = None
+    style_strokes: np.ndarray | None = None
 
     def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
         """The regions of photos of other sizes (height, width); pixels are averaged, so that whole partitions stay whole."""
@@ -63,29 +71,30 @@ class Regions:
 def read_regions(
     content_seg_path: str,
     style_seg_path: str,
-    content_size: tuple[int, int],
-    style_size: tuple[int, int],
+    content: np.ndarray,
+    style: np.ndarray,
     options: Options,
 ) -> Regions:
     """Reads and matches the masks of both photos.
 
     By default every pixel joins the nearest of the flat colours that its mask really has, near in colour and in place, so that
     the odd colours along soft or compressed edges neither become classes nor fall to a third one. With `options.strict_masks`
-    the nine colours and the thresholds of the reference decide, and a pixel may be in no class.
+    the nine colours and the thresholds of the reference decide, and a pixel may be in no class. Strokes are completed to regions
+    along the photo, as `options.seg_scribbles` says.
 
     Args:
         content_seg_path: mask of the content photo, a file, or a folder of grey files, one per region and named after it.
             Without either mask there is one region, the whole image.
         style_seg_path: mask of the style photo; a folder if the content's is one.
-        content_size: (height, width) of the content photo, to which its mask is brought.
-        style_size: the same of the style photo.
-        options: `strict_masks`, `seg_classes` and `missing_class` are heeded.
+        content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
+        style: the style photo, float32 (h, w, 3).
+        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are heeded.
 
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
     """
     if not content_seg_path and not style_seg_path:
-        content_mask, style_mask = (np.ones((*size, 1), np.float32) for size in (content_size, style_size))
+        content_mask, style_mask = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
         return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
     if not (content_seg_path and style_seg_path):
         missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
@@ -93,27 +102,15 @@ def read_regions(
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:
         raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
-    both = (("content segmentation", content_seg_path, content_size), ("style segmentation", style_seg_path, style_size))
+    both = (("content segmentation", content_seg_path, content), ("style segmentation", style_seg_path, style))
     folders = [Path(path).is_dir() for _, path, _ in both]
-    if any(folders):
-        if not all(folders):
-            role, path, _ = both[folders.index(False)]
-            raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
-        classes = [_Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size)) for role, path, size in both]
-        palette = dict(zip(sorted({*classes[0].names, *classes[1].names}), PALETTE, strict=False))
-        return _match(classes[0], classes[1], palette, listed, options.missing_class)
-    samples = [mask_classes.read_samples(*mask) for mask in both]
-    labels = not options.strict_masks and all(mask_classes.is_label_image(mask) for mask in samples)
-    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
-    for (role, path, size), mask in zip(both, samples, strict=True):
-        file = f"{role} {path}"
-        if options.strict_masks:
-            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
-        else:
-            colours, masks = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(_Classes(file, _named(colours, palette, labels), masks))
-    if labels:
-        palette = dict(zip(palette, PALETTE, strict=False))
+    if all(folders):
+        classes, palette = _of_folders(both, options)
+    elif any(folders):
+        role, path, _ = both[folders.index(False)]
+        raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
+    else:
+        classes, palette = _of_files(both, listed, options)
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
 
 
@@ -168,11 +165,12 @@ def table(regions: Regions) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Classes:
-    """The classes of one mask: `file` for messages, K names, float32 masks (H, W, K) at the photo's size."""
+    """The classes of one mask: `file` for messages, K names, float32 masks (H, W, K) at the photo's size, and its strokes."""
 
     file: str
     names: list[str]
     masks: np.ndarray
+    strokes: np.ndarray | None = None
 
     def share(self, name: str) -> float:
         return float(self.mask(name).mean(dtype=np.float64))
@@ -185,6 +183,53 @@ class _Classes:
     def __str__(self) -> str:
         shares = {name: self.share(name) for name in self.names}
         return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share > 0) or "nothing"
+
+
+def _of_folders(both: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
+    """The classes of two folders of masks, and the palette of both."""
+    classes = []
+    folders = [mask_classes.read_folder(role, path, photo.shape[:2]) for role, path, photo in both]
+    for (role, path, photo), files in zip(both, folders, strict=True):
+        file, names, samples = f"{role} {path}", list(files), list(files.values())
+        strokes = None if options.strict_masks else scribbles.folder_strokes(file, samples, options.seg_scribbles)
+        if strokes is None:
+            classes.append(_Classes(file, names, mask_classes.grey_masks(samples, photo.shape[:2])))
+        else:
+            classes.append(_completed(file, names, strokes, photo))
+    names = sorted({*classes[0].names, *classes[1].names})
+    return classes, dict(zip(names, PALETTE, strict=False))
+
+
+def _of_files(both: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
+    """The classes of two masks, and the palette of both."""
+    files = [f"{role} {path}" for role, path, _ in both]
+    samples = [mask_classes.read_samples(role, path, photo.shape[:2]) for role, path, photo in both]
+    choice = "never" if options.strict_masks else options.seg_scribbles
+    strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
+    samples = [mask_classes.without_alpha(mask) for mask in samples]
+    labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
+    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
+    for (_, _, photo), file, mask, drawn in zip(both, files, samples, strokes, strict=True):
+        size = photo.shape[:2]
+        if options.strict_masks:
+            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
+        elif drawn:
+            classes.append(_completed(file, _named(drawn[0], palette, labels), drawn[1], photo))
+        else:
+            colours, masks = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(colours, palette, labels), masks))
+    if labels:
+        palette = dict(zip(palette, PALETTE, strict=False))
+    return classes, palette
+
+
+def _completed(file: str, names: list[str], strokes: Strokes, photo: np.ndarray) -> _Classes:
+    """The classes of strokes, with a line that says so, and one for each two of them that touch."""
+    painted = strokes.index >= 0
+    logger.info("%s: strokes on %.1f %% of it are completed to whole regions (see --seg_scribbles)", file, 100 * painted.mean())
+    for one, other in scribbles.touching(strokes):
+        logger.warning("%s has strokes of %s and %s that touch; keep each inside its own region", file, names[one], names[other])
+    return _Classes(file, names, scribbles.complete(photo, strokes), painted)
 
 
 def _match(
@@ -222,6 +267,8 @@ def _match(
             if missing_class == "error":
                 raise UserError(f"{what}; paint it in both masks, or use --missing_class merge or ignore")
             logger.warning("%s; it is %s", what, fate)
+        elif style.strokes is not None:
+            logger.warning("%s has strokes of %s and %s has none; they are not used", style.file, name, content.file)
         unmatched.append(Unmatched(name, in_content, in_style, f"{lack}: {fate}"))
     in_content, in_style = (1 - float(classes.masks.sum(axis=-1).mean(dtype=np.float64)) for classes in (content, style))
     if max(in_content, in_style) > mask_classes.SPECK:
@@ -231,7 +278,8 @@ def _match(
         )
     if missing and missing_class == "merge":
         content_masks = merged(content_masks, np.sum([content.mask(name) for name in missing], axis=0))
-    return Regions(tuple(regions), content_masks, style_masks, tuple(palette[name] for name in regions), tuple(unmatched))
+    colours = tuple(palette[name] for name in regions)
+    return Regions(tuple(regions), content_masks, style_masks, colours, tuple(unmatched), content.strokes, style.strokes)
 
 
 def _shares(masks: np.ndarray) -> list[float]:

@@ -21,10 +21,10 @@ PAIRS = ("landscape", "portrait")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
     folder = ROOT / "examples" / pair
-    content, style = (read_photo(str(folder / name)) for name in ("content.jpg", "style.jpg"))
+    content, style = (read_photo(str(folder / name)).pixels for name in ("content.jpg", "style.jpg"))
     paths = str(folder / "content_seg.png"), str(folder / "style_seg.png")
     for options in (Options(), Options(strict_masks=True)):
-        regions = read_regions(*paths, content.size, style.size, options)
+        regions = read_regions(*paths, content, style, options)
         assert len(regions.names) == {"landscape": 3, "portrait": 5}[pair]
         assert not regions.unmatched
         np.testing.assert_array_equal(regions.content.sum(axis=-1), 1)

@@ -74,10 +74,10 @@ def test_the_same_seed_gives_the_same_regions(network, photos, regions):
     assert np.array_equal(again.content, regions.content) and np.array_equal(again.style, regions.style)
 
 
-def test_written_masks_are_read_as_the_same_regions(tmp_path, regions):
+def test_written_masks_are_read_as_the_same_regions(tmp_path, photos, regions):
     paths = write_masks(regions, str(tmp_path))
     assert [path.name for path in sorted(tmp_path.iterdir())] == [automatic.CONTENT_MASK, automatic.STYLE_MASK]
-    read = read_regions(*paths, (64, 96), (80, 72), Options())
+    read = read_regions(*paths, *photos, Options())
     assert set(read.names) == set(regions.names) and not read.unmatched
     order = [read.names.index(name) for name in regions.names]
     assert np.array_equal(read.content[..., order], regions.content) and np.array_equal(read.style[..., order], regions.style)

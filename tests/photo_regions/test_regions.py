@@ -15,6 +15,7 @@ from vgg19.masks import propagate
 
 BLACK, WHITE, BLUE, RED = (REFERENCE_COLOURS[name] for name in ("black", "white", "blue", "red"))
 SIZE = (60, 84)  # (height, width)
+PHOTO = np.full((*SIZE, 3), 0.5, np.float32)
 
 
 def painted(background, *rectangles, size=SIZE):
@@ -40,7 +41,8 @@ def regions_of(tmp_path):
             image = Image.fromarray(mask) if isinstance(mask, np.ndarray) else mask
             image.save(tmp_path / (name + suffix), quality=60)
         paths = [str(tmp_path / (name + suffix)) for name in ("content", "style")]
-        return read_regions(*paths, size, size, Options(**options))
+        photo = np.full((*size, 3), 0.5, np.float32)
+        return read_regions(*paths, photo, photo, Options(**options))
 
     return read
 
@@ -95,7 +97,7 @@ def test_propagate_leaves_its_input_alone_and_refuses_unknown_layers():
 
 
 def test_no_masks_are_one_region():
-    regions = read_regions("", "", (20, 30), (40, 17), Options())
+    regions = read_regions("", "", np.zeros((20, 30, 3), np.float32), np.zeros((40, 17, 3), np.float32), Options())
     assert regions.names == ("whole image",)
     assert regions.content.shape == (20, 30, 1) and regions.style.shape == (40, 17, 1)
     assert (regions.content == 1).all() and (regions.style == 1).all()
@@ -270,12 +272,12 @@ def test_folders_hold_a_soft_mask_for_each_region(tmp_path):
         Image.fromarray(sky).save(tmp_path / side / "sky.png")
         Image.fromarray(255 - sky).save(tmp_path / side / "ground.png")
     Image.fromarray(np.full(SIZE, 255, np.uint8)).save(tmp_path / "content" / "haze.png")
-    regions = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), SIZE, SIZE, Options())
+    regions = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), PHOTO, PHOTO, Options())
     assert regions.names == ("ground", "sky")
     assert [other.name for other in regions.unmatched] == ["haze"] and regions.unmatched[0].content_share == pytest.approx(0.5)
     np.testing.assert_allclose(regions.content.sum(axis=-1), 0.5, atol=1e-6)  # half of each pixel is haze
     np.testing.assert_allclose(regions.style[..., 1], sky / 255, atol=1e-6)
-    merged = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), SIZE, SIZE, Options(missing_class="merge"))
+    merged = read_regions(str(tmp_path / "content"), str(tmp_path / "style"), PHOTO, PHOTO, Options(missing_class="merge"))
     assert_partition(merged)
 
 
@@ -283,9 +285,9 @@ def test_a_folder_beside_a_file_or_without_pictures_is_an_error(tmp_path):
     (tmp_path / "regions").mkdir()
     Image.fromarray(SCENE).save(tmp_path / "s.png")
     with pytest.raises(UserError, match=r"style segmentation .*s\.png is a file and the other mask a folder"):
-        read_regions(str(tmp_path / "regions"), str(tmp_path / "s.png"), SIZE, SIZE, Options())
+        read_regions(str(tmp_path / "regions"), str(tmp_path / "s.png"), PHOTO, PHOTO, Options())
     with pytest.raises(UserError, match="holds 0 files; give one picture for each region"):
-        read_regions(str(tmp_path / "regions"), str(tmp_path / "regions"), SIZE, SIZE, Options())
+        read_regions(str(tmp_path / "regions"), str(tmp_path / "regions"), PHOTO, PHOTO, Options())
 
 
 # Strict masks
@@ -414,7 +416,7 @@ def test_a_degenerate_mask_is_an_error(regions_of, shape):
 def test_one_mask_alone_is_an_error():
     for paths, option in ((("a.png", ""), "--style_seg_path"), (("", "a.png"), "--content_seg_path")):
         with pytest.raises(UserError, match=f"{option} is empty"):
-            read_regions(*paths, SIZE, SIZE, Options())
+            read_regions(*paths, PHOTO, PHOTO, Options())
 
 
 @pytest.mark.parametrize(
@@ -431,7 +433,7 @@ def test_an_unreadable_mask_is_an_error(tmp_path, content, wrong):
     if content is not None:
         path.write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
     with pytest.raises(UserError, match=f"style segmentation .*({wrong})"):
-        read_regions(str(tmp_path / "content.png"), str(path), SIZE, SIZE, Options())
+        read_regions(str(tmp_path / "content.png"), str(path), PHOTO, PHOTO, Options())
 
 
 # Regions
