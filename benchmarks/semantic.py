@@ -104,7 +104,7 @@ def main() -> None:
 
     content, style = (read_photo(str(EXAMPLE / f"{name}.jpg")).pixels for name in ("content", "style"))
     content_mask, style_mask = (str(EXAMPLE / f"{name}_seg.png") for name in ("content", "style"))
-    regions = read_regions(content_mask, style_mask, content.shape[:2], style.shape[:2], Options())
+    regions = read_regions(content_mask, style_mask, content, style, Options())
     order = [next(n for n, group in enumerate(GROUPS) if group.name == SHOWN[name]) for name in regions.names]
     labels = []
     for drawn in (regions.content, regions.style):

@@ -88,7 +88,7 @@ def read_regions(
         style_seg_path: mask of the style photo; a folder if the content's is one.
         content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
         style: the style photo, float32 (h, w, 3).
-        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are heeded.
+        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are used.
 
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
@@ -114,32 +114,22 @@ def read_regions(
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
 
 
-def read_classes(path: str, size: tuple[int, int], options: Options) -> tuple[list[str], np.ndarray]:
+def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[str], np.ndarray]:
     """The classes of the mask of a content photo alone, named as `read_regions` names them.
 
     Args:
         path: a file, or a folder of grey files, one per class and named after it.
-        size: (height, width) to which the mask is brought.
-        options: `strict_masks` and `seg_classes` are heeded.
+        photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
+        options: `strict_masks`, `seg_classes` and `seg_scribbles` are used.
 
     Returns:
-        K different names, and float32 (height, width, K), sum over K at most 1.
+        K different names, and float32 (H, W, K), sum over K at most 1.
 
     Raises:
         UserError: the mask cannot be read or has no flat colours.
     """
-    role, listed = "content segmentation", _parse_classes(options.seg_classes)
-    palette = dict(REFERENCE_COLOURS if options.strict_masks else listed)
-    if Path(path).is_dir():
-        classes = _Classes(f"{role} {path}", *mask_classes.read_folder(role, path, size))
-    else:
-        samples = mask_classes.read_samples(role, path, size)
-        if options.strict_masks:
-            classes = _Classes(f"{role} {path}", list(palette), mask_classes.thresholded(samples, size))
-        else:
-            labels = mask_classes.is_label_image(samples)
-            colours, masks = mask_classes.flat_classes(f"{role} {path}", samples, size, labels)
-            classes = _Classes(f"{role} {path}", _named(colours, palette, labels), masks)
+    mask, listed = [("content segmentation", path, photo)], _parse_classes(options.seg_classes)
+    (classes,), palette = _of_folders(mask, options) if Path(path).is_dir() else _of_files(mask, listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
         raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see --seg_classes")
@@ -185,39 +175,39 @@ class _Classes:
         return ", ".join(f"{name} {share:.1%}" for name, share in shares.items() if share > 0) or "nothing"
 
 
-def _of_folders(both: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
-    """The classes of two folders of masks, and the palette of both."""
+def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
+    """The classes of each folder of masks, and the palette of all."""
     classes = []
-    folders = [mask_classes.read_folder(role, path, photo.shape[:2]) for role, path, photo in both]
-    for (role, path, photo), files in zip(both, folders, strict=True):
+    folders = [mask_classes.read_folder(role, path, photo.shape[:2]) for role, path, photo in masks]
+    for (role, path, photo), files in zip(masks, folders, strict=True):
         file, names, samples = f"{role} {path}", list(files), list(files.values())
         strokes = None if options.strict_masks else scribbles.folder_strokes(file, samples, options.seg_scribbles)
         if strokes is None:
             classes.append(_Classes(file, names, mask_classes.grey_masks(samples, photo.shape[:2])))
         else:
             classes.append(_completed(file, names, strokes, photo))
-    names = sorted({*classes[0].names, *classes[1].names})
+    names = sorted({name for each in classes for name in each.names})
     return classes, dict(zip(names, PALETTE, strict=False))
 
 
-def _of_files(both: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
-    """The classes of two masks, and the palette of both."""
-    files = [f"{role} {path}" for role, path, _ in both]
-    samples = [mask_classes.read_samples(role, path, photo.shape[:2]) for role, path, photo in both]
+def _of_files(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
+    """The classes of each mask, and the palette of all."""
+    files = [f"{role} {path}" for role, path, _ in masks]
+    samples = [mask_classes.read_samples(role, path, photo.shape[:2]) for role, path, photo in masks]
     choice = "never" if options.strict_masks else options.seg_scribbles
     strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]
     labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
     palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
-    for (_, _, photo), file, mask, drawn in zip(both, files, samples, strokes, strict=True):
+    for (_, _, photo), file, mask, drawn in zip(masks, files, samples, strokes, strict=True):
         size = photo.shape[:2]
         if options.strict_masks:
             classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
         elif drawn:
             classes.append(_completed(file, _named(drawn[0], palette, labels), drawn[1], photo))
         else:
-            colours, masks = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(_Classes(file, _named(colours, palette, labels), masks))
+            colours, found = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(colours, palette, labels), found))
     if labels:
         palette = dict(zip(palette, PALETTE, strict=False))
     return classes, palette

@@ -485,7 +485,7 @@ def test_refine_leaves_regions_without_edges_or_without_guidance_alone():
 @pytest.mark.parametrize("options", [{}, {"strict_masks": True}, {"seg_classes": "sky=0000ff,boat=ff0000"}])
 def test_the_mask_of_a_content_photo_alone_has_the_classes_of_a_pair(options, regions_of, tmp_path):
     both = regions_of(SCENE, OTHER, **options)
-    names, masks = read_classes(str(tmp_path / "content.png"), SIZE, Options(**options))
+    names, masks = read_classes(str(tmp_path / "content.png"), PHOTO, Options(**options))
     assert sorted(names) == sorted(both.names)
     for name, mask in zip(names, np.moveaxis(masks, -1, 0), strict=True):
         np.testing.assert_array_equal(mask, both.content[..., both.names.index(name)])
@@ -495,10 +495,10 @@ def test_labels_and_folders_alone_have_names_too(tmp_path):
     labels = np.where(SCENE[..., 0] > 0, 3, 1).astype(np.uint8)
     labels[:9] = 7
     Image.fromarray(labels).save(tmp_path / "labels.png")
-    assert sorted(read_classes(str(tmp_path / "labels.png"), SIZE, Options())[0]) == ["label 1", "label 3", "label 7"]
+    assert sorted(read_classes(str(tmp_path / "labels.png"), PHOTO, Options())[0]) == ["label 1", "label 3", "label 7"]
     (tmp_path / "folder").mkdir()
     Image.fromarray(SCENE[..., 0]).save(tmp_path / "folder" / "sea.png")
-    names, masks = read_classes(str(tmp_path / "folder"), SIZE, Options())
+    names, masks = read_classes(str(tmp_path / "folder"), PHOTO, Options())
     assert names == ["sea"]
     np.testing.assert_allclose(masks[..., 0], SCENE[..., 0] / 255, atol=1e-6)
 
@@ -506,4 +506,4 @@ def test_labels_and_folders_alone_have_names_too(tmp_path):
 def test_a_mask_without_any_class_that_counts_is_refused(tmp_path):
     Image.fromarray(SCENE).save(tmp_path / "content.png")
     with pytest.raises(UserError, match=r"content\.png has none of the classes sky \(.*blue .*\); see --seg_classes$"):
-        read_classes(str(tmp_path / "content.png"), SIZE, Options(seg_classes="sky=00ff00"))
+        read_classes(str(tmp_path / "content.png"), PHOTO, Options(seg_classes="sky=00ff00"))

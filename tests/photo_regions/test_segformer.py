@@ -238,7 +238,9 @@ def test_the_command_line_from_two_photos_to_a_result_and_again_with_its_masks(t
 
     masks = [str(tmp_path / name) for name in (automatic.CONTENT_MASK, automatic.STYLE_MASK)]
     names = "sky=00ffff,water=0000ff,grass=aaff00"
-    regions = read_regions(*masks, CONTENT.shape, STYLE.shape, Options(seg_classes=names))
+    regions = read_regions(
+        *masks, *(np.zeros((*size[:2], 3), np.float32) for size in (CONTENT.shape, STYLE.shape)), Options(seg_classes=names)
+    )
     wanted = np.where(CONTENT == CAR, GRASS, CONTENT), np.where(STYLE == TREE, GRASS, STYLE)
     for found, classes in zip((regions.content, regions.style), wanted, strict=True):
         drawn = groups_of(classes)[..., None] == [[group.name for group in GROUPS].index(name) for name in regions.names]
