@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg
 import scipy.optimize
 
-from photo_solver.optimum import Evaluation, Optimum
+from photo_solver.optimum import Evaluation, NonFiniteLoss, Optimum
 
 Evaluate = Callable[[np.ndarray], Evaluation]
 Callback = Callable[[int, np.ndarray, Evaluation], None]
@@ -113,7 +113,11 @@ def minimize_preconditioned(
         settled: called after each step; what it answers, if anything, is why to stop there.
 
     Returns:
-        The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1).
+        The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1). A step to
+        where the loss is not finite is shortened as well.
+
+    Raises:
+        NonFiniteLoss: at the start, or still after the shortest step along the gradient.
     """
     evaluations = 1
     lower, upper = bounds
@@ -129,23 +133,28 @@ def minimize_preconditioned(
         free = ~(((x <= lower) & (current.gradient > 0)) | ((x >= upper) & (current.gradient < 0)))
         gradient = current.gradient * free
         direction = -inverse(gradient, smoothed if free.all() else precondition(gradient)) * free
-        length, found = 1.0, None
+        length, found, beyond = 1.0, None, None
         for _ in range(_MOST_BACKTRACKS):
             trial_x = np.clip(x + length * direction, lower, upper)
             slope = float(np.vdot(trial_x - x, current.gradient))
+            parabola = _BACKTRACK_LEAST
             if slope < 0:
-                trial = evaluate(trial_x)
                 evaluations += 1
-                if trial.total <= current.total + _SUFFICIENT_DECREASE * slope:
-                    found = trial
-                    break
-                # Minimiser of the parabola through both losses and the slope, within limits (Nocedal, Wright 2006, eq. 3.58).
-                parabola = -slope / (2 * (trial.total - current.total - slope))
-            else:
-                parabola = _BACKTRACK_LEAST
+                try:
+                    trial = evaluate(trial_x)
+                except NonFiniteLoss as error:  # a step too far
+                    beyond = error
+                else:
+                    if trial.total <= current.total + _SUFFICIENT_DECREASE * slope:
+                        found = trial
+                        break
+                    # Minimiser of the parabola through both losses and the slope (Nocedal, Wright 2006, eq. 3.58).
+                    parabola = -slope / (2 * (trial.total - current.total - slope))
             length *= min(max(parabola, _BACKTRACK_LEAST), _BACKTRACK_MOST)
         if found is None:
             if not inverse.pairs:
+                if beyond:
+                    raise beyond
                 return Optimum(x, current, step, "no step along the gradient lowers the loss")
             inverse.clear()  # the curvature pairs have gone stale: start again from the preconditioned gradient
             continue

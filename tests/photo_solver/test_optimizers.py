@@ -97,7 +97,7 @@ def test_the_best_iterate_comes_back_with_its_own_evaluation(minimize, function)
     assert evaluate(optimum.levels).total == optimum.evaluation.total
 
 
-@minimizers
+@pytest.mark.parametrize("minimize", [minimize_lbfgsb, minimize_adam])
 def test_a_loss_that_is_not_finite_ends_the_run_after_the_callback_saw_what_was(minimize):
     def breaks(x):
         if len(evaluate.asked) == 4:
@@ -109,6 +109,30 @@ def test_a_loss_that_is_not_finite_ends_the_run_after_the_callback_saw_what_was(
         minimize(evaluate, START, 50, steps)
     assert len(evaluate.asked) == 4
     assert steps.numbers == list(range(len(steps.numbers))) and 1 <= len(steps.numbers) <= 3
+
+
+def test_a_step_beyond_all_numbers_is_shortened():
+    def steep(x):
+        if np.abs(x).max() > 0.5:
+            raise NonFiniteLoss("loss inf is not finite")
+        return quadratic(x)
+
+    evaluate, steps = Function(steep), Steps()
+    optimum = preconditioned(evaluate, START, 5, steps)
+    assert optimum.evaluation.total < steps.totals[0]
+    assert len(evaluate.asked) > optimum.iterations + 1
+
+
+def test_where_no_step_has_a_finite_loss_the_run_ends():
+    def only_at_the_start(x):
+        if x.any():
+            raise NonFiniteLoss("loss nan is not finite")
+        return quadratic(x)
+
+    steps = Steps()
+    with pytest.raises(NonFiniteLoss):
+        preconditioned(Function(only_at_the_start), START, 5, steps)
+    assert steps.numbers == [0]
 
 
 @minimizers
