@@ -45,21 +45,21 @@ def restyle(pair: Path, weights: str, realism: str, output: Path) -> tuple[Path,
     return result, record["scores"] | {"seconds": time.perf_counter() - begin}
 
 
-def sheet(rows: list[list[str]], height: int = 260, gap: int = 6) -> Image.Image:
-    """Rows of pictures of one height."""
-    pictures = []
+def sheet(rows: list[list[str]], width: int = 1500, gap: int = 6) -> Image.Image:
+    """Rows of pictures, each row as wide as the sheet."""
+    lines = []
     for row in rows:
         opened = [Image.open(path).convert("RGB") for path in row]
-        pictures.append(
-            [p.resize((max(1, round(p.width * height / p.height)), height), Image.Resampling.LANCZOS) for p in opened]
-        )
-    width = max(sum(p.width + gap for p in row) - gap for row in pictures)
-    whole = Image.new("RGB", (width, (height + gap) * len(rows) - gap), "white")
-    for y, line in enumerate(pictures):
+        height = round((width - gap * (len(row) - 1)) / sum(p.width / p.height for p in opened))
+        lines.append([p.resize((round(p.width * height / p.height), height), Image.Resampling.LANCZOS) for p in opened])
+    whole = Image.new("RGB", (width, sum(line[0].height + gap for line in lines) - gap), "white")
+    y = 0
+    for line in lines:
         x = 0
         for picture in line:
-            whole.paste(picture, (x, y * (height + gap)))
+            whole.paste(picture, (x, y))
             x += picture.width + gap
+        y += line[0].height + gap
     return whole
 
 

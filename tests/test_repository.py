@@ -15,7 +15,7 @@ from photo_options import Options
 from photo_regions.regions import read_regions
 
 ROOT = Path(__file__).parent.parent
-PAIRS = ("landscape", "portrait")
+PAIRS = {"landscape": 3, "monument": 2, "portrait": 5}  # regions
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -25,7 +25,7 @@ def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
     paths = str(folder / "content_seg.png"), str(folder / "style_seg.png")
     for options in (Options(), Options(strict_masks=True)):
         regions = read_regions(*paths, content, style, options)
-        assert len(regions.names) == {"landscape": 3, "portrait": 5}[pair]
+        assert len(regions.names) == PAIRS[pair]
         assert not regions.unmatched
         np.testing.assert_array_equal(regions.content.sum(axis=-1), 1)
         np.testing.assert_array_equal(regions.style.sum(axis=-1), 1)
