@@ -80,7 +80,6 @@ class _AboveTheBar(logging.StreamHandler):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # The many small products of the sparse solvers and of the learned features lose more by sharing a product between threads
     # than they gain, above all where other programs run; TensorFlow has threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -85,7 +85,7 @@ class Options:
         file="input",
     )
     max_pixels: float = _option(
-        200.0, "input", "refuse pictures of more megapixels, before they are decoded", above=0, seen=False
+        200.0, "input", "refuse larger pictures, in megapixels, before they are decoded", above=0, seen=False
     )
     apply_lut: str = _option(
         "",
@@ -135,12 +135,12 @@ class Options:
         file="output",
     )
     lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=(17, 33, 65))
-    print_iter: int = _option(1, "output", "report the loss every so many iterations", least=1, seen=False)
-    save_iter: int = _option(100, "output", "save a snapshot every so many iterations", least=1, seen=False)
+    print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
+    save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
     drop_exif: bool = _option(
         False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
     )
-    quiet: bool = _option(False, "output", "print warnings and errors alone", scope="console", seen=False)
+    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
 
     style_option: int = _option(
         0,
@@ -174,7 +174,7 @@ class Options:
     preview: bool = _option(
         False,
         MOST_USED,
-        "a draft in seconds, to try out masks and weights: solved small and not to the end, and given at full size",
+        "a quick draft for trying out masks and weights: solved small, stopped early, written at full size",
     )
     max_iter: int = _option(
         1000,
@@ -222,8 +222,8 @@ class Options:
         "auto",
         "masks",
         "masks may be a few strokes, which are completed to whole regions along the photo's edges. auto takes a mask for strokes "
-        "if less than a fifth of it is painted and the rest is transparent; always completes whatever is transparent, never "
-        "nothing; a colour, as ffffff, is the background that strokes are drawn on",
+        "if less than a fifth of it is painted and the rest is transparent; always completes everything that is transparent, "
+        "never nothing; a colour, as ffffff, is the background that strokes are drawn on",
         metavar="auto|always|never|COLOUR",
     )
     missing_class: str = _option(
@@ -239,7 +239,7 @@ class Options:
     auto_seg: str = _option(
         "0",
         "masks",
-        "without masks, find so many regions, 2 to 9, that the photos have in common; or semantic: regions by what they show, "
+        "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
         "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
         "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none",
         choices=("0", *map(str, range(2, 10)), SEMANTIC),
@@ -270,9 +270,9 @@ class Options:
     apply_smooth: bool = _option(
         True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
     )
-    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels: more is calmer", least=1)
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1)
     f_edge: float = _option(
-        0.1, "smoothing", "how unlike neighbours may be and still be smoothed together: more is calmer", above=0
+        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0
     )
 
     batch: str = _option(
@@ -310,7 +310,7 @@ class Options:
     gpus_per_job: float = _option(
         0.0,
         "batch",
-        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 shares out all there are",
+        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 divides all GPUs among the workers",
         least=0,
         scope="batch",
         seen=False,

@@ -23,11 +23,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-import tensorflow as tf
 
 from closed_form_matting import matting_laplacian
 from photo_options import Options
 from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
+from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS, block_of
 from vgg19.network import Network
 

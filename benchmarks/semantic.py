@@ -79,7 +79,8 @@ def main() -> None:
         return
     begin = time.perf_counter()
     import keras_hub
-    import tensorflow as tf
+
+    from vgg19.backend import tf
 
     started = time.perf_counter() - begin
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, TensorFlow {tf.__version__}, ", end="")

@@ -1,6 +1,6 @@
 """The 150 classes of ADE20K, and which of them are one region.
 
-Luan et al. 2017 (section 3) take the labels of a scene parser and merge kindred ones, so that lake, river, sea and water are
+Luan et al. 2017 (section 3) take the labels of a scene parser and merge related ones, so that lake, river, sea and water are
 one; and they keep the content to labels that the style has. Here `GROUPS` is both rules in one table: the classes that make up
 a region, and which other region stands in for it in a photo pair where only one photo has it.
 

@@ -57,7 +57,7 @@ def read_samples(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
     """
     samples = read_mask_samples(path, role)
     height, width = samples.shape[:2]
-    # One pixel more or less is the rounding of whoever made the photo or the mask smaller.
+    # A difference of one pixel comes from rounding when the photo or the mask was scaled down.
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):
         shapes = (width, height, size[1], size[0])
         logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)

@@ -151,7 +151,7 @@ def complete(photo: np.ndarray, strokes: Strokes) -> np.ndarray:
     small = resize(photo, *(max(side, _WINDOW) for side in fitted(size, _SIDE)))
     one_hot = np.eye(strokes.count, dtype=np.float32)
     index = strokes.at(small.shape[:2]).ravel()
-    solved = matte(matting_laplacian(small), index >= 0, one_hot[index])  # a pixel without a stroke is unknown, whatever it has
+    solved = matte(matting_laplacian(small), index >= 0, one_hot[index])  # pixels without a stroke are unknown
     masks = refined(one_hot[solved.argmax(axis=-1)].reshape(*small.shape[:2], strokes.count), small)
     masks = _carried(masks, small, photo)
     at_size = strokes.at(size)

@@ -136,7 +136,7 @@ class Segmenter:
         photo = resize(photo, *self.size(photo.shape[:2])) * self._scale + self._offset
         height, width, _ = photo.shape
         total = np.zeros((height, width, len(GROUPS)), np.float32)
-        # A window knows least at its ends, so that each counts less towards them and no seam shows.
+        # Predictions are least certain at a window's borders; weights that fall off towards them leave no visible seam.
         ramp = np.minimum(np.arange(1, self._side + 1), np.arange(self._side, 0, -1)).astype(np.float32)
         weight = np.minimum(ramp[:, None], ramp)[..., None]
         for top in _starts(height, self._side):

@@ -1,6 +1,6 @@
 """Regions of both photos by meaning: sky goes with sky and water with water, whatever they look like.
 
-A network tells what is where; kindred classes are one region, and what only one photo has joins the nearest of its kin that the
+A network labels every pixel; related classes form one region, and what only one photo has joins the nearest of its kin that the
 other photo has (Luan et al. 2017, section 3). The matting Laplacian then moves the edges to the photo's.
 """
 
@@ -36,7 +36,7 @@ def find_regions(content_labels: np.ndarray, style_labels: np.ndarray, content: 
 
     Returns:
         The regions in the order of `ade20k.GROUPS`, each pixel wholly in one; what of the style has no counterpart is in none.
-        `unmatched` tells what was merged.
+        `unmatched` lists what was merged.
 
     Raises:
         UserError: the photos have nothing in common.

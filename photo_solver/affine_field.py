@@ -40,7 +40,7 @@ class Grid:
 
     @classmethod
     def over(cls, size: tuple[int, int], cells: int) -> Grid:
-        """The grid of a photo of some size (height, width) with so many cells on its longer side."""
+        """The grid of a photo of this size (height, width) with this many cells on its longer side."""
         down, across = (max(2, round(cells * side / max(size)) + 1) for side in size)
         return cls(LEVELS, down, across)
 
@@ -149,7 +149,7 @@ class FittedMasks:
         return cls(maps.reshape(height, width, regions, 4).astype(np.float32), covered)
 
     def rows(self, content: np.ndarray, first_row: int, height: int) -> np.ndarray:
-        """Masks (n, W, R), 0..1, of rows (n, W, 3) of the photo at another size of so many rows."""
+        """Masks (n, W, R), 0..1, of rows (n, W, 3) of the photo at another size, `height` rows high."""
         regions = self.maps.shape[2]
         values = np.concatenate([self.maps.reshape(*self.maps.shape[:2], -1), self.covered], -1)
         above, below, down = between(len(values), (first_row + np.arange(len(content)) + 0.5) / height)
@@ -176,7 +176,7 @@ class Look:
     masks: FittedMasks
 
     def apply(self, content: np.ndarray, first_row: int, height: int, strength: float = 1.0) -> np.ndarray:
-        """Rows (n, W, 3), 0..1, of a photo of so many rows, restyled: content + strength * change, within 0..1."""
+        """Rows (n, W, 3), 0..1, of a photo of `height` rows, restyled: content + strength * change, within 0..1."""
         if not self.maps.any():
             return content
         starts = range(0, len(content), _ROWS)
@@ -186,7 +186,7 @@ class Look:
         return np.clip(content + np.float32(strength) * change, 0, 1)
 
     def apply_to(self, strips: Iterator[np.ndarray], height: int, strength: float = 1.0) -> Iterator[np.ndarray]:
-        """Restyles a photo of so many rows strip by strip."""
+        """Restyles a photo of `height` rows strip by strip."""
         top = 0
         for rows in strips:
             yield self.apply(rows, top, height, strength)

@@ -8,7 +8,7 @@ What is minimised, in units that depend neither on the features nor on the size 
 - what keeps it a photograph, times `8^(realism - 1)`: nothing invented and nothing lost (`photograph`), maps that vary slowly,
   little gain, and nearness to the region-wise colour grade that it starts from
 
-Departure from the reference: its photorealism term needs not be minimised, since a field of affine maps has next to none.
+Departure from the reference: its photorealism term is not minimised; for a field of affine maps it is close to zero anyway.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections.abc import Callable
 import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
-import tensorflow as tf
 
 from photo_options import Options
 from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
@@ -29,6 +28,7 @@ from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from photo_solver.palette import LUMA, Palette, colour_grade
 from photo_solver.photograph import Photograph
 from photo_solver.run import Pair
+from vgg19.backend import tf
 from vgg19.masks import propagate
 from vgg19.network import Network
 
@@ -36,13 +36,13 @@ from vgg19.network import Network
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.1, 0.003, 0.7, 1.0, 150.0
 # The same of what realism scales: invented variance, lost contrast, roughness and gain of the maps, distance from the grade.
 _INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 820.0, 0.3, 0.002, 0.01, 0.5
-# A hue that differs from the grade's counts so many times a brightness that does.
+# Weight of a difference in hue from the grade, relative to one in brightness.
 _HUE = 8.0
-# By what the terms that realism scales grow from one step of realism to the next.
+# Factor by which the terms that realism scales grow from one value of realism to the next.
 _REALISM_STEP = 8.0
 # Standard deviation, 0..1, of noise in the content that the colour grade takes into account at realism 0: twice that a step.
 _NOISE = 0.0225
-# The curvature of all terms that the preconditioner does not know, as a multiple of the identity on the picture (loss a pixel).
+# Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel).
 _CURVATURE = 8.0
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
@@ -309,7 +309,7 @@ def settled(objective: LookObjective, levels: float, steps: int) -> Callable[[],
     """A stopping test to be called after each step: why to stop, or nothing.
 
     Args:
-        objective: whose newest image is looked at.
+        objective: its newest image is compared.
         levels: of 0..255; a root mean square change of the picture of less than this over the last `steps` cannot be seen.
         steps: see `levels`.
     """

@@ -24,7 +24,7 @@ class LutLook:
     masks: FittedMasks | None = None
 
     def apply(self, content: np.ndarray, first_row: int, height: int, strength: float = 1.0) -> np.ndarray:
-        """Rows (n, W, 3), 0..1, of a photo of so many rows, restyled: content + strength * change, within 0..1.
+        """Rows (n, W, 3), 0..1, of a photo of `height` rows, restyled: content + strength * change, within 0..1.
 
         The change is the sum of the regions' changes times their masks: in no region, a pixel stays as it is.
         """
@@ -36,7 +36,7 @@ class LutLook:
         return np.clip(content + np.float32(strength) * change, 0, 1)
 
     def apply_to(self, strips: Iterator[np.ndarray], height: int, strength: float = 1.0) -> Iterator[np.ndarray]:
-        """Restyles a photo of so many rows strip by strip."""
+        """Restyles a photo of `height` rows strip by strip."""
         top = 0
         for rows in strips:
             yield self.apply(rows, top, height, strength)

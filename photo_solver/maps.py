@@ -18,7 +18,7 @@ from photo_solver.stages import REFINEMENT, SEGMENTED
 
 # The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
 _CELLS, _LOOK_STEPS, _REALISM_STEPS = (24, 48), (20, 26), 20
-# It stops when the picture has changed by less than this, root mean square in levels, over so many steps.
+# It stops when the picture has changed by less than this, root mean square in levels, over this many steps.
 _LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
 
 
@@ -43,7 +43,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         run.plan.insert(0, (shapes[0], 0))
 
     def minimize(objective: LookObjective, coefficients: np.ndarray | None, begin: float) -> np.ndarray:
-        """From some coefficients, or from those that realism pulls to."""
+        """Starts from these coefficients, by default from those that realism pulls towards."""
         if init is not None:
             grade = objective.fitted(resize(init, *objective.image.shape[:2]))
         else:
@@ -51,7 +51,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         objective.begin(grade)
         try:
             if options.style_option == 2 and not run.records:
-                _tell_grade(run, objective, grade, masks, begin)
+                _record_grade(run, objective, grade, masks, begin)
                 begin = time.perf_counter()
             return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
         finally:
@@ -63,7 +63,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
 
     begin = time.perf_counter()
     objective = prepare(0)
-    with concurrent.futures.ThreadPoolExecutor(1) as ahead:  # while one scale runs, the next is made ready
+    with concurrent.futures.ThreadPoolExecutor(1) as ahead:  # prepare the next scale while this one runs
         coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
         coefficients = minimize(objective, None, begin)
         for prepared in coming:
@@ -79,8 +79,8 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
     return looks
 
 
-def _tell_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> None:
-    """The segmented stage of the maps solver: nothing is left to minimise."""
+def _record_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> None:
+    """Records the segmented stage of the maps solver, which has a closed form and needs no iterations."""
 
     def evaluate(callback) -> Optimum:
         evaluation = objective(coefficients)

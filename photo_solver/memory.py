@@ -1,4 +1,4 @@
-"""Whether there is memory for a solve, told before it begins, and the largest size for which there is.
+"""Checks before a solve whether it fits in memory, and finds the largest size that does.
 
 The figures of `solving_bytes` were fitted to the peaks of whole runs, less what the program takes before: 128 to 1024 pixels,
 features learned and VGG19's, both solvers, on a CPU. What of it falls to a GPU follows from which arrays those are.
@@ -25,7 +25,7 @@ from vgg19.layers import block_of, is_first
 logger = logging.getLogger("deep_photostyle")
 
 MIB, GIB = 2**20, 2**30
-# Below it no style can be told.
+# The smallest size at which a style can be recognised.
 LEAST_SIZE = 64
 
 # Bytes: compiled functions and libraries that load late; copies of each filter, of which TensorFlow reorders some.
@@ -134,7 +134,7 @@ def _told(memory: Bytes) -> str:
 
 
 def free_memory(root: str = "/") -> float:
-    """Bytes of main memory that this process can still take; infinity where the system does not tell.
+    """Bytes of main memory that this process can still take; infinity where the system does not say.
 
     On Linux what is available, or less where a control group of this process (version 1 or 2) has a limit; else all there is.
 
@@ -166,9 +166,9 @@ def free_memory(root: str = "/") -> float:
 
 
 def gpu_memory() -> tuple[float, float]:
-    """Bytes that are free and bytes in all of the smallest GPU that this process may use, by NVIDIA's own tool.
+    """Free and total bytes of the smallest GPU that this process may use, from NVIDIA's own tool.
 
-    TensorFlow tells what it has taken, not what is there.
+    TensorFlow reports what it has taken, not what is available.
     """
     command = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
     if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
@@ -179,8 +179,8 @@ def gpu_memory() -> tuple[float, float]:
 
 
 def _free_gpu_memory(share: float) -> float | None:
-    """Bytes of a GPU that a job of this share may still take; None without a GPU, infinity where nothing tells."""
-    import tensorflow as tf
+    """Bytes of a GPU that a job with this share may still take; None without a GPU, infinity if unknown."""
+    from vgg19.backend import tf
 
     if not tf.config.get_visible_devices("GPU"):
         return None

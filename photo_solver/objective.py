@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse
-import tensorflow as tf
 
 from photo_options import Options
 from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
+from vgg19.backend import tf
 from vgg19.masks import propagate
 from vgg19.network import Network
 

@@ -187,7 +187,7 @@ class _InverseHessian:
     """
 
     def __init__(self, size: int, most: int):
-        """For images of `size` values and at most so many pairs."""
+        """For images of `size` values and at most `most` pairs."""
         self._moves, self._smoothed = np.zeros((2, most, size), np.float32)  # S and H0Y, a row each
         self._products, self._forms = np.zeros((2, most, most))  # S'Y and Y'H0Y
         self._rows: list[int] = []  # of the pairs, from the oldest to the newest

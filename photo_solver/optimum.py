@@ -1,4 +1,4 @@
-"""What the objectives give the minimisers, and what these give back."""
+"""What objectives return to minimisers, and what minimisers return."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ the photo's structure in: what of the content's light no affine function of the 
 from __future__ import annotations
 
 import numpy as np
-import tensorflow as tf
 
 from photo_solver.palette import LUMA
+from vgg19.backend import tf
 
 # Side of the windows, as a share of the photo's longer side: 9 pixels of 512.
 _WINDOW = 9 / 512

@@ -16,7 +16,7 @@ from photo_solver.carrying import apply_maps, confine_maps, fit_maps
 from photo_solver.lut_fit import Fit, fit_lut, fit_of
 from photo_solver.stages import Stage
 
-# What whoever opens a LUT must know of it.
+# A note in every LUT for people who open it.
 _LUT_COLOURS = "Colours in and out are sRGB as files hold them, not linear light and not log."
 
 

@@ -1,4 +1,4 @@
-"""What every solver works on and shares: the pair of photos at a size, a run's stages, and what is told of each step."""
+"""What all solvers share: the pair of photos at a size, the stages of a run, and progress reports."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Run:
         minimize: Callable[..., Optimum],
         begin: float,
     ) -> Optimum:
-        """Runs the plan's next stage, which began at a time, tells the callback of its steps, and records it.
+        """Runs the plan's next stage, reports each step to the callback, and records the stage.
 
         Args:
             phase: `SEGMENTED` or `REFINEMENT`.

@@ -1,4 +1,4 @@
-"""The stages of a run: their names, what is told of each step, and what is kept of a finished one."""
+"""The stages of a run: their names, the progress of each step, and the record of a finished one."""
 
 from __future__ import annotations
 

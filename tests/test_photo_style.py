@@ -1,6 +1,10 @@
 """The stages of each style option with both solvers: what a callback sees, what a result holds, what stages hand on."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -257,3 +261,12 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
     with pytest.raises(KeyboardInterrupt):
         stylize(photo, photo, options=Options(solver="reference"), network=thin_network, callback=stop)
     assert seen == [(512, 14, 3)]
+
+
+def test_importing_the_library_prints_nothing():
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", "import photo_style, tensorflow; tensorflow.constant(1)"]
+    printed = subprocess.run(
+        command, cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, check=True
+    )
+    assert printed.stdout + printed.stderr == ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.linalg
-import tensorflow as tf
 
+from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS, block_of, is_first
 from vgg19.network import MEAN_BGR
 from vgg19.weights import Weights

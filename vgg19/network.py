@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import tensorflow as tf
-
+from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS, block_of, is_first
 from vgg19.weights import Weights
 

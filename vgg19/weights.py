@@ -1,6 +1,6 @@
 """VGG19 weights: finding them, downloading them, and reading them from a file that nobody has to trust.
 
-Three kinds of file are read, and of each only the thirteen convolutions up to conv5_1; whatever else it holds (conv5_2, fc6, ...)
+Three kinds of file are read, and of each only the thirteen convolutions up to conv5_1; everything else in it (conv5_2, fc6, ...)
 is left unread. The channels go in as BGR with the mean pixel subtracted, in all of them alike (Simonyan & Zisserman 2015).
 
 - `.npy` in the reference's layout: a pickled `{"conv1_1": [filters, biases], ...}`, or `{"weights": ..., "biases": ...}` a layer
@@ -92,7 +92,7 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         warning, for `auto` when no pretrained weights can be had.
 
     Raises:
-        UserError: the file is no good, or `pretrained` weights cannot be had.
+        UserError: the file is not valid, or `pretrained` weights are not available.
     """
     if choice == "learned":
         return None
@@ -106,10 +106,10 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
             _download(_keras_url(), keras_copy, KERAS_MD5, timeout)
     except (OSError, http.client.HTTPException) as error:
         wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
-        mend = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
+        remedy = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
         if choice == "pretrained":
-            raise UserError(f"{wrong}; {mend}") from error
-        logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, mend)
+            raise UserError(f"{wrong}; {remedy}") from error
+        logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, remedy)
         return None
     return load_weights(keras_copy), "VGG19 weights pretrained on ImageNet (Keras)"
 

@@ -305,7 +305,8 @@ def test_killed_at_any_moment_and_resumed_the_results_are_those_of_an_undisturbe
         time.sleep(0.01)
     time.sleep(np.random.default_rng().uniform(0, 0.6))
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    assert killed.wait() == -signal.SIGKILL  # it had not ended by itself
+    assert len(pictures(out)) < len(expected)
     for name, content in pictures(out).items():
         assert content == expected[name]  # whole, or not there
 
