@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import DATA, golden_photo
 from PIL import Image
+from scipy import ndimage
 
 import photo_jobs.picture
 from deep_photostyle import build_parser, main
@@ -180,6 +181,7 @@ WRONG_VALUES = {
     "--learning_rate=0": "--learning_rate 0.0 is too small; use more than 0",
     "--f_edge=0": "--f_edge 0.0 is too small; use more than 0",
     "--seed=-1": "--seed -1 is too small; use 0 or more",
+    "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour, as ffffff",
 }
 
 
@@ -374,7 +376,17 @@ def jpeg(path, name):
     return path.with_suffix(".jpg")
 
 
-@pytest.mark.parametrize(("kind", "regions"), [(grey, 2), (palette, 3), (jpeg, 3)])
+def strokes(path, name):
+    """A line of dots inside each region of a mask, on a transparent layer."""
+    with Image.open(DATA / name) as mask:
+        opaque = np.asarray(mask.convert("RGB").resize((4 * mask.width, 4 * mask.height), Image.Resampling.NEAREST))
+    dots = np.zeros(opaque.shape[:2], np.uint8)
+    dots[4::16, 4::16] = 255
+    Image.fromarray(np.dstack([opaque, ndimage.maximum_filter(dots, 3)])).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("kind", "regions"), [(grey, 2), (palette, 3), (jpeg, 3), (strokes, 3)])
 def test_masks_of_other_kinds(run, tmp_path, kind, regions):
     content, style = (kind(tmp_path / name, name) for name in ("content_seg.png", "style_seg.png"))
     code, error = run(content_seg_path=content, style_seg_path=style)

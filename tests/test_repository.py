@@ -32,6 +32,19 @@ def test_masks_of_an_example_pair_match_without_a_word(pair, caplog):
     assert not caplog.records
 
 
+def test_example_strokes_are_completed_to_the_example_masks(caplog):
+    folder = ROOT / "examples" / "landscape"
+    photos = [read_photo(str(folder / name)).pixels for name in ("content.jpg", "style.jpg")]
+    given, completed = (
+        read_regions(*(str(folder / f"{side}_{kind}.png") for side in ("content", "style")), *photos, Options())
+        for kind in ("seg", "strokes")
+    )
+    order = [completed.names.index(name) for name in given.names]
+    for masks, others in ((given.content, completed.content), (given.style, completed.style)):
+        assert (masks.argmax(axis=-1) == others[..., order].argmax(axis=-1)).mean() > 0.94
+    assert not caplog.records
+
+
 def test_every_example_photo_is_small_and_credited():
     credited = (ROOT / "examples" / "CREDITS.md").read_text(encoding="utf-8")
     photos = sorted((ROOT / "examples").rglob("*.jpg"))

@@ -70,6 +70,11 @@ def test_a_check_makes_the_snapshot_folder_and_nothing_else(options, tmp_path):
     check_job(changed(options, serial=str(tmp_path / "a" / "b")))
 
 
+def test_a_check_tells_of_strokes_without_masks(options, caplog):
+    check_job(changed(options, seg_scribbles="always", content_seg_path="", style_seg_path=""))
+    assert [record.getMessage() for record in caplog.records] == ["--seg_scribbles always is not used; there are no masks"]
+
+
 @pytest.mark.parametrize("name", ["output_image", "mask_preview"])
 def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name):
     with pytest.raises(UserError, match=r"none.x\.png cannot be written"):
