@@ -4,7 +4,7 @@
     python benchmarks/resolution.py [--megapixels 0.5 2 6 12 24 50] [--repeats 3] [--csv FILE] [--end_to_end [OPTION ...]]
 
 Each run is a process of its own, so that its peak memory is its own. Without `--end_to_end` the run is the full-resolution step
-alone: maps found at 512 pixels, confined to 0..1 and applied to a photo in memory by strips of rows, after one strip of burn-in.
+alone: a look of three regions is given to a photo in memory by strips of rows, after one strip of burn-in.
 With it the run is the whole command line on an example photo enlarged to that size, from reading the JPEG to writing it, and
 its seconds are given less those of the solver's stages; what follows `--end_to_end` is added to the command. CPU seconds are
 those of all cores, the solver's too; they hardly depend on what else the machine does.
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE = ROOT / "examples" / "landscape"
 ASPECT = 16 / 9  # of the example photo
 MIB = 2**20
+STRIP = 256  # rows
 
 
 def size_of(megapixels: float) -> tuple[int, int]:
@@ -38,24 +39,26 @@ def size_of(megapixels: float) -> tuple[int, int]:
 
 
 def apply_alone(megapixels: float) -> float:
-    """Seconds to apply maps to a photo of this size; called in a process of its own."""
+    """Seconds to give a photo of this size a look with three regions; called in a process of its own."""
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from photo_solver.carrying import STRIP, apply_maps, confine_maps, fit_maps
+    from photo_solver.affine_field import FittedMasks, Grid, Look
 
     random = np.random.default_rng(0)
-    small = random.random((341, 512, 3), np.float32)
-    maps = fit_maps(small, 1.5 * (1 - small))
+    small = random.random((288, 512, 3), np.float32)
+    regions = np.eye(3, dtype=np.float32)[np.arange(512) * 3 // 512]  # (512, 3)
+    masks = FittedMasks.fitted(np.broadcast_to(regions, (288, 512, 3)), small)
+    grid = Grid.over((288, 512), 48)
+    look = Look(grid, random.normal(0, 0.1, (3, grid.nodes, 3, 4)).astype(np.float32), masks)
     height, width = size_of(megapixels)
     photo = np.empty((height, width, 3), np.float32)
     photo[:] = random.random((width, 3), np.float32)
     result = np.empty_like(photo)
-    apply_maps(maps, photo[:STRIP], 0, height)
+    look.apply(photo[:STRIP], 0, height)
     begin = time.perf_counter()
-    maps = confine_maps(maps, lambda: (photo[row : row + STRIP] for row in range(0, height, STRIP)), height)
     for row in range(0, height, STRIP):
-        result[row : row + STRIP] = apply_maps(maps, photo[row : row + STRIP], row, height)
+        result[row : row + STRIP] = look.apply(photo[row : row + STRIP], row, height)
     return time.perf_counter() - begin
 
 
