@@ -70,6 +70,16 @@ def _csr_of_bands(bands: np.ndarray) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix((values, columns[inside], starts), shape=(height * width, height * width))
 
 
+def factorized(matrix: scipy.sparse.spmatrix) -> scipy.sparse.linalg.SuperLU:
+    """A sparse LU factorisation of a symmetric positive definite matrix; without pivots it keeps the order that fills least.
+
+    It must be freed in the thread that made it: in any other one, SciPy never gives SuperLU's memory back.
+    """
+    return scipy.sparse.linalg.splu(
+        matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+    )
+
+
 def matting_form(image: np.ndarray, values: np.ndarray, epsilon: float = 1e-5, radius: int = 1) -> float:
     """The sum over channels of v' L v, without the matrix (Levin et al. 2008, eq. 6).
 
@@ -114,9 +124,7 @@ def matte(laplacian: scipy.sparse.csr_matrix, known: np.ndarray, drawn: np.ndarr
     if inside.size:
         rows = laplacian[inside]
         system = (rows[:, inside] + trust * scipy.sparse.identity(inside.size)).tocsc()
-        factors = scipy.sparse.linalg.splu(
-            system, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
+        factors = factorized(system)
         solved[inside] = factors.solve(trust * solved[inside] - rows[:, outside] @ solved[outside])
     return solved
 
@@ -146,9 +154,7 @@ class MattingPreconditioner:
             finer = scipy.sparse.kron(_interpolation(height, size[0]), _interpolation(width, size[1]), format="csr")
             self._levels.append((1 / matrix.diagonal()[:, None], finer))
             matrix = (finer.T @ matrix @ finer).tocsr()
-        self._factors = scipy.sparse.linalg.splu(
-            matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
+        self._factors = factorized(matrix)
 
     def __call__(self, gradient: np.ndarray) -> np.ndarray:
         """The inverse times each channel of a gradient (H, W, 3)."""
@@ -161,7 +167,7 @@ class MattingPreconditioner:
         return solved.reshape(gradient.shape).astype(np.float64)
 
     def release(self) -> None:
-        """Frees the factorisation, in the thread that made it: in any other one, SciPy never gives SuperLU's memory back."""
+        """Frees the factorisation; see `factorized`."""
         self._factors = None
 
 

@@ -31,7 +31,7 @@ from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
 from photo_regions.refining import refine
-from photo_regions.regions import Regions, read_regions, table
+from photo_regions.regions import Regions, check_both, read_regions, table
 from photo_regions.segformer import check_model, load_segmenter
 from photo_solver.memory import within_memory
 from photo_solver.optimum import NonFiniteLoss
@@ -72,9 +72,8 @@ def check_job(options: Options) -> None:
             check_readable(path, role, options.max_pixels)
     if options.apply_lut:
         check_luts_to_apply(options)
-    elif bool(options.content_seg_path) != bool(options.style_seg_path):
-        missing = "--style_seg_path" if options.content_seg_path else "--content_seg_path"
-        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+    else:
+        check_both(options.content_seg_path, options.style_seg_path)
     if options.content_seg_path and options.auto_seg != Options.auto_seg:
         logger.warning("--auto_seg %s is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
     if options.auto_seg_used == SEMANTIC:

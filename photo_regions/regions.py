@@ -96,9 +96,7 @@ def read_regions(
     if not content_seg_path and not style_seg_path:
         content_mask, style_mask = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
         return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
-    if not (content_seg_path and style_seg_path):
-        missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
-        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+    check_both(content_seg_path, style_seg_path)
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:
         raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
@@ -112,6 +110,13 @@ def read_regions(
     else:
         classes, palette = _of_files(both, listed, options)
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
+
+
+def check_both(content_seg_path: str, style_seg_path: str) -> None:
+    """Raises `UserError` if only one photo has a mask."""
+    if bool(content_seg_path) != bool(style_seg_path):
+        missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
+        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
 
 
 def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[str], np.ndarray]:

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
+from closed_form_matting import factorized
 from photo_options import Options
 from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
 from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, total_variation
@@ -185,11 +186,10 @@ class LookObjective:
         smooth = 2 * self.weights.photograph * _ROUGHNESS * self._roughness + 1e-5 * scipy.sparse.identity(self.grid.nodes)
         for sliced, gather in zip(self._slices, self._gathers, strict=True):
             matrix = (gather @ sliced).multiply(_CURVATURE / self._pixels) + smooth
-            settings = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}}
-            self._factors.append(scipy.sparse.linalg.splu(matrix.tocsc(), **settings))
+            self._factors.append(factorized(matrix))
 
     def release(self) -> None:
-        """Frees the factorisations (see `closed_form_matting.MattingPreconditioner.release`)."""
+        """Frees the factorisations; see `closed_form_matting.factorized`."""
         self._factors.clear()
 
     def precondition(self, gradient: np.ndarray) -> np.ndarray:
