@@ -30,7 +30,6 @@ from photo_jobs.start import load_tensorflow
 from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
-from photo_regions.refining import refine
 from photo_regions.regions import Regions, check_both, read_regions, table
 from photo_regions.segformer import check_model, load_segmenter
 from photo_solver.memory import within_memory
@@ -152,7 +151,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
         regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
     del style_photo  # it may be large
     if options.refine_masks:
-        regions = refine(regions, content, style)
+        regions = regions.refined(content, style)
     logger.info("%s", table(regions))
     region_paths(options.lut, regions.names if REGION in options.lut else ())
     if options.mask_preview:

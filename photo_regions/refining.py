@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING
-
 import numpy as np
 from scipy import ndimage
 
 from closed_form_matting import matte, matting_laplacian
-
-if TYPE_CHECKING:
-    from photo_regions.regions import Regions
 
 # Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
 # photo, where a photo without edges is 0.
 _REFINED, _TRUST = 0.01, 1e-2
 
 
-def refine(regions: Regions, content: np.ndarray, style: np.ndarray) -> Regions:
-    """Moves the edges of the regions to the edges in the photos; they become soft where the photos mix both sides, as in hair.
-
-    Args:
-        regions: regions as drawn.
-        content: float32 (H, W, 3), 0..1.
-        style: float32 (h, w, 3), 0..1.
-
-    Returns:
-        The regions, changed along their edges only; where they make up the whole photo they still do.
-    """
-    return dataclasses.replace(regions, content=refined(regions.content, content), style=refined(regions.style, style))
-
-
 def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust: float = _TRUST) -> np.ndarray:
-    """Masks (H, W, R) solved for in a band about their edges, so that they are locally affine in the photo's colours.
+    """Masks (H, W, R) whose edges are moved to those of the photo, softly where it mixes both sides, as in hair.
+
+    They are solved for in a band about their edges, so that they are locally affine in the photo's colours; where they make up
+    the whole photo they still do.
 
     `reach` is half the band's width as a share of the longer side, `trust` how much the drawing counts within it.
 

@@ -17,6 +17,7 @@ import numpy as np
 from photo_options import Options, UserError
 from photo_regions import mask_classes, scribbles
 from photo_regions.mask_classes import REFERENCE_COLOURS, Colour
+from photo_regions.refining import refined
 from photo_regions.scribbles import Strokes
 
 logger = logging.getLogger("deep_photostyle")
@@ -66,6 +67,10 @@ class Regions:
         content = mask_classes.resized(self.content, content_size)
         style = mask_classes.resized(self.style, style_size)
         return dataclasses.replace(self, content=content, style=style)
+
+    def refined(self, content: np.ndarray, style: np.ndarray) -> Regions:
+        """The regions with their edges moved to those of the photos, (H, W, 3) and (h, w, 3), 0..1."""
+        return dataclasses.replace(self, content=refined(self.content, content), style=refined(self.style, style))
 
 
 def read_regions(

@@ -9,7 +9,6 @@ from PIL import Image, ImageFilter
 
 from photo_options import Options, UserError
 from photo_regions.mask_classes import REFERENCE_COLOURS
-from photo_regions.refining import refine
 from photo_regions.regions import Regions, read_classes, read_regions, table
 from vgg19.masks import propagate
 
@@ -462,7 +461,7 @@ def test_refine_moves_a_drawn_edge_to_the_photos():
     true[:, :40, 0] = true[:, 40:, 1] = 1
     drawn = np.roll(true, 2, axis=1)
     drawn[:, :2] = true[:, :2]
-    refined = refine(Regions(("a", "b"), drawn, drawn), photo, photo)
+    refined = Regions(("a", "b"), drawn, drawn).refined(photo, photo)
     assert_partition(refined)
     assert np.abs(refined.content - true).max() < 0.1 < np.abs(drawn - true).max()
     np.testing.assert_array_equal(refined.content[:, :30], drawn[:, :30])
@@ -471,11 +470,11 @@ def test_refine_moves_a_drawn_edge_to_the_photos():
 def test_refine_leaves_regions_without_edges_or_without_guidance_alone():
     whole = np.ones((20, 24, 1), np.float32)
     photo = np.random.default_rng(0).random((20, 24, 3), np.float32)
-    assert (refine(Regions(("whole image",), whole, whole), photo, photo).content == 1).all()
+    assert (Regions(("whole image",), whole, whole).refined(photo, photo).content == 1).all()
     halves = np.zeros((20, 24, 2), np.float32)
     halves[:, :12, 0] = halves[:, 12:, 1] = 1
     grey = np.full((20, 24, 3), 0.5, np.float32)
-    refined = refine(Regions(("a", "b"), halves, halves), grey, grey)
+    refined = Regions(("a", "b"), halves, halves).refined(grey, grey)
     np.testing.assert_allclose(refined.content.mean(axis=(0, 1)), 0.5, atol=0.01)
 
 
