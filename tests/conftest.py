@@ -1,12 +1,17 @@
 """What several test files need: the golden photos, their masks and the thin network that goes with them."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Browser
 from PIL import Image
 
 # Before TensorFlow is imported: its notes on the machine are nothing to do with a test, and no test needs a GPU.
@@ -95,3 +100,23 @@ def golden_paths(tmp_path):
         "serial": str(tmp_path / "snapshots"),
         "max_iter": 2,
     }
+
+
+@pytest.fixture
+def browse(tmp_path):
+    """A function that opens a browser of some width; skips where there is none."""
+    if not shutil.which("chromedriver"):
+        pytest.skip("no chromedriver; on Debian it comes with apt-get install chromium-driver")
+    server = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    with contextlib.ExitStack() as opened:
+        opened.callback(server.wait)
+        opened.callback(server.terminate)
+        opened.enter_context(server.stdout)
+        port = next(int(found[1]) for line in server.stdout if (found := re.search(r"on port (\d+)\.", line)))
+
+        def browse(width):
+            browser = Browser(port, width, tmp_path / "downloads")
+            opened.callback(browser.close)
+            return browser
+
+        yield browse

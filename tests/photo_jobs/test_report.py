@@ -1,16 +1,11 @@
 """The page of a batch: what it holds, that it stays small, and, in a browser, that it works."""
 
 import base64
-import contextlib
 import dataclasses
 import io
-import json
 import logging
 import re
-import shutil
-import subprocess
 import time
-import urllib.request
 
 import pytest
 from conftest import DATA, made_record
@@ -169,81 +164,6 @@ def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, caplog):
 # In a browser, if Chromium and its driver are there
 
 
-class Browser:
-    """What little of the WebDriver protocol (W3C) is needed."""
-
-    def __init__(self, port, width):
-        self._server = f"http://127.0.0.1:{port}"
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={max(width, 500)},900"]
-        options = {"args": arguments, "mobileEmulation": {"deviceMetrics": {"width": width, "height": 900, "pixelRatio": 1}}}
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
-        self._session = f"/session/{session['sessionId']}"
-
-    def _ask(self, method, path, body=None):
-        content = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(self._server + path, content, {"Content-Type": "application/json"}, method=method)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)["value"]
-
-    def go(self, url):
-        self._ask("POST", f"{self._session}/url", {"url": url})
-
-    def reload(self):
-        self._ask("POST", f"{self._session}/refresh", {})
-
-    def run(self, script):
-        return self._ask("POST", f"{self._session}/execute/sync", {"script": script, "args": []})
-
-    def find(self, selector):
-        found = self._ask("POST", f"{self._session}/element", {"using": "css selector", "value": selector})
-        return next(iter(found.values()))
-
-    def press(self, selector, keys):
-        self._ask("POST", f"{self._session}/element/{self.find(selector)}/value", {"text": keys})
-
-    def click(self, selector):
-        self._ask("POST", f"{self._session}/element/{self.find(selector)}/click", {})
-
-    def drag(self, selector, start, end):
-        """Drags from one share of an element's width to another."""
-        box = f"const place = document.querySelector('{selector}'); place.scrollIntoView({{block: 'center'}});"
-        box += "const box = place.getBoundingClientRect(); return [box.left, box.top + box.height / 2, box.width]"
-        left, middle, width = self.run(box)
-        at = [
-            {"type": "pointerMove", "x": round(left + share * width), "y": round(middle), "duration": 50}
-            for share in (start, end)
-        ]
-        moves = [at[0], {"type": "pointerDown", "button": 0}, at[1], {"type": "pointerUp", "button": 0}]
-        self._ask("POST", f"{self._session}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
-
-    def messages(self):
-        return self._ask("POST", f"{self._session}/se/log", {"type": "browser"})
-
-    def close(self):
-        self._ask("DELETE", self._session)
-
-
-@pytest.fixture
-def browse():
-    """A function that opens a browser of some width; skips where there is none."""
-    if not shutil.which("chromedriver"):
-        pytest.skip("no chromedriver")
-    server = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    with contextlib.ExitStack() as opened:
-        opened.callback(server.wait)
-        opened.callback(server.terminate)
-        opened.enter_context(server.stdout)
-        port = next(int(found[1]) for line in server.stdout if (found := re.search(r"on port (\d+)\.", line)))
-
-        def browse(width):
-            browser = Browser(port, width)
-            opened.callback(browser.close)
-            return browser
-
-        yield browse
-
-
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_works_in_a_browser(write, tmp_path, browse, width):
     scores = {"edge_ssim": 0.5, "affine_residual": 9.0, "colour_distance": 0.1}
@@ -258,7 +178,7 @@ def test_the_page_works_in_a_browser(write, tmp_path, browse, width):
     at = "return document.querySelector('.compare').style.getPropertyValue('--at')"
     browser.press(".compare input", "\ue014\ue014\ue014")  # arrow right
     assert browser.run(at) == "53%"
-    browser.drag(".compare", 0.53, 0.9)
+    browser.drag(".compare", (0.53, 0.5), (0.9, 0.5))
     assert 85 <= float(browser.run(at).rstrip("%")) <= 95
     shown = browser.run("return getComputedStyle(document.querySelector('.result')).clipPath")
     assert re.fullmatch(r"inset\(0px 0px 0px [89]\d(\.\d+)?%\)", shown)
