@@ -26,6 +26,9 @@ SEMANTIC = "semantic"
 # Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
 LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 
+# What is given or chosen on the page of --app.
+_PAGE_GIVES = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path", "auto_seg")
+
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -316,6 +319,25 @@ class Options:
         seen=False,
     )
 
+    app: bool = _option(
+        False,
+        "page",
+        "open a page for the browser: draw regions, try realism and strength, and take the result. It always makes "
+        "photo style transfer (--style_option 2); other options hold for it",
+        scope="console",
+        seen=False,
+    )
+    app_host: str = _option(
+        "127.0.0.1",
+        "page",
+        "address that the page listens on. Other machines cannot reach the default; at any other address everyone who can reach "
+        "it can use the page",
+        metavar="ADDRESS",
+        scope="console",
+        seen=False,
+    )
+    app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
+
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value, rule = getattr(self, field.name), field.metadata
@@ -334,6 +356,12 @@ class Options:
             raise UserError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         _numbers("strength", self.strength, MOST_STRENGTH)
         _numbers("realism", self.realism, MOST_REALISM)
+        if self.app:
+            for name in ("batch", "apply_lut", "lut", *_PAGE_GIVES):
+                if (value := getattr(self, name)) != getattr(Options, name):
+                    raise UserError(f"--{name} {value} does not go with --app; leave one of them out")
+            if self.solver not in ("auto", "maps"):
+                raise UserError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
         if self.solver == "maps" and self.style_option == 0:
             raise UserError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
         if self.solver_used != "maps" and len(self.realisms) > 1:

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,7 +112,7 @@ def run_one(options: Options, command: str) -> int:
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
@@ -120,6 +121,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
         job: the picture to make.
         bar: shows how far it is, out of 100.
         networks: those of the runs before.
+        keep: gets what was solved, before it is written, for whoever goes on with it.
 
     Returns:
         `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C.
@@ -129,7 +131,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     """
     if job.options.apply_lut:
         return run_grading(job, bar)
-    options, networks = _as_preview(job.options), networks or Networks()
+    options, networks, keep = _as_preview(job.options), networks or Networks(), keep or (lambda result: None)
     begin = time.perf_counter()
     hashes = input_hashes(options)
     content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
@@ -164,18 +166,21 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
     import photo_style
 
     watch = Watch(options, bar)
-    about = {"command": job.command, "seed": options.seed, "version": VERSION, "features": network.description}
+    about = about_result(job, network.description)
     try:
         result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
     except (KeyboardInterrupt, NonFiniteLoss) as stop:
         if best := watch.best:
             content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
             looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
-            write_results(Result(best.image, content, looks=looks), content_photo, options, about)
+            result = Result(best.image, content, features=network.description, looks=looks)
+            keep(result)
+            write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
         if isinstance(stop, NonFiniteLoss):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
+    keep(result)
     write_results(result, content_photo, options, about)
     lut_fits = write_luts(result, options)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
@@ -195,6 +200,11 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None) -> Outcome:
         lut_fits=lut_fits,
     )
     return Outcome(job.name, Status.DONE, job.options, record)
+
+
+def about_result(job: Job, features: str) -> dict[str, object]:
+    """What a result tells of itself, for `write_results`; `features` says where these came from."""
+    return {"command": job.command, "seed": job.options.seed, "version": VERSION, "features": features}
 
 
 def _as_preview(options: Options) -> Options:

@@ -1,11 +1,12 @@
-"""Following a run: the progress line, the snapshots, and the best image so far."""
+"""Following a run: the progress line, the snapshots, the best image so far, and the warnings."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,11 @@ from tqdm import tqdm
 from photo_files.writing import write_photo
 from photo_options import Options
 from photo_solver.stages import Progress
+
+logger = logging.getLogger("deep_photostyle")
+
+# Gets the share of the work that is done, 0..1, and what is being done.
+Tell = Callable[[float, str], None]
 
 
 @contextlib.contextmanager
@@ -66,3 +72,37 @@ class Watch:
     def _save(self, name: str) -> None:
         if self.best:
             write_photo(str(Path(self._options.serial) / name), self.best.image)
+
+
+class Relay(tqdm):
+    """A progress line that is not drawn: it tells somebody else, who may end the run by raising."""
+
+    def __init__(self, tell: Tell):
+        super().__init__(total=100, disable=True)
+        self._tell, self._words = tell, "preparing"
+        tell(0, self._words)
+
+    def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
+        self._words = desc or ""
+
+    def update(self, n: float | None = 1) -> None:
+        self.n += n or 0
+        self._tell(self.n / self.total, self._words)
+
+
+@contextlib.contextmanager
+def warnings_here() -> Iterator[list[str]]:
+    """The tool's warnings in this thread, as a list; they are logged as ever."""
+    caught: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.thread == thread:
+                caught.append(record.getMessage())
+
+    thread, handler = threading.get_ident(), Handler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield caught
+    finally:
+        logger.removeHandler(handler)

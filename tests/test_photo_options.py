@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pickle
+import re
 
 import pytest
 
@@ -84,3 +85,15 @@ def test_options_do_not_change_and_travel_between_processes():
     assert pickle.loads(pickle.dumps(options)) == options
     with pytest.raises(UserError):
         dataclasses.replace(options, max_iter=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("batch", "photos"), ("lut", "look.cube"), ("content_image_path", "a.png"), ("auto_seg", "3"), ("solver", "pixels")],
+)
+def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
+    with pytest.raises(
+        UserError, match=rf"^--{name} {re.escape(value)} does not go with --app(, which needs maps)?; leave one of them out$"
+    ):
+        Options(app=True, **{name: value})
+    Options(app=True, solver="maps", style_option=2, max_size=300)

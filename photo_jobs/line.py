@@ -1,0 +1,63 @@
+"""A line of jobs of which one runs at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+# Does a job.
+Job = Callable[[], None]
+# Gets the number of jobs that come first.
+TellPlace = Callable[[int], None]
+
+
+class Line:
+    """Runs jobs in a thread of its own, one after the other, and tells those who wait how many come first."""
+
+    def __init__(self) -> None:
+        self._jobs: list[tuple[object, Job, TellPlace]] = []  # the first one is running
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def join(self, owner: object, job: Job, tell: TellPlace) -> None:
+        """Adds a job, which must not raise, at the end of the line."""
+        with self._changed:
+            self._jobs.append((owner, job, tell))
+            if len(self._jobs) > 1:
+                tell(len(self._jobs) - 1)
+            self._changed.notify()
+
+    def leave(self, owner: object) -> bool:
+        """Takes out what waits for its owner; returns whether there was something. What runs goes on."""
+        with self._changed:
+            staying = [each for each in self._jobs[1:] if each[0] is not owner]
+            has_left = len(staying) < len(self._jobs[1:])
+            if has_left:
+                self._jobs[1:] = staying
+                self._tell_all()
+            return has_left
+
+    def close(self) -> None:
+        """Runs nothing more, and waits for what runs."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _tell_all(self) -> None:
+        for place, (_, _, tell) in enumerate(self._jobs[1:], 1):
+            tell(place)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._jobs)
+                if self._closed:
+                    return
+                job = self._jobs[0][1]
+            job()
+            with self._changed:
+                self._jobs.pop(0)
+                self._tell_all()
