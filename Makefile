@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast check bench
+.PHONY: help demo test test-fast test-app check bench
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -24,6 +24,11 @@ test: $(VENV)/installed-dev  ## run every test
 
 test-fast: $(VENV)/installed-dev  ## run the tests that take no more than two seconds each
 	$(RUN) -m pytest -m "not slow"
+
+test-app: $(VENV)/installed-dev  ## run the tests of the page, in Chromium
+	@command -v chromedriver >/dev/null || \
+		{ echo "error: chromedriver is missing; on Debian: apt-get install chromium chromium-driver" >&2; exit 1; }
+	$(RUN) -m pytest tests/photo_jobs/test_session.py tests/photo_jobs/test_page.py tests/photo_jobs/test_app.py
 
 check: $(VENV)/installed-dev  ## lint, formatting, types and the order of imports
 	$(RUN) -m ruff check

@@ -92,6 +92,10 @@ def main(argv: list[str] | None = None) -> int:
         options = Options(**chosen)
         logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
         command = " ".join(["deep_photostyle.py", *arguments])
+        if options.app:
+            from photo_jobs.app import run_app
+
+            return run_app(options)
         if options.batch:
             from photo_jobs.batch import run_batch
 
