@@ -47,6 +47,7 @@ _NOISE = 0.0225
 _CURVATURE = 8.0
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
+_LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
 _LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare
 
 
@@ -127,9 +128,14 @@ class LookObjective:
         content = self._network.features(tf.constant(self.content), (*STYLE_LAYERS, CONTENT_LAYER))
         self._content_target = content[CONTENT_LAYER]
         self._content_unit = max(float(tf.reduce_mean(self._content_target**2)), 1e-12)
-        units = [float(self._grams[k].loss(content[k], self._targets[k])[0]) for k in STYLE_LAYERS]
-        largest = max(*units, 1e-12)
-        self._layer_units = [len(STYLE_LAYERS) * max(unit, 1e-6 * largest) for unit in units]
+        self._layer_units = []
+        for layer in STYLE_LAYERS:
+            at_content, at_nothing = (
+                float(self._grams[layer].loss(features, self._targets[layer])[0])
+                for features in (content[layer], tf.zeros_like(content[layer]))
+            )
+            # The second bounds it where the content has the style's look already: then next to nothing is left to take over.
+            self._layer_units.append(len(STYLE_LAYERS) * max(at_content, _LEAST_UNIT * at_nothing, 1e-12))
         self._variation_unit = max(float(total_variation(tf.constant(self.content))), 1e-6)
         self._photograph = Photograph(self.content)
         # The photorealism's weight is an argument, so that another realism needs no new compilation.

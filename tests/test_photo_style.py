@@ -231,6 +231,14 @@ def test_a_loss_beyond_all_numbers_ends_the_run_after_the_callback_saw_the_start
     assert [progress.step for progress in seen] == [0]
 
 
+@pytest.mark.parametrize("realism", ["0", "1", "2"])
+def test_a_photo_in_its_own_style_stays_as_it_is(photos, thin_network, realism):
+    content = photos[0]
+    options = Options(style_option=2, realism=realism, max_size=40)
+    result = stylize(content, content, options=options, network=thin_network)
+    assert np.abs(result.image - result.content).mean() < 0.01
+
+
 def test_photos_without_anything_in_them_do_no_harm(thin_network):
     flat = [np.full((30, 40, 3), 0.5, np.float32), np.full((20, 33, 3), 0.2, np.float32)]
     result, _ = run(flat, thin_network, style_option=2)
