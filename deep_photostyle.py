@@ -10,10 +10,12 @@ import argparse
 import dataclasses
 import logging
 import os
+import signal
 import sys
+import threading
 from typing import NoReturn
 
-from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError
+from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -22,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error on one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; --help lists the options\n")
+        self.exit(2, f"error: {one_line(message)}; --help lists the options\n")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="deep-photostyle",
         usage="%(prog)s --content_image_path FILE --style_image_path FILE [options]",
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C.",
+        epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C or SIGTERM.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -65,7 +67,7 @@ class _OneLine(logging.Formatter):
     """`warning: ...` for warnings, the plain message for information."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = one_line(record.getMessage())
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
@@ -88,6 +90,12 @@ def main(argv: list[str] | None = None) -> int:
     handler = _AboveTheBar()
     handler.setFormatter(_OneLine())
     logger.addHandler(handler)
+    level = logger.level
+    # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
+    logging.captureWarnings(True)
+    # A system that shuts down, or a scheduler whose time is up, is as Ctrl-C: the best picture so far is saved.
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler) if on_main_thread else None
     try:
         options = Options(**chosen)
         logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
@@ -109,7 +117,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     finally:
+        if on_main_thread:
+            signal.signal(signal.SIGTERM, terminate)
+        logging.captureWarnings(False)
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import pathlib
 import re
 
@@ -20,6 +21,11 @@ SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 MOST_STRENGTH = 2.0
 # Beyond it nothing of a look is left but a weak colour grade.
 MOST_REALISM = 3.0
+
+# Beyond it single precision loses the other terms: at 256 pixels 1e7 led to foreign colours, and 1e8 to noise.
+MOST_AFFINE = 1e6
+# Beyond these, single precision does not hold the weight in units of its default and of the least differences that count.
+MOST_WEIGHT, MOST_TV = 1e34, 1e35
 
 # The value of `auto_seg` that labels the photos, instead of a number of regions.
 SEMANTIC = "semantic"
@@ -34,10 +40,32 @@ BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "
 
 # Heading in --help of the options that people need first.
 MOST_USED = "most used"
+# Most characters of a message: whole paths of a usual length, and never a screen full of a stranger's text.
+MOST_CHARACTERS = 1000
+# Bytes of a path and of a name in it: PATH_MAX and NAME_MAX of Linux, and no other system allows more.
+_PATH_BYTES, _NAME_BYTES = 4096, 255
+# How the `metavar` of an option ends that takes a path.
+_PATHS = ("FILE", "FOLDER", "PATH", "DIR")
+
+
+def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Any text as one line that is safe to print: control characters escaped, and the middle of a long one left out."""
+
+    def shortened(text: str) -> str:
+        return text if len(text) <= most else f"{text[: most // 2 - 3]} ... {text[len(text) - most // 2 + 2 :]}"
+
+    def printable(character: str) -> str:
+        return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+    return shortened("".join(map(printable, shortened(text))))
 
 
 class UserError(Exception):
     """An error the user can fix. The message is one line: what, what is wrong with it; what to do."""
+
+    def __init__(self, message: str):
+        """Takes the message, which may quote anything."""
+        super().__init__(one_line(message))
 
 
 def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
@@ -50,7 +78,7 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
         scope: what it belongs to: one "picture", the whole "batch", or the "console".
         seen: whether it may change the picture; the contents of input files count for themselves.
         file: "input" or "output" for the path of one.
-        how: `choices`, `least` or `above` (bounds), `metavar`.
+        how: `choices`, `least` or `above` and `most` (bounds), `metavar`.
     """
     return dataclasses.field(
         default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
@@ -173,6 +201,7 @@ class Options:
         f"long side in pixels at which the style is solved, at most the photo's own; more is finer and slower. 0 takes "
         f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where memory is short",
         least=0,
+        most=100_000,
     )
     preview: bool = _option(
         False,
@@ -184,18 +213,29 @@ class Options:
         "optimisation",
         "most iterations of each stage (option 2 has two stages), and of each scale unless --solver is reference",
         least=1,
+        most=1_000_000,
     )
     lbfgs: bool = _option(
         True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
     )
     learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
-    content_weight: float = _option(5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0)
-    style_weight: float = _option(100.0, "optimisation", "more takes more of the style's colours and textures", least=0)
-    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0)
-    affine_weight: float = _option(
-        1e4, "optimisation", "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)", least=0
+    content_weight: float = _option(
+        5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
     )
-    seed: int = _option(0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0)
+    style_weight: float = _option(
+        100.0, "optimisation", "more takes more of the style's colours and textures", least=0, most=MOST_WEIGHT
+    )
+    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0, most=MOST_TV)
+    affine_weight: float = _option(
+        1e4,
+        "optimisation",
+        "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)",
+        least=0,
+        most=MOST_AFFINE,
+    )
+    seed: int = _option(
+        0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0, most=2**64 - 1
+    )
     device: str = _option(
         "auto",
         "optimisation",
@@ -273,9 +313,9 @@ class Options:
     apply_smooth: bool = _option(
         True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
     )
-    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1)
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
     f_edge: float = _option(
-        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0
+        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0, most=10
     )
 
     batch: str = _option(
@@ -296,11 +336,18 @@ class Options:
         scope="batch",
         seen=False,
     )
+    allow_outside: bool = _option(
+        False,
+        "batch",
+        "let a manifest write anywhere; by default its results must be in --output_dir, links followed",
+        scope="batch",
+        seen=False,
+    )
     keep_going: bool = _option(
         True, "batch", "leave out jobs that cannot run; False runs none if there is such a job", scope="batch", seen=False
     )
     workers: int = _option(
-        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, scope="batch", seen=False
+        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
     )
     ray_address: str = _option(
         "",
@@ -315,6 +362,7 @@ class Options:
         "batch",
         "share of a GPU, and of its memory, for each worker, as in 0.5; 0 divides all GPUs among the workers",
         least=0,
+        most=64,
         scope="batch",
         seen=False,
     )
@@ -350,6 +398,10 @@ class Options:
                 raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
             if "above" in rule and value <= rule["above"]:
                 raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
+            if "most" in rule and value > rule["most"]:
+                raise UserError(f"{name} {value} is too large; use {rule['most']} or less")
+            if isinstance(value, str):
+                _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
         if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
             raise UserError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
         if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
@@ -422,6 +474,18 @@ class Options:
     @property
     def _realism_suffixes(self) -> list[str]:
         return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
+
+
+def _check_text(name: str, value: str, is_path: bool) -> None:
+    """Refuses text that no system could pass on, and paths that no file system could hold."""
+    try:
+        encoded = os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise UserError(f"{name} {value} has characters that cannot be written; use other ones") from error
+    if b"\0" in encoded:
+        raise UserError(f"{name} {value} has a zero character; leave it out")
+    if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
+        raise UserError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
 
 
 def _with_suffix(path: str, suffix: str) -> str:

@@ -14,9 +14,14 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         gpu_share: between 0 and 1, the share of a GPU's memory that is taken at once and never exceeded.
 
     Raises:
-        UserError: `gpu`, and there is none.
+        UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory for it.
     """
-    from vgg19.backend import tf
+    try:
+        from vgg19.backend import tf
+    except (ImportError, MemoryError, OSError) as error:
+        said = str(error).strip().splitlines()
+        wrong = f"TensorFlow cannot be loaded ({said[0] if said else 'no memory'})"
+        raise UserError(f"{wrong}; install it anew, or allow the program more memory") from error
 
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:

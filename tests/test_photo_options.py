@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from photo_options import Options, UserError
+from photo_options import MOST_CHARACTERS, Options, UserError, one_line
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
@@ -97,3 +97,42 @@ def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
     ):
         Options(app=True, **{name: value})
     Options(app=True, solver="maps", style_option=2, max_size=300)
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "most" in field.metadata])
+def test_upper_bounds_are_allowed_themselves(name):
+    most = FIELDS[name].metadata["most"]
+    assert getattr(Options(**{name: most}), name) == most
+    with pytest.raises(UserError) as error:
+        Options(**{name: 2 * most})
+    assert str(error.value) == f"--{name} {2 * most} is too large; use {most} or less"
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("a\0b.png", r"a\x00b.png has a zero character; leave it out"),
+        ("\ud800.png", r"\ud800.png has characters that cannot be written; use other ones"),
+        ("a/" + "b" * 256, "is too long for a path; use names of 255 bytes at most"),
+        ("\u00e9" * 128, "is too long for a path; use names of 255 bytes at most"),
+        ("a/" * 2048, "is too long for a path; use names of 255 bytes at most"),
+    ],
+)
+@pytest.mark.parametrize("name", ["content_image_path", "output_image", "serial", "vgg19_weights", "seg_model", "output_dir"])
+def test_paths_that_no_file_system_holds(name, value, says):
+    with pytest.raises(UserError) as error:
+        Options(**{name: value})
+    assert str(error.value).startswith(f"--{name} ") and str(error.value).endswith(says)
+
+
+def test_long_names_that_a_file_system_holds():
+    for value in ("a" * 255, "a/" * 2047, "\udcff.png"):
+        assert Options(content_image_path=value).content_image_path == value
+
+
+def test_an_error_is_one_line_of_bounded_length_whatever_it_quotes():
+    assert str(UserError("a\nb\x1b[31m\x85\u2028c; d")) == r"a\nb\x1b[31m\x85\u2028c; d"
+    assert str(UserError("caf\u00e9 \u65e5\u672c; go")) == "caf\u00e9 \u65e5\u672c; go"
+    long = str(UserError(f"file {'x' * 1_000_000} is missing; check the path"))
+    assert len(long) <= MOST_CHARACTERS and long.startswith("file xx") and long.endswith("x is missing; check the path")
+    assert len(one_line("\0" * 1_000_000)) <= MOST_CHARACTERS

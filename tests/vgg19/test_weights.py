@@ -436,3 +436,58 @@ def test_url_and_hash_are_those_of_keras():
 
     assert weights._keras_url().endswith("/" + weights.KERAS_FILE)
     assert weights.KERAS_MD5 in inspect.getsource(keras.applications.VGG19)
+
+
+def test_a_memo_index_written_as_text_is_bounded_too(tmp_path):
+    path = save_npy(tmp_path / "w.npy", {})
+    header = path.read_bytes().index(b"\n") + 1
+    path.write_bytes(path.read_bytes()[:header] + b"\x80\x02]p2000000000\n.")
+    refused(path, "more than weights need")
+
+
+def test_a_name_of_a_megabyte_is_not_quoted_whole(tmp_path):
+    path = save_npy(tmp_path / "w.npy", {})
+    header = path.read_bytes().index(b"\n") + 1
+    path.write_bytes(path.read_bytes()[:header] + b"\x80\x02c" + b"m" * 1_000_000 + b"\nname\n.")
+    with pytest.raises(UserError) as refusal:
+        load_weights(path)
+    assert len(str(refusal.value)) <= 1000 and str(refusal.value).endswith("; use a complete VGG19 .npy, .h5 or .npz file")
+
+
+@pytest.mark.parametrize("way", ["external storage", "virtual", "external link", "soft link"])
+def test_an_h5_file_reads_no_other_file(tmp_path, layers, way):
+    name, shape = "block1_conv1/block1_conv1_W_1:0", layers["conv1_1"][0].shape
+    os.mkfifo(tmp_path / "pipe")  # who opened it would wait for ever
+    with h5py.File(save_keras(tmp_path / "w.h5", layers), "a") as file:
+        del file[name]
+        if way == "external storage":
+            file.create_dataset(name, shape, "f4", external=[(str(tmp_path / "pipe"), 0, h5py.h5f.UNLIMITED)])
+        elif way == "virtual":
+            layout = h5py.VirtualLayout(shape, "f4")
+            layout[...] = h5py.VirtualSource(str(tmp_path / "pipe"), "x", shape)
+            file.create_virtual_dataset(name, layout)
+        elif way == "external link":
+            file[name] = h5py.ExternalLink(str(tmp_path / "pipe"), "x")
+        else:
+            file[name] = h5py.SoftLink("/nowhere")
+    refused(tmp_path / "w.h5", "lack filters" if "link" in way else "is stored in another file")
+
+
+def test_h5_groups_nested_deep_and_many_are_refused_at_once(tmp_path):
+    with h5py.File(tmp_path / "deep.h5", "w") as file:
+        group = file
+        for _ in range(3000):
+            group = group.create_group("g")
+    with h5py.File(tmp_path / "round.h5", "w") as file:
+        file["a"] = file  # a group that holds itself
+        file["b"] = file
+    for name in ("deep.h5", "round.h5"):
+        begin = time.perf_counter()
+        refused(tmp_path / name, "more groups than weights need")
+        assert time.perf_counter() - begin < 5  # by their paths they took a minute, and those of the other for ever
+
+
+def test_a_file_larger_than_any_vgg19_is_not_opened(tmp_path):
+    with open(tmp_path / "w.npy", "wb") as file:
+        file.truncate(2**31 + 1)
+    refused(tmp_path / "w.npy", "more than any VGG19")
