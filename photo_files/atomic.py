@@ -26,13 +26,13 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file in UTF-8, whole or not at all.
+    """Writes a text file in UTF-8, whole or not at all; names that are no UTF-8 are written with escapes.
 
     Raises:
         OSError: it cannot be written.
     """
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def remove_partials(path: str | os.PathLike) -> None:

@@ -13,11 +13,19 @@ from photo_files.vips import pyvips
 
 # Photos' colours are kept as they measure, but for black, which each profile puts elsewhere.
 COLORIMETRIC = {"intent": "relative", "black_point_compensation": True}
+# Bytes of a profile's header (ICC.1:2022, 7.2).
+_HEADER = 128
 
 
 def unit(samples: np.ndarray) -> np.ndarray:
     """Integer samples as float32 in 0..1."""
     return samples / np.float32(np.iinfo(samples.dtype).max)
+
+
+def trimmed(profile: bytes) -> bytes:
+    """A profile without what follows its end, by its header (ICC.1:2022, 7.2.2); libpng takes no other."""
+    size = int.from_bytes(profile[:4], "big")
+    return profile[:size] if _HEADER < size < len(profile) else profile
 
 
 def is_rgb(profile: bytes) -> bool:

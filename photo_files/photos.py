@@ -7,6 +7,7 @@ sRGB, 0..1.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -19,7 +20,7 @@ from pyvips.enums import ForeignKeep
 from photo_files import colour_profiles, tiff_exif
 from photo_files.colour_profiles import to_srgb
 from photo_files.resizing import resize_vips
-from photo_files.vips import pyvips, reason
+from photo_files.vips import pyvips, reason, source
 from photo_options import Options, UserError
 
 logger = logging.getLogger("deep_photostyle")
@@ -123,14 +124,16 @@ def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixe
     return samples[..., [0, 0, 0, 1]] if samples.ndim == 3 and samples.shape[2] == 2 else samples
 
 
-def thumbnail(path: str, long_side: int) -> bytes:
-    """A small JPEG of a picture, upright, in sRGB, on white where it is transparent.
+def thumbnail(path: str, long_side: int, max_pixels: float = Options.max_pixels) -> bytes:
+    """A small JPEG of a picture of at most `max_pixels` megapixels, upright, in sRGB, on white where it is transparent.
 
     Raises:
         UserError: the picture cannot be read.
     """
+    check_readable(path, "picture", max_pixels)
     try:
-        small = pyvips.Image.thumbnail(path, long_side, height=long_side, size="down", output_profile="srgb").colourspace("srgb")
+        small = pyvips.Image.thumbnail_source(source(path), long_side, height=long_side, size="down", output_profile="srgb")
+        small = small.colourspace("srgb")
         return (small.flatten(background=255) if small.hasalpha() else small).jpegsave_buffer(Q=80, keep=ForeignKeep.NONE)
     except pyvips.Error as error:
         raise UserError(f"picture {path} cannot be read ({reason(error)}); use a whole PNG, JPEG, TIFF or WebP file") from error
@@ -152,10 +155,10 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         raise UserError(f"{role} {path} does not exist; check the path")
     if os.path.isdir(path):
         raise UserError(f"{role} {path} is a folder; give a file")
-    if os.path.getsize(path) == 0:
+    if not os.path.isfile(path) or os.path.getsize(path) == 0:  # a pipe would be waited for
         raise UserError(f"{role} {path} is empty; get a whole copy of it")
     try:
-        image = pyvips.Image.new_from_file(path, access="sequential", fail_on="error")
+        image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")
     except pyvips.Error as error:
         raise UserError(f"{role} {path} cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file") from error
     size = f"{image.width}x{image.height} pixels"
@@ -170,7 +173,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
 
 def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
     """(picture in RGB with or without alpha, its ICC profile if that differs from sRGB)."""
-    profile = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
+    profile = colour_profiles.trimmed(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     depth = 16 if image.format == "ushort" else 8
     if image.interpretation in ("b-w", "grey16") and profile is None:
         return image[0].bandjoin([image[0], *image.bandsplit()]), None
@@ -179,8 +182,11 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
         logger.warning("%s is %s; it is converted to sRGB, and the result stays so", name, kind)
         image = image.icc_transform("srgb", embedded=True, depth=depth, **colour_profiles.COLORIMETRIC)
         return _without_profile(image), None
-    if profile is None or colour_profiles.is_rgb(profile):
-        return image, None if profile is None or colour_profiles.is_srgb(profile) else profile
+    if profile is None:
+        return image, None
+    if colour_profiles.is_rgb(profile):
+        with contextlib.suppress(pyvips.Error):
+            return image, None if colour_profiles.is_srgb(profile) else profile
     logger.warning("%s has a colour profile that cannot be used; its colours are taken as sRGB", name)
     return _without_profile(image), None
 
@@ -200,10 +206,12 @@ def _metadata(image: pyvips.Image, role: str, path: str) -> dict[str, bytes]:
     if loader.startswith("tiff"):
         try:
             exif = tiff_exif.read_exif(path)
-        except ValueError:
+        except (OSError, ValueError):
             logger.warning("%s %s has damaged EXIF; it is left out of the result", role, path)
         else:
             metadata |= {"exif-data": exif} if exif else {}
+    if "icc-profile-data" in metadata:
+        metadata["icc-profile-data"] = colour_profiles.trimmed(metadata["icc-profile-data"])
     if "xmp-data" in metadata:
         metadata["xmp-data"] = re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", metadata["xmp-data"])
     return metadata

@@ -61,22 +61,28 @@ def _first_directory(data) -> dict[int, tuple]:
         magic, start = struct.unpack_from(order + "2xHL", data)
         if magic != 42:  # 43 is BigTIFF, with other directories
             raise ValueError(f"TIFF of kind {magic}")
-        return _directory(data, start, order, _POINTERS)
+        return _directory(data, start, order, _POINTERS, [len(data)])
     except (struct.error, KeyError) as error:
         raise ValueError(f"damaged directory: {error}") from error
 
 
-def _directory(data, start: int, order: str, pointers: set[int]) -> dict[int, tuple]:
-    """{tag: (field type, count, value)}, a value being little-endian bytes or, for a pointer, another such dictionary."""
+def _directory(data, start: int, order: str, pointers: set[int], left: list[int]) -> dict[int, tuple]:
+    """{tag: (field type, count, value)}, a value being little-endian bytes or, for a pointer, another such dictionary.
+
+    `left` counts down the bytes that values may still take: no more than there are, however often entries point to them.
+    """
     (length,) = struct.unpack_from(order + "H", data, start)
     directory: dict[int, tuple] = {}
     for entry in range(start + 2, start + 2 + 12 * length, 12):
         tag, kind, count, offset = struct.unpack_from(order + "HHLL", data, entry)
         if tag in pointers:
-            directory[tag] = (kind, 1, _directory(data, offset, order, pointers - {tag}))
+            directory[tag] = (kind, 1, _directory(data, offset, order, pointers - {tag}, left))
             continue
         unit, numbers = _TYPES[kind]
         size = unit * numbers * count
+        left[0] -= size
+        if left[0] < 0:
+            raise ValueError(f"tag {tag} and those before it hold more than the file")
         raw = data[entry + 8 : entry + 8 + size] if size <= 4 else data[offset : offset + size]
         if len(raw) < size:
             raise ValueError(f"tag {tag} reaches beyond the end")

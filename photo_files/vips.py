@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import pyvips
 
@@ -13,9 +14,19 @@ pyvips.block_untrusted_set(True)
 # What it warns of either fails afterwards, and is then reported once as an error, or does no harm to the picture.
 logging.getLogger("pyvips").setLevel(logging.ERROR)
 
-__all__ = ["pyvips", "reason"]
+__all__ = ["pyvips", "reason", "source"]
+
+
+def source(path: str) -> pyvips.Source:
+    """A file to be read by libvips, which else takes brackets at the end of a name as options, and knows UTF-8 alone.
+
+    Raises:
+        pyvips.Error: it cannot be opened.
+    """
+    return pyvips.Source.new_from_file(os.fsencode(path))
 
 
 def reason(error: Exception) -> str:
     """What the system or libvips says about an error, on one line."""
-    return (getattr(error, "strerror", None) or getattr(error, "detail", None) or str(error)).strip().splitlines()[0]
+    text = str(getattr(error, "strerror", None) or getattr(error, "detail", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -5,6 +5,7 @@ Where the result equals the photo, the very samples of the photo are written.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -99,11 +100,7 @@ def write_photo(
     if top != height:
         raise ValueError(f"strips of {top} rows for a picture of {height}")
 
-    try:
-        with replacing(path) as partial:
-            _save(samples, like, text or {}, drop_exif, form, partial)
-    except (pyvips.Error, OSError) as error:
-        raise UserError(f"output image {path} cannot be written ({reason(error)}); choose another place or format") from error
+    _save_as_far_as_possible(path, samples, like, text or {}, drop_exif, form)
 
 
 def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
@@ -119,16 +116,18 @@ def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
 
 
 def check_place(path: str, role: str) -> None:
-    """See whether a file can be written here; `role` is what it is to the user.
+    """See whether a file can be written here; `role` is what it is to the user. A missing folder is one that could be made.
 
     Raises:
-        UserError: this is a folder, its folder is missing, or nothing can be written there.
+        UserError: this is a folder, or nothing can be written there.
     """
     if os.path.isdir(path):
         raise UserError(f"{role} {path} is a folder; give a file name")
     try:
-        partial_path(path).touch()
-        partial_path(path).unlink()
+        folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
+        trial = folder / partial_path(path).name
+        trial.touch()
+        trial.unlink()
     except OSError as error:
         raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 
@@ -159,6 +158,47 @@ def _from_srgb(strips: Iterable[np.ndarray], like: Photo, size: tuple[int, int])
             yield own
 
 
+def _save_as_far_as_possible(
+    path: str, samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: bool, form: _Format
+) -> None:
+    """Writes the file; metadata that cannot be carried, as they are damaged or too long for the format, are left out.
+
+    Raises:
+        UserError: it cannot be written even without them.
+    """
+    first: Exception | None = None
+    for carried, lost in _fewer_and_fewer_metadata(like):
+        if carried.profile is None and like.profile is not None:
+            levels = np.iinfo(samples.dtype).max
+            for top in range(0, len(samples), STRIP):
+                strip = samples[top : top + STRIP]
+                strip[..., :3] = np.rint(levels * colour_profiles.to_srgb(strip, like.profile).numpy())
+        try:
+            with replacing(path) as partial:
+                _save(samples, carried, text, drop_exif, form, partial)
+        except OSError as error:
+            first = first or error
+            break
+        except (pyvips.Error, ValueError) as error:
+            first = first or error
+            continue
+        if first:
+            logger.warning("output image %s cannot hold the content's %s (%s); they are left out", path, lost, reason(first))
+        return
+    assert first
+    raise UserError(f"output image {path} cannot be written ({reason(first)}); choose another place or format") from first
+
+
+def _fewer_and_fewer_metadata(like: Photo) -> Iterator[tuple[Photo, str]]:
+    """The photo, and the same with ever less metadata, and what they lack."""
+    yield like, ""
+    profile = {name: blob for name, blob in like.metadata.items() if name == "icc-profile-data"}
+    if profile != like.metadata:
+        yield dataclasses.replace(like, metadata=profile), "EXIF, XMP and IPTC"
+    if profile:
+        yield dataclasses.replace(like, metadata={}, profile=None), "metadata and colour profile"
+
+
 def _save(samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: bool, form: _Format, path: Path) -> None:
     wide = samples.dtype == np.uint16
     xres, yres = like.resolution
@@ -176,7 +216,7 @@ def _save(samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: 
         # Without any EXIF, libvips would make some up; only a resolution is worth it.
         exif = "exif-data" in like.metadata or like.resolution != Photo.resolution
         keep |= ForeignKeep.XMP | (ForeignKeep.EXIF if exif else 0) | (ForeignKeep.IPTC if form is _JPEG else 0)
-    getattr(image, form.saver)(str(path), keep=keep, **form.settings)
+    getattr(image, form.saver)(os.fsencode(path), keep=keep, **form.settings)
     if form is _TIFF and keep & ForeignKeep.EXIF and "exif-data" in like.metadata:
         tiff_exif.add_exif(path, like.metadata["exif-data"])
 

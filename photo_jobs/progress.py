@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from photo_files.writing import write_photo
-from photo_options import Options
+from photo_options import Options, UserError
 from photo_solver.stages import Progress
 
 logger = logging.getLogger("deep_photostyle")
@@ -21,21 +21,24 @@ logger = logging.getLogger("deep_photostyle")
 # Gets the share of the work that is done, 0..1, and what is being done.
 Tell = Callable[[float, str], None]
 
+_STOPPING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextlib.contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Holds Ctrl-C back to the end: libvips calls into Python while it writes, and what Ctrl-C raises there would be lost."""
+    """Holds Ctrl-C and SIGTERM back to the end: libvips calls into Python while it writes, and what is raised there is lost."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
     pressed: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    handlers = {number: signal.signal(number, lambda number, _: pressed.append(number)) for number in _STOPPING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in pressed[:1]:
+        signal.raise_signal(number)
 
 
 class Watch:
@@ -43,7 +46,7 @@ class Watch:
 
     def __init__(self, options: Options, bar: tqdm):
         self.best: Progress | None = None
-        self._options, self._bar = options, bar
+        self._options, self._bar, self._saves = options, bar, True
         self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
 
     def __call__(self, progress: Progress) -> None:
@@ -70,8 +73,13 @@ class Watch:
 
     @ctrl_c_waits()
     def _save(self, name: str) -> None:
-        if self.best:
+        if not (self.best and self._saves):
+            return
+        try:
             write_photo(str(Path(self._options.serial) / name), self.best.image)
+        except UserError as error:  # a full disk, most often; the result matters more
+            self._saves = False
+            logger.warning("%s; there are no more snapshots", str(error).split(";")[0])
 
 
 class Relay(tqdm):

@@ -1,5 +1,6 @@
 """Pictures in files. Pillow, with which `images` touches no file, makes and reads them wherever it can hold them."""
 
+import dataclasses
 import os
 import struct
 import zlib
@@ -9,7 +10,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from photo_files.photos import STRIP, Photo, check_readable, read_photo
+from photo_files.photos import STRIP, Photo, check_readable, read_photo, thumbnail
 from photo_files.resizing import resize
 from photo_files.writing import check_writable, write_photo
 from photo_options import UserError
@@ -433,7 +434,6 @@ def test_odd_names(tmp_path):
         ("a.bmp", "has the unknown extension '.bmp'; use one of .png, .jpg, .jpeg, .tif, .tiff, .webp"),
         ("noextension", "has the unknown extension ''"),
         ("folder.png", "is a folder; give a file name"),
-        ("missing/a.png", "cannot be written (No such file or directory); choose another place"),
         ("a" * 260 + ".png", "cannot be written (File name too long)"),
         ("file/a.png", "cannot be written (Not a directory)"),
     ],
@@ -495,3 +495,87 @@ def test_strips_are_the_pixels():
     assert np.array_equal(np.concatenate(list(photo.strips(10))), photo.pixels)
     assert photo.pixels.dtype == np.float32 and photo.size == (HEIGHT, WIDTH)
     assert STRIP > HEIGHT and len(list(photo.strips())) == 1
+
+
+# What cannot be carried
+
+
+DAMAGED_EXIF = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(64))
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+def test_a_result_is_written_without_the_metadata_that_cannot_be_carried(tmp_path, caplog, extension):
+    photo = Photo(gradient(), metadata={"exif-data": DAMAGED_EXIF})
+    write_photo(str(tmp_path / f"a{extension}"), photo.strips(), photo)
+    with Image.open(tmp_path / f"a{extension}") as written:
+        assert written.size == (WIDTH, HEIGHT)
+        assert np.abs(np.asarray(written.convert("RGB"), int) - gradient()).mean() < 3
+    assert len(caplog.records) <= 1 and all("left out" in record.getMessage() for record in caplog.records)
+    assert os.listdir(tmp_path) == [f"a{extension}"]
+
+
+def test_damaged_exif_costs_a_tiff_a_warning_and_no_more(tmp_path, caplog):
+    photo = Photo(gradient(), metadata={"exif-data": DAMAGED_EXIF})
+    write_photo(str(tmp_path / "a.tif"), photo.strips(), photo)
+    np.testing.assert_array_equal(read_photo(str(tmp_path / "a.tif")).samples, gradient())
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"output image {tmp_path / 'a.tif'} cannot hold the content's EXIF, XMP and IPTC (")
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+def test_a_profile_with_bytes_after_its_end_is_carried_without_them(tmp_path, extension):
+    save(tmp_path / "p3.png", gradient(), profile="p3")
+    with Image.open(tmp_path / "p3.png") as picture:
+        profile = picture.info["icc_profile"]
+    Image.fromarray(gradient()).save(tmp_path / "long.jpg", icc_profile=profile + b"more")
+    photo = read_photo(str(tmp_path / "long.jpg"))
+    write_photo(str(tmp_path / f"a{extension}"), photo.strips(), photo)
+    with Image.open(tmp_path / f"a{extension}") as written:
+        assert written.info["icc_profile"] == profile
+
+
+def test_a_profile_that_the_format_refuses_is_left_out_and_the_colours_kept(tmp_path, caplog):
+    save(tmp_path / "p3.png", gradient(), profile="p3")
+    photo = read_photo(str(tmp_path / "p3.png"))
+    broken = {"icc-profile-data": photo.metadata["icc-profile-data"] + b"more"}  # not as a file that is read may have it
+    bad = dataclasses.replace(photo, metadata=broken)
+    write_photo(str(tmp_path / "a.png"), photo.strips(), bad)
+    (record,) = caplog.records
+    assert "cannot hold the content's metadata and colour profile (" in record.getMessage()
+    with Image.open(tmp_path / "a.png") as written:
+        assert "icc_profile" not in written.info
+    seen = np.concatenate(list(read_photo(str(tmp_path / "a.png")).strips()))
+    np.testing.assert_allclose(seen, np.clip(np.concatenate(list(photo.strips())), 0, 1), atol=1.01 / 255)
+
+
+# What strangers call their files, and how large they say they are
+
+
+@pytest.mark.parametrize("name", ["caf\udce9.png", "a.png[n=1]", "a b\n.png", "-x.png", "%d.png"])
+def test_names_that_libvips_does_not_take_as_they_are(tmp_path, name):
+    path = str(tmp_path / name)
+    Image.fromarray(gradient()).save(os.fsencode(tmp_path / "plain.png"))
+    os.rename(tmp_path / "plain.png", path)
+    np.testing.assert_array_equal(read_photo(path).samples, gradient())
+    assert thumbnail(path, 20).startswith(b"\xff\xd8")
+    if not name.endswith("]"):
+        write_photo(path, gradient().astype(np.float32) / 255)
+        np.testing.assert_array_equal(read_photo(path).samples, gradient())
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_thumbnail_is_of_no_more_pixels_than_are_read(tmp_path):
+    header = struct.pack(">IIBBBBB", 60_000_000, 16, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    png = b"".join(struct.pack(">I", len(d)) + kind + d + struct.pack(">I", zlib.crc32(kind + d)) for kind, d in chunks)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
+    with pytest.raises(UserError, match="60000000x16 pixels"):
+        thumbnail(str(tmp_path / "a.png"), 320)
+    with pytest.raises(UserError, match="pixels"):
+        thumbnail(save(tmp_path / "b.png", gradient()), 320, max_pixels=0.001)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match="is empty"):
+        check_readable(str(tmp_path / "a.png"), "content image")

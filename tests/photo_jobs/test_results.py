@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -155,3 +156,36 @@ def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_si
     np.testing.assert_array_equal(read_photo(str(tmp_path / "result_0.png")).samples, photo)
     result = read_photo(str(tmp_path / "result_1.png")).samples
     assert result.shape == photo.shape and not np.array_equal(result, photo)
+
+
+def test_a_result_that_cannot_be_written_where_it_was_asked_for_is_elsewhere(levels, tmp_path, monkeypatch):
+    photo = saved(levels, tmp_path / "photo.png")
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    lost, options = tmp_path / "gone" / "result.png", {"strength": "0.5,1"}
+    for serial, place in ((tmp_path / "serial", "serial"), (tmp_path / "gone too", "temp")):
+        with pytest.raises(UserError) as error:
+            written(photo, lambda content: content, path=lost, serial=str(serial), **options)
+        found = sorted((tmp_path / place).glob("*/*.png"), key=lambda path: path.name)
+        assert [path.name for path in found] == ["result_0.5.png", "result_1.png"]  # all of them
+        said = re.fullmatch(r"output image (.*) cannot be written \(.*\); it is saved as (.*)", str(error.value))
+        assert said and said.groups() == (str(lost.with_name("result_0.5.png")), str(found[0]))
+        for path in found:
+            np.testing.assert_array_equal(read_photo(str(path)).samples, levels)
+
+
+def test_what_stands_in_the_place_of_refuge_is_not_replaced(levels, tmp_path):
+    photo = saved(levels, tmp_path / "photo.png")
+    (tmp_path / "serial").mkdir()
+    (tmp_path / "serial" / "result.png").write_text("mine")
+    with pytest.raises(UserError, match="it is saved as"):
+        written(photo, lambda content: content, path=tmp_path / "gone" / "result.png", serial=str(tmp_path / "serial"))
+    assert (tmp_path / "serial" / "result.png").read_text() == "mine"
+
+
+def test_a_result_that_is_nowhere_is_told(levels, tmp_path, monkeypatch):
+    photo = saved(levels, tmp_path / "photo.png")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"cannot be written \(.*\); make room and run it again, for .* cannot hold it either$"):
+        written(photo, lambda content: content, path=tmp_path / "gone" / "result.png", serial=str(tmp_path / "no"))
