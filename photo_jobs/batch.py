@@ -10,8 +10,6 @@ import contextlib
 import dataclasses
 import gc
 import logging
-import os
-import sqlite3
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -23,9 +21,10 @@ from photo_jobs.cluster import run_on_ray
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.manifest import find_jobs
 from photo_jobs.picture import INTERRUPTED, check_job, run_job
-from photo_jobs.records import finished, record_path, write_record
+from photo_jobs.places import Claims, log_path, make_folders, record_path
+from photo_jobs.records import finished, write_record
 from photo_jobs.report import Page
-from photo_options import INPUT_FILES, REGION, Options, UserError
+from photo_options import REGION, Options, UserError, one_line
 from vgg19.networks import Networks
 
 logger = logging.getLogger("deep_photostyle")
@@ -42,6 +41,10 @@ def run_batch(options: Options, command: str) -> int:
         UserError: nothing could be begun.
     """
     total, found = find_jobs(options, command)
+    claims = Claims()
+    for job in find_jobs(options, command)[1]:  # once more, as the first job must not replace what the last one reads
+        if isinstance(job, Job):
+            claims.read(job.options)
     folder = Path(options.output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def run_batch(options: Options, command: str) -> int:
     page = Page(folder / "report.html", options.batch, total)
     remove_partials(page.path)
     with tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        jobs = check_ahead(found, options.keep_going)
+        jobs = check_ahead(found, claims, options.keep_going)
         with_ray = options.workers > 1 or options.ray_address
         reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
         try:
@@ -70,6 +73,7 @@ def run_batch(options: Options, command: str) -> int:
             tally[Status.STOPPED] += 1
         finally:
             reports.close()
+            claims.close()
             page.write()
     counts = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
     logger.info("%s; see %s", counts, page.path)
@@ -78,8 +82,16 @@ def run_batch(options: Options, command: str) -> int:
     return 1 if tally[Status.FAILED] + tally[Status.LEFT_OUT] else 0
 
 
-def check_ahead(found: Iterable[Job | Outcome], keep_going: bool = True, ahead: int = CHECKED_AHEAD) -> Iterator[Job | Outcome]:
+def check_ahead(
+    found: Iterable[Job | Outcome], claims: Claims, keep_going: bool = True, ahead: int = CHECKED_AHEAD
+) -> Iterator[Job | Outcome]:
     """The jobs, `ahead` of them checked before the first is handed out; for one that cannot run, the outcome that it failed.
+
+    Args:
+        found: the jobs; for one that cannot be made, the outcome that it failed.
+        claims: knows what all of them read.
+        keep_going: leave out jobs that cannot run.
+        ahead: how many are checked before the first is handed out.
 
     Raises:
         UserError: without `keep_going`, that jobs cannot run, after all of these have been listed that are known by then.
@@ -91,47 +103,24 @@ def check_ahead(found: Iterable[Job | Outcome], keep_going: bool = True, ahead: 
         if bad and not keep_going:
             raise UserError(f"{bad} jobs cannot run; mend them, or leave them out with --keep_going")
 
-    # On disk, if there are many: a manifest of any length must not fill the memory. The file goes when it is closed.
-    with contextlib.closing(sqlite3.connect("", isolation_level=None)) as written:
-        written.execute("PRAGMA journal_mode=OFF")
-        written.execute("CREATE TABLE written (path TEXT PRIMARY KEY, content TEXT) WITHOUT ROWID")
-        for job in found:
-            if isinstance(job, Job):
-                try:
-                    _check(job, written)
-                except UserError as error:
-                    job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
-            if isinstance(job, Outcome):
-                logger.error("%s: %s", job.name, job.error)
-                bad += 1
-            window.append(job)
-            if len(window) > ahead:
-                stop_for_bad()
-                yield window.popleft()
+    for job in found:
+        if isinstance(job, Job):
+            try:
+                claims.write(job.options)
+                check_job(job.options)
+            except UserError as error:
+                job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
+            except Exception as failure:  # whatever one job's files do, the others go on
+                job = Outcome(job.name, Status.LEFT_OUT, job.options, error=_in_one_line(failure))
+        if isinstance(job, Outcome):
+            logger.error("%s: %s", job.name, job.error)
+            bad += 1
+        window.append(job)
+        if len(window) > ahead:
+            stop_for_bad()
+            yield window.popleft()
     stop_for_bad()
     yield from window
-
-
-def _check(job: Job, written: sqlite3.Connection) -> None:
-    """Checks a job and makes its folders; `written` holds the files of the jobs before."""
-    options = job.options
-    outputs = options.output_images
-    for path in (*outputs, *options.lut_paths, str(record_path(options))):
-        try:
-            written.execute("INSERT INTO written VALUES (?, ?)", (os.path.realpath(path), options.content_image_path))
-        except sqlite3.IntegrityError:
-            other = written.execute("SELECT content FROM written WHERE path = ?", (os.path.realpath(path),)).fetchone()[0]
-            raise UserError(f"file {path} is also written for {other}; give each job its own output_image") from None
-    for path in filter(None, (*outputs, *options.lut_paths, options.mask_preview)):
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"folder of {path} cannot be made ({error.strerror}); choose another --output_dir") from error
-    check_job(options)
-    inputs = {os.path.realpath(path): path for path in (getattr(options, name) for name in INPUT_FILES) if path}
-    for path in outputs:
-        if os.path.realpath(path) in inputs:
-            raise UserError(f"output image {path} would replace {inputs[os.path.realpath(path)]}; choose another --output_dir")
 
 
 class Worker:
@@ -146,7 +135,7 @@ class Worker:
         with _warnings_caught() as warnings:
             if not options.dry_run and (record := finished(options)):
                 return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
-            error, log = "", record_path(options).with_suffix(".log")
+            error, log = "", log_path(options)
             snapshots = (str(log.with_name(name)) for name in ("tmp_result.png", "out_iter_*.png"))
             luts = (path.replace(REGION, "*") for path in options.lut_paths)
             for path in (*options.output_images, *luts, str(record_path(options)), *snapshots):
@@ -154,6 +143,7 @@ class Worker:
             for _ in range(2):
                 warnings.clear()
                 try:
+                    make_folders(options)
                     outcome = run_job(job, bar, self._networks)
                     if outcome.record:
                         write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)
@@ -162,12 +152,16 @@ class Worker:
                     error = str(mistake)
                     break
                 except Exception as failure:
-                    error = f"{' '.join(traceback.format_exception_only(failure)[-1].split())} (more in {log})"
+                    error = f"{_in_one_line(failure)} (more in {log})"
                     with contextlib.suppress(OSError):  # a full disk may be why it failed
-                        log.write_text(traceback.format_exc())
+                        log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
                 finally:
                     gc.collect()  # compiled functions and what they hold are cycles, large ones
             return Outcome(job.name, Status.FAILED, options, error=error, warnings=tuple(warnings))
+
+
+def _in_one_line(failure: Exception) -> str:
+    return one_line(" ".join(traceback.format_exception_only(failure)[-1].split()))
 
 
 @contextlib.contextmanager

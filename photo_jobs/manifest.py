@@ -8,16 +8,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
+from photo_jobs.places import by_products, results
 from photo_options import BOOLEANS, INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options, UserError
 from photo_regions.segformer import PRESETS
 from vgg19.weights import CHOICES
+
+# Characters of the longest line that is read whole; the rest of a longer one is skipped.
+_LINE = 2**20
 
 _FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in OF_A_PICTURE}
 
@@ -96,7 +101,10 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Outcome:
-    return Job(_with_outputs(dataclasses.replace(options, **paths), options.output_dir), command)
+    try:
+        return Job(_with_outputs(dataclasses.replace(options, **paths), options.output_dir), command)
+    except UserError as error:  # of its names alone
+        return Outcome(Path(paths["content_image_path"]).name, Status.LEFT_OUT, error=str(error))
 
 
 def _with_outputs(options: Options, folder: str) -> Options:
@@ -121,24 +129,38 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
         UserError: the manifest cannot be read.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from _READERS[path.suffix.lower()](file)
+        # The names of files need not be UTF-8: what is none stands for itself.
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            yield from _READERS[path.suffix.lower()](_lines(file))
     except UserError as error:
         raise UserError(f"manifest {path} line 1: {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UserError(f"manifest {path} cannot be read ({error}); save it as text in UTF-8") from error
 
 
-def _csv_rows(file: Iterable[str]) -> Iterator[tuple[int, object]]:
-    reader = csv.DictReader(file)
+def _lines(file: TextIO) -> Iterator[str]:
+    while line := file.readline(_LINE):
+        yield line
+        while len(line) == _LINE and not line.endswith("\n"):
+            line = file.readline(_LINE)
+
+
+def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
+    reader = csv.DictReader(lines)
     for name in reader.fieldnames or []:
         _check_name(name)
-    for row in reader:
+    while True:
+        try:
+            row: object = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            row = UserError(f"the line is no CSV ({error}); quote cells with commas")
         yield reader.line_num, row
 
 
-def _json_rows(file: Iterable[str]) -> Iterator[tuple[int, object]]:
-    for number, line in enumerate(file, 1):
+def _json_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
+    for number, line in enumerate(lines, 1):
         if line.strip():
             yield number, line
 
@@ -148,22 +170,38 @@ _READERS = {".csv": _csv_rows, ".jsonl": _json_rows}
 
 def _manifest_job(path: Path, number: int, row: object, options: Options, command: str) -> Job | Outcome:
     """The job of a line. Paths of inputs are relative to the manifest, those of outputs to `--output_dir`."""
+    if isinstance(row, UserError):
+        return _left_out(path, number, row)
     try:
         try:
             values = json.loads(row) if isinstance(row, str) else row
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f'the line is no JSON ({error.msg}); write an object such as {{"content_image_path": ...}}'
-            ) from error
+        except (ValueError, RecursionError) as error:  # values: numbers of thousands of digits, too
+            wrong = f"the line is no JSON ({getattr(error, 'msg', error)})"
+            raise UserError(f'{wrong}; write an object such as {{"content_image_path": ...}}') from error
         if not isinstance(values, dict):
             raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
         chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
         for name in {*INPUT_FILES, "vgg19_weights", "seg_model"} & set(chosen):
             if chosen[name] not in (*CHOICES, *PRESETS):
                 chosen[name] = str(path.parent / chosen[name])
-        return Job(_with_outputs(dataclasses.replace(options, **chosen), options.output_dir), command)
+        own = _with_outputs(dataclasses.replace(options, **chosen), options.output_dir)
+        if not options.allow_outside:
+            _check_inside(own)
+        return Job(own, command)
     except UserError as error:
-        return Outcome(f"line {number}", Status.LEFT_OUT, error=f"manifest {path} line {number}: {error}")
+        return _left_out(path, number, error)
+
+
+def _left_out(path: Path, number: int, error: UserError) -> Outcome:
+    return Outcome(f"line {number}", Status.LEFT_OUT, error=f"manifest {path} line {number}: {error}")
+
+
+def _check_inside(options: Options) -> None:
+    """Refuses a job, of someone else's manifest perhaps, that would write anywhere but below `output_dir`."""
+    folder = os.path.realpath(options.output_dir)
+    for role, path in (*results(options), *by_products(options)):
+        if os.path.commonpath([folder, os.path.realpath(path)]) != folder:
+            raise UserError(f"{role} {path} is outside --output_dir {options.output_dir}; move it there, or give --allow_outside")
 
 
 def _value(name: str | None, value: object) -> Any:

@@ -5,6 +5,7 @@ Nothing that takes time happens before everything about a job that can be checke
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -18,11 +19,12 @@ from tqdm import tqdm
 
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.resizing import fitted, shrunk
-from photo_files.writing import check_writable, write_photo
+from photo_files.writing import check_place, check_writable, write_photo
 from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.lut_results import check_luts, write_luts
-from photo_jobs.progress import Watch
+from photo_jobs.places import Claims, make_folders, record_path, results
+from photo_jobs.progress import Watch, ctrl_c_waits
 from photo_jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
@@ -34,7 +36,6 @@ from photo_regions.preview import preview
 from photo_regions.regions import Regions, check_both, read_regions, table
 from photo_regions.segformer import check_model, load_segmenter
 from photo_solver.memory import within_memory
-from photo_solver.optimum import NonFiniteLoss
 from photo_solver.result import Result
 from photo_solver.sizes import network_side
 from vgg19.networks import Networks
@@ -53,7 +54,7 @@ _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
 
 
 def check_job(options: Options) -> None:
-    """Looks at every path of a job, without TensorFlow and without reading whole pictures; makes the snapshot folder.
+    """Looks at every path of a job, without TensorFlow and without reading whole pictures, and makes nothing.
 
     Raises:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
@@ -89,12 +90,7 @@ def check_job(options: Options) -> None:
         check_writable(options.mask_preview)
     check_luts(options)
     check_weights_path(options.vgg19_weights)
-    try:
-        Path(options.serial).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--serial {options.serial} cannot be made ({error.strerror}); choose another folder") from error
-    if not os.access(options.serial, os.W_OK):
-        raise UserError(f"--serial {options.serial} cannot be written to; choose another folder")
+    check_place(str(record_path(options)), "record")
 
 
 def run_one(options: Options, command: str) -> int:
@@ -103,7 +99,14 @@ def run_one(options: Options, command: str) -> int:
     Raises:
         UserError: see `check_job` and `run_job`.
     """
+    for role, path in results(options):
+        if role != "record" and not Path(path).parent.is_dir():  # a folder that --batch would make is here a slip, most often
+            raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
     check_job(options)
+    with contextlib.closing(Claims()) as claims:
+        claims.read(options)
+        claims.write(options)
+    make_folders(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
         outcome = run_job(Job(options, command), bar)
     if outcome.record:
@@ -124,7 +127,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         keep: gets what was solved, before it is written, for whoever goes on with it.
 
     Returns:
-        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C.
+        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
 
     Raises:
         UserError: the input is no good, or the loss is not finite.
@@ -154,7 +157,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     del style_photo  # it may be large
     if options.refine_masks:
         regions = regions.refined(content, style)
-    logger.info("%s", table(regions))
+    for line in table(regions).splitlines():
+        logger.info("%s", line)
     region_paths(options.lut, regions.names if REGION in options.lut else ())
     if options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
@@ -169,15 +173,16 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     about = about_result(job, network.description)
     try:
         result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
-    except (KeyboardInterrupt, NonFiniteLoss) as stop:
+    except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
-            content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
-            looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
-            result = Result(best.image, content, features=network.description, looks=looks)
-            keep(result)
-            write_results(result, content_photo, options, about)
+            with ctrl_c_waits():
+                content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
+                looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
+                result = Result(best.image, content, features=network.description, looks=looks)
+                keep(result)
+                write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
-        if isinstance(stop, NonFiniteLoss):
+        if not isinstance(stop, KeyboardInterrupt):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
     keep(result)

@@ -10,22 +10,20 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from photo_files.atomic import write_text
 from photo_jobs.job import Record, RegionShare
+from photo_jobs.places import inputs, record_path
 from photo_jobs.region_files import region_files
-from photo_options import INPUT_FILES, REGION, SEMANTIC, UNSEEN, VERSION, Options, UserError
-from photo_regions.segformer import PRESETS
+from photo_options import REGION, UNSEEN, VERSION, Options, UserError
 from photo_solver.stages import Stage
-from vgg19.weights import CHOICES
 
-
-def record_path(options: Options) -> Path:
-    """Where the record of a job is."""
-    return Path(options.serial) / (Path(options.output_image).stem + ".json")
+# Bytes of the largest file that is read as a record: the losses of a million iterations take less.
+_MOST_BYTES = 256 * 2**20
 
 
 def input_hashes(options: Options) -> dict[str, str]:
@@ -34,17 +32,12 @@ def input_hashes(options: Options) -> dict[str, str]:
     Raises:
         UserError: an input cannot be read.
     """
-    hashes, names = {}, [*INPUT_FILES]
-    if options.vgg19_weights not in CHOICES:
-        names.append("vgg19_weights")
-    if options.auto_seg_used == SEMANTIC and options.seg_model not in PRESETS:
-        names.append("seg_model")
-    for name in names:
-        if path := getattr(options, name):
-            try:
-                hashes[name] = _sha256_of_luts(path) if name == "apply_lut" and REGION in path else sha256(path)
-            except OSError as error:
-                raise UserError(f"--{name} {path} cannot be read ({error.strerror}); check the path") from error
+    hashes = {}
+    for name, path in inputs(options).items():
+        try:
+            hashes[name] = _sha256_of_all(region_files(path).items()) if name == "apply_lut" and REGION in path else sha256(path)
+        except OSError as error:
+            raise UserError(f"--{name} {path} cannot be read ({error.strerror}); check the path") from error
     return hashes
 
 
@@ -59,8 +52,16 @@ def lut_hashes(paths: Iterable[str]) -> dict[str, str]:
 
 
 def write_record(record: Record, options: Options) -> None:
-    """Writes the record of a finished job, whole or not at all."""
-    write_text(record_path(options), json.dumps(dataclasses.asdict(record), indent=1))
+    """Writes the record of a finished job, whole or not at all.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        write_text(record_path(options), json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False))
+    except OSError as error:
+        wrong = f"record {record_path(options)} cannot be written ({error.strerror})"
+        raise UserError(f"{wrong}; the result is whole, but counts as not done") from error
 
 
 def read_record(path: Path) -> Record:
@@ -68,14 +69,31 @@ def read_record(path: Path) -> Record:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not JSON.
-        TypeError, AttributeError: it is not a record of this program.
+        ValueError: it is not a record of this program.
     """
-    values = json.loads(path.read_text(encoding="utf-8"))
-    record = Record(**values)
-    regions = [RegionShare(**each) for each in values["regions"]]
-    stages = [Stage(**each) for each in values["stages"]]
-    return dataclasses.replace(record, regions=regions, stages=stages)
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{path} is no file of a record's size")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        record = Record(**values)
+        regions = [RegionShare(**each) for each in record.regions]  # type: ignore[arg-type]
+        stages = [Stage(**each) for each in record.stages]  # type: ignore[arg-type]
+        return _checked(dataclasses.replace(record, regions=regions, stages=stages))
+    except (TypeError, AttributeError, LookupError, RecursionError) as error:
+        raise ValueError(f"{path} is no record of this program") from error
+
+
+def _checked(record: Record) -> Record:
+    """The record, if what the report will show of it is of the kind that it shows; else TypeError."""
+    for stage in record.stages:
+        if not (stage.losses and all(math.isfinite(losses["total"]) for losses in stage.losses) and len(stage.size) == 2):
+            raise TypeError("a stage without finite losses")
+    shares = (share for region in record.regions for share in (region.content, region.style))
+    numbers = [record.seconds, *record.scores.values(), *shares]
+    texts = [record.version, record.command, record.features, *record.warnings, *record.luts]
+    if not all(math.isfinite(number) for number in numbers) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("numbers that are none, or texts that are none")
+    return record
 
 
 def finished(options: Options) -> Record | None:
@@ -89,7 +107,7 @@ def finished(options: Options) -> Record | None:
             and record.luts == lut_hashes(record.luts)
             and record.inputs == input_hashes(options)
         )
-    except (OSError, ValueError, AttributeError, TypeError, UserError):
+    except (OSError, ValueError, AttributeError, TypeError, UserError):  # types: of options and hashes, compared below
         return None  # no record or no result, or not ones of this program, or an input is missing: to be done
     return record if unchanged else None
 
@@ -98,15 +116,14 @@ def sha256(path: str) -> str:
     """SHA-256 of a file, or of the names and contents of the files in a folder."""
     if os.path.isdir(path):
         files = sorted(file for file in Path(path).iterdir() if file.is_file())
-        return hashlib.sha256("".join(f"{file.name} {sha256(str(file))}\n" for file in files).encode()).hexdigest()
+        return _sha256_of_all((file.name, str(file)) for file in files)
     stat = os.stat(path)
     return _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-def _sha256_of_luts(pattern: str) -> str:
-    """SHA-256 of the names and contents of the LUTs of all regions."""
-    files = region_files(pattern)
-    return hashlib.sha256("".join(f"{region} {sha256(path)}\n" for region, path in files.items()).encode()).hexdigest()
+def _sha256_of_all(files: Iterable[tuple[str, str]]) -> str:
+    """SHA-256 of the names and contents of files, given as (name, path)."""
+    return hashlib.sha256(b"".join(os.fsencode(f"{name} {sha256(path)}\n") for name, path in files)).hexdigest()
 
 
 @functools.lru_cache(maxsize=64)  # a style and its weights serve many jobs

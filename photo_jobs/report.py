@@ -120,9 +120,10 @@ def _pictures(card: _Card) -> dict[str, str]:
     for role, (path, long_side) in wanted.items():
         if path and Path(path).is_file():
             try:
-                pictures[role] = "data:image/jpeg;base64," + base64.b64encode(thumbnail(path, long_side)).decode()
+                small = thumbnail(path, long_side, card.options.max_pixels)
             except UserError:  # a picture that cannot be read is why the job failed, and its error says so
                 continue
+            pictures[role] = "data:image/jpeg;base64," + base64.b64encode(small).decode()
     return pictures
 
 

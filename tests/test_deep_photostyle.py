@@ -307,7 +307,7 @@ def test_a_snapshot_folder_that_cannot_be_made(run, tmp_path):
     (tmp_path / "file.txt").write_text("kept")
     code, error = run(serial=tmp_path / "file.txt" / "snapshots")
     assert code == 1
-    assert one_line(error).startswith(f"--serial {tmp_path / 'file.txt' / 'snapshots'} cannot be made")
+    assert one_line(error).startswith(f"record {tmp_path / 'file.txt' / 'snapshots'}/result.json cannot be written")
     assert files(tmp_path) == ["file.txt"]
 
 
@@ -546,9 +546,9 @@ def test_a_loss_beyond_all_numbers_ends_with_the_last_finite_image(run, tmp_path
 
 
 def test_weights_too_large_from_the_start_leave_no_picture(run, tmp_path):
-    code, error = run("--quiet", style_weight=1e38)
+    code, error = run("--quiet", tv_weight=1e35)
     assert code == 1
-    assert re.fullmatch(r"error: loss inf is not finite \(.*style inf.*\); use smaller weights[^\n]*\n", error)
+    assert re.fullmatch(r"error: loss inf is not finite \(.*tv inf.*\); use smaller weights[^\n]*\n", error)
     assert files(tmp_path) == []
 
 

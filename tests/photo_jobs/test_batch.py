@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ from deep_photostyle import main
 from photo_jobs import batch
 from photo_jobs.batch import Worker, check_ahead
 from photo_jobs.job import Job, Outcome, Status
+from photo_jobs.places import Claims
 from photo_options import Options, UserError
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,14 @@ def job(tmp_path, name="a", **options):
 # Checking
 
 
+def checked(found, read=(), **settings):
+    """The jobs as `check_ahead` gives them, where the jobs `read` are known to come."""
+    claims = Claims()
+    for each in read:
+        claims.read(each.options)
+    return check_ahead(found, claims, **settings)
+
+
 def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers(tmp_path):
     drawn = []
 
@@ -82,7 +90,7 @@ def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers
             drawn.append(number)
             yield job(tmp_path, f"j{number}")
 
-    jobs = check_ahead(found(), ahead=20)
+    jobs = checked(found(), ahead=20)
     assert next(jobs).name == "j0.png"
     assert len(drawn) == 9
     assert len(list(jobs)) == 8
@@ -90,7 +98,7 @@ def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers
     drawn.clear()
     shutil.rmtree(tmp_path)
     tmp_path.mkdir()
-    jobs = check_ahead(found(), ahead=4)
+    jobs = checked(found(), ahead=4)
     assert next(jobs).name == "j0.png"
     assert len(drawn) == 5
     assert (next(jobs).name, len(drawn)) == ("j1.png", 6)
@@ -107,13 +115,17 @@ BAD_JOBS = {
         "--content_seg_path is empty; give the masks of both photos or of",
     ),
     "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
-    "same output": ({}, "file {}/a.png is also written for {content}; give each job its own output_image"),
-    "same output by strength": ({"output_image": "{}/a.png", "strength": "1"}, "file {}/a.png is also written for "),
+    "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),
+    "same output by strength": ({"output_image": "{}/a.png", "strength": "1"}, "output image {}/a.png is also written for "),
+    "same record": (
+        {"output_image": "{}/a.jpg", "serial": "{}/a"},
+        "record {}/a/a.json is also written for {content}; give each",
+    ),
     "output is an input": (
         {"content_image_path": "{}/in.png", "output_image": "{}/in.png"},
-        "output image {}/in.png would replace {}/in.png;",
+        "output image {}/in.png would replace the input {}/in.png; choose another place",
     ),
-    "no folder": ({"output_image": "{}/in.png/b.png"}, "folder of {}/in.png/b.png cannot be made ("),
+    "no folder": ({"output_image": "{}/in.png/b.png"}, "output image {}/in.png/b.png cannot be written (Not a directory);"),
 }
 
 
@@ -123,7 +135,8 @@ def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
     options, message = BAD_JOBS[case]
     options = {name: value.replace("{}", str(tmp_path)) for name, value in options.items()}
     name = "a" if case == "same output" else "b"
-    good, bad = check_ahead([job(tmp_path, "a"), job(tmp_path, name, **options)])
+    found = [job(tmp_path, "a"), job(tmp_path, name, **options)]
+    good, bad = checked(found, found)
     assert isinstance(good, Job) and isinstance(bad, Outcome)
     assert bad.status == "left out"
     message = message.replace("{content}", str(DATA / "content.png")).replace("{}", str(tmp_path))
@@ -134,23 +147,23 @@ def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
 def test_without_keep_going_a_bad_job_stops_all_after_every_one_is_listed(tmp_path, caplog):
     found = [job(tmp_path, "a"), *(job(tmp_path, name, content_image_path="nowhere.png") for name in "bc")]
     with pytest.raises(UserError, match=r"^2 jobs cannot run; mend them, or leave them out with --keep_going$"):
-        next(check_ahead(found, keep_going=False))
+        next(checked(found, keep_going=False))
     assert [record.getMessage()[:6] for record in caplog.records] == ["b.png:", "c.png:"]
 
 
-def test_folders_are_made(tmp_path):
-    (checked,) = check_ahead(
-        [job(tmp_path, output_image=str(tmp_path / "x" / "a.png"), mask_preview=str(tmp_path / "y" / "m.png"))]
-    )
-    assert isinstance(checked, Job)
-    assert (tmp_path / "x").is_dir() and (tmp_path / "y").is_dir()
+def test_a_check_makes_no_folders_and_a_run_does(tmp_path, no_networks):
+    made = job(tmp_path, output_image=str(tmp_path / "x" / "a.png"), mask_preview=str(tmp_path / "y" / "z" / "m.png"))
+    (found,) = checked([made])
+    assert found is made and not any(tmp_path.iterdir())
+    assert run(Worker(), found).status is Status.DONE
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "x", "y"]
+    assert (tmp_path / "y" / "z").is_dir()
 
 
 # Running
 
 
 def run(worker, job):
-    os.makedirs(job.options.serial, exist_ok=True)
     return worker.run(job, tqdm(disable=True))
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,10 @@ def large_options(options, tmp_path):
     return changed(options, content_image_path=str(tmp_path / "large.png"), max_size=300)
 
 
-def test_a_check_makes_the_snapshot_folder_and_nothing_else(options, tmp_path):
-    check_job(changed(options, serial=str(tmp_path / "a" / "b")))
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "b", "snapshots"]
-    check_job(changed(options, serial=str(tmp_path / "a" / "b")))
+def test_a_check_makes_nothing(options, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    check_job(changed(options, serial=str(tmp_path / "a" / "b"), output_image=str(tmp_path / "c" / "d" / "x.png")))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_check_tells_of_strokes_without_masks(options, caplog):
@@ -77,7 +78,8 @@ def test_a_check_tells_of_strokes_without_masks(options, caplog):
 
 @pytest.mark.parametrize("name", ["output_image", "mask_preview"])
 def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name):
-    with pytest.raises(UserError, match=r"none.x\.png cannot be written"):
+    (tmp_path / "none").touch()
+    with pytest.raises(UserError, match=r"none.x\.png cannot be written \(Not a directory\)"):
         check_job(changed(options, **{name: str(tmp_path / "none" / "x.png")}))
 
 
@@ -213,3 +215,20 @@ def test_learned_features_need_no_weights(options, monkeypatch):
 def test_the_init_image_is_where_refinement_starts(options, watched):
     run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))), tqdm(disable=True))
     np.testing.assert_allclose(watched[0].image, golden_photo("init.png"), atol=1e-6)
+
+
+def test_snapshots_that_cannot_be_written_cost_one_warning_and_no_picture(options, tmp_path, caplog, monkeypatch):
+    class Gone(picture.Watch):
+        def __call__(self, progress):
+            if progress.step == 1:
+                shutil.rmtree(options.serial, ignore_errors=True)
+            super().__call__(progress)
+
+    monkeypatch.setattr(picture, "Watch", Gone)
+    monkeypatch.setattr(picture, "write_record", lambda record, options: None)  # its folder is gone as well
+    assert run_one(changed(options, save_iter=1, max_iter=4, style_option=2), "") == 0
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    (lost,) = (text for text in warnings if "snapshot" in text)
+    assert lost.startswith(f"output image {options.serial}/out_iter_1.png cannot be written (")
+    assert lost.endswith("); there are no more snapshots")
+    assert levels(options.output_image).shape == (45, 61, 3)

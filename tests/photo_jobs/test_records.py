@@ -124,3 +124,25 @@ def test_text_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_text(path, json.dumps("after"))
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["a.json"]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"seed": ' + "9" * 5000 + "}", "\ud800", "\0" * 100])
+def test_a_record_made_to_do_harm_is_none(done, text):
+    record_path(done).write_text(text, errors="surrogatepass")
+    assert finished(done) is None
+
+
+@pytest.mark.parametrize("change", [{"stages": [{"losses": 1}]}, {"regions": [3]}, {"options": []}, {"scores": {"a": "b"}}])
+def test_a_record_of_other_kinds_is_none(done, change):
+    values = json.loads(record_path(done).read_text())
+    record_path(done).write_text(json.dumps(values | change))
+    assert finished(done) is None
+
+
+def test_a_record_that_is_no_file_or_too_large_is_not_read(done):
+    with open(record_path(done), "r+b") as file:
+        file.truncate(2**40)
+    assert finished(done) is None
+    record_path(done).unlink()
+    os.mkfifo(record_path(done))  # would be waited for
+    assert finished(done) is None

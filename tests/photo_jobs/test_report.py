@@ -127,7 +127,7 @@ def test_the_page_stays_bounded(write, monkeypatch):
 def test_only_pictures_that_are_shown_are_read(tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(report, "SHOWN", 2)
-    monkeypatch.setattr(report, "thumbnail", lambda path, side: read.append(path) or b"")
+    monkeypatch.setattr(report, "thumbnail", lambda path, side, most: read.append(path) or b"")
     page = Page(tmp_path / "report.html", "b", 50)
     page.add(ended())
     for _ in range(49):
