@@ -11,6 +11,8 @@ import scipy.sparse
 import scipy.sparse.linalg
 from scipy.ndimage import uniform_filter
 
+from photo_options import UserError
+
 # Windows handled at once; 81 float64 values a window bound the working memory to about 100 MB.
 _CHUNK_WINDOWS = 65536
 # Pixels up to which the preconditioner factorises: 512x512, where the factors take about 500 MB.
@@ -30,12 +32,13 @@ def matting_laplacian(image: np.ndarray, epsilon: float = 1e-5, radius: int = 1)
         Float64 CSR (H * W, H * W), pixel index y * W + x; symmetric, positive semi-definite, rows sum to 0.
 
     Raises:
-        ValueError: the image is smaller than one window.
+        UserError: the image is smaller than one window.
     """
     height, width, _ = image.shape
     side, reach = 2 * radius + 1, 2 * radius
     if min(height, width) < side:
-        raise ValueError(f"image {width}x{height} is smaller than a window of {side}x{side}")
+        wrong = f"photo of {width}x{height} pixels, as it is solved, is narrower than a window of {side}x{side}"
+        raise UserError(f"{wrong}; use a less narrow one, or a larger --max_size")
     image = image.astype(np.float64)
     # bands[dy, dx, y, x] couples pixel (y, x) with (y + dy - reach, x + dx - reach).
     bands = np.zeros((2 * reach + 1, 2 * reach + 1, height, width))

@@ -99,6 +99,9 @@ def stylize(
     if min(height, width) < LEAST_SIDE:
         raise UserError(f"content image is {width}x{height} at --max_size {options.solve_size}, too narrow; raise --max_size")
     regions = regions.resized(content.shape[:2], style.shape[:2])
+    for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
+        if not mask.any():
+            raise UserError(f"region {region} has no pixel of the style photo; leave it out, or take the style from elsewhere")
     if network is None:
         side = network_side(content.shape[:2], options)
         network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)

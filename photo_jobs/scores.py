@@ -66,8 +66,9 @@ def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:
     )
     similarity = (2 * mean_x * mean_y + _K1) * (2 * covariance + _K2)
     similarity /= (mean_x**2 + mean_y**2 + _K1) * (var_x + var_y + _K2)
-    inner = slice(_WINDOW // 2, -(_WINDOW // 2))
-    return float(similarity[inner, inner].mean())
+    margins = (_WINDOW // 2 if side > _WINDOW else 0 for side in similarity.shape)  # a photo may be narrower than a window
+    inner = similarity[tuple(slice(margin, side - margin) for margin, side in zip(margins, similarity.shape, strict=True))]
+    return float(inner.mean())
 
 
 def _edges(image: np.ndarray) -> np.ndarray:

@@ -24,13 +24,12 @@ import scipy.sparse.linalg
 from closed_form_matting import factorized
 from photo_options import Options
 from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
-from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, total_variation
+from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, matched_masks, total_variation
 from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from photo_solver.palette import LUMA, Palette, colour_grade
 from photo_solver.photograph import Photograph
 from photo_solver.run import Pair
 from vgg19.backend import tf
-from vgg19.masks import propagate
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
@@ -48,6 +47,8 @@ _CURVATURE = 8.0
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
 _LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
+# The square of one level of 8 bits: colours that differ by less, and noise below it, are no unit of a difference.
+_LEVEL = 255.0**-2
 _LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare
 
 
@@ -115,13 +116,13 @@ class LookObjective:
             inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
             if min(len(inside), len(colours)) >= _LEAST_COLOURS:
                 self._palettes.append((inside, Palette(colours)))
-        self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], 1e-6)
+        self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], _LEVEL)
         self._prepare_network()
         self._grade = content.reshape(-1, 3)
         self._factors: list = []
 
     def _prepare_network(self) -> None:
-        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in (self._pair.content_masks, self._pair.style_masks))
+        content_masks, style_masks = matched_masks(self._pair.content_masks, self._pair.style_masks)
         self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
         style = self._network.features(tf.constant(self._pair.style), STYLE_LAYERS)
         self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in STYLE_LAYERS}
@@ -136,7 +137,7 @@ class LookObjective:
             )
             # The second bounds it where the content has the style's look already: then next to nothing is left to take over.
             self._layer_units.append(len(STYLE_LAYERS) * max(at_content, _LEAST_UNIT * at_nothing, 1e-12))
-        self._variation_unit = max(float(total_variation(tf.constant(self.content))), 1e-6)
+        self._variation_unit = max(float(total_variation(tf.constant(self.content))), _LEVEL * self._pixels)
         self._photograph = Photograph(self.content)
         # The photorealism's weight is an argument, so that another realism needs no new compilation.
         signature = [tf.TensorSpec(self.content.shape, tf.float32), tf.TensorSpec((), tf.float32)]

@@ -15,7 +15,24 @@ from vgg19.masks import propagate
 from vgg19.network import Network
 
 CONTENT_LAYER = "conv4_2"
+# A style region's mask at a layer is at least so sharp, in shares of the content's: else less than a tenth is left of the style.
+_LEAST_SHARP = 0.1
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+def matched_masks(content_masks: np.ndarray, style_masks: np.ndarray) -> tuple[dict, dict]:
+    """The masks (H, W, R) of both photos at each style layer; a region whose style has vanished there takes no part.
+
+    A Gram matrix is as large as its mask is sharp: sum(m^2) / sum(m) of it is left where the mask is m < 1. A style region of a
+    few pixels blurs away on the way down the network, and the content's region would be made like nothing at all.
+    """
+    of_content, of_style = (propagate(masks, STYLE_LAYERS) for masks in (content_masks, style_masks))
+    for layer in STYLE_LAYERS:
+        content, style = (
+            (mask**2).sum((0, 1)) / np.maximum(mask.sum((0, 1)), 1e-30) for mask in (of_content[layer], of_style[layer])
+        )
+        of_content[layer] = of_content[layer] * (style > _LEAST_SHARP * content)
+    return of_content, of_style
 
 
 class RegionGrams:
@@ -115,7 +132,7 @@ class Objective:
             options: its weights are used.
             laplacian: matting Laplacian of the content, (H * W, H * W); None leaves the photorealism term out.
         """
-        content_masks, style_masks = (propagate(m, STYLE_LAYERS) for m in masks)
+        content_masks, style_masks = matched_masks(*masks)
         self._network, self._options = network, options
         self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
         content_features = network.features(tf.constant(content), [CONTENT_LAYER])

@@ -278,3 +278,50 @@ def test_importing_the_library_prints_nothing():
         command, cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, check=True
     )
     assert printed.stdout + printed.stderr == ""
+
+
+def test_a_region_without_style_is_refused(photos, regions, thin_network):
+    style = regions.style.copy()
+    style[..., 1] = 0
+    with pytest.raises(UserError, match=r"^region white has no pixel of the style photo; leave it out, or take the style from"):
+        run(photos, thin_network, dataclasses.replace(regions, style=style))
+
+
+FLAT = {"black": 0.0, "white": 1.0, "grey": 0.5}
+
+
+def flat(name):
+    if name == "two colours":
+        photo = np.zeros((24, 28, 3), np.float32)
+        photo[:, :11] = 0.2, 0.9, 0.4
+        return photo
+    return np.full((24, 28, 3), FLAT[name], np.float32)
+
+
+@pytest.mark.parametrize("solver", ["maps", "pixels", "reference"])
+def test_photos_of_a_colour_or_two_give_what_they_hold(photos, thin_network, solver):
+    settings = {"solver": solver, "style_option": 1, "max_iter": 3}
+    for name in (*FLAT, "two colours"):
+        for pair in ((flat(name), photos[1]), (photos[0], flat(name)), (flat(name), flat(name))):
+            result, seen = run(pair, thin_network, **settings)
+            assert np.isfinite(result.image).all()
+            assert all(np.isfinite(list(progress.losses.values())).all() for progress in seen)
+            assert seen[-1].losses["total"] <= seen[0].losses["total"]
+        # A photo in its own style stays as it is.
+        assert np.abs(result.image - result.content).max() < 0.02
+
+
+@pytest.mark.parametrize("solver", ["maps", "pixels", "reference"])
+@pytest.mark.parametrize("weight", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
+def test_extreme_weights_give_a_picture_or_an_error(photos, thin_network, solver, weight):
+    most = next(field.metadata["most"] for field in dataclasses.fields(Options) if field.name == weight)
+    for value in (0, 1e6, most):
+        try:
+            result, seen = run(photos, thin_network, solver=solver, style_option=1, max_iter=3, **{weight: value})
+        except UserError as error:
+            assert value > 1e30 and "is not finite" in str(error)
+            continue
+        assert np.isfinite(result.image).all()
+        losses = [progress.losses for progress in seen]
+        assert all(value >= -1e-6 * each["total"] for each in losses for value in each.values())
+        assert losses[-1]["total"] <= losses[0]["total"]

@@ -125,3 +125,13 @@ def test_foreign_colours_are_those_that_the_region_of_the_style_lacks():
     assert foreign_colours(style, result, whole(content, style)) == pytest.approx(0.5)
     style[:4, :4] = (0.2, 0.6, 0.2)
     assert foreign_colours(style, result, whole(content, style)) == 0
+
+
+@pytest.mark.parametrize("size", [(4, 64), (64, 4), (7, 7), (3, 3), (8, 40)])
+def test_a_narrow_photo_has_figures_too(size):
+    random = np.random.default_rng(0)
+    content, style, result = (random.random((*shape, 3), np.float32) for shape in (size, (9, 5), size))
+    regions = Regions(("all",), np.ones((*size, 1), np.float32), np.ones((9, 5, 1), np.float32))
+    assert np.isfinite(list(scores(content, style, result, regions).values())).all()
+    assert edge_ssim(content, content) == pytest.approx(1)
+    assert edge_ssim(content, result) < 0.9

@@ -10,7 +10,7 @@ from conftest import DATA
 
 from deep_photostyle import main
 from photo_files.writing import write_photo
-from photo_options import Options
+from photo_options import Options, UserError
 from photo_regions import automatic
 from photo_regions.automatic import find_regions, write_masks
 from photo_regions.regions import read_regions
@@ -160,3 +160,10 @@ def test_a_dry_run_of_a_batch_solves_none(tmp_path, arguments, regions, caplog):
     assert main(["--batch", str(tmp_path / "jobs.csv"), "--output_dir", str(tmp_path / "out"), "--dry_run"]) == 0
     assert "1 checked" in caplog.text
     assert sorted(path.name for path in (tmp_path / "out").rglob("*.*")) == ["regions.jpg", "report.html"]
+
+
+@pytest.mark.parametrize("size", [(2, 400), (400, 2), (16, 4000)])
+def test_a_photo_too_narrow_for_regions_is_told(thin_network, photos, size):
+    narrow = np.random.default_rng(0).random((*size, 3), np.float32)
+    with pytest.raises(UserError, match=r"^photo of .* pixels, as it is solved, is narrower than a window of 3x3; "):
+        find_regions(thin_network, narrow, photos[1], 3)

@@ -9,7 +9,7 @@ from conftest import golden_masks, golden_photo
 
 from closed_form_matting import matting_laplacian
 from photo_options import Options, UserError
-from photo_solver.objective import STYLE_LAYERS, Objective, RegionGrams, total_variation
+from photo_solver.objective import STYLE_LAYERS, Objective, RegionGrams, matched_masks, total_variation
 from photo_solver.optimum import NonFiniteLoss
 from vgg19.masks import propagate
 
@@ -239,3 +239,24 @@ def test_a_gradient_that_is_not_finite_counts_as_well(make, levels, monkeypatch)
     monkeypatch.setattr(objective, "_compiled", lambda levels: (losses, infinite))
     with pytest.raises(NonFiniteLoss):
         objective(levels)
+
+
+def test_a_region_whose_style_vanishes_down_the_network_has_no_part_there(thin_network):
+    content_masks, style_masks = golden_masks("content_seg.png"), golden_masks("style_seg.png")
+    style_masks[..., 0] = 0
+    style_masks[20, 20, 0] = 1  # one pixel
+    of_content, of_style = matched_masks(content_masks, style_masks)
+    gone = [layer for layer in STYLE_LAYERS if not of_content[layer][..., 0].any()]
+    assert 0 < len(gone) < len(STYLE_LAYERS) and gone == list(STYLE_LAYERS[-len(gone) :])
+    plain = propagate(content_masks, STYLE_LAYERS)
+    for layer in STYLE_LAYERS:
+        np.testing.assert_array_equal(of_content[layer][..., 1:], plain[layer][..., 1:])
+    # So at these layers it costs nothing, where less than a tenth of the style's features was aimed at.
+    features = thin_network.features(tf.constant(golden_photo("content.png")), STYLE_LAYERS)
+    style = thin_network.features(tf.constant(golden_photo("style.png")), STYLE_LAYERS)
+    for layer in gone:
+        targets = RegionGrams(of_style[layer][..., :1])(style[layer])
+        loss, gradient = RegionGrams(of_content[layer][..., :1]).loss(features[layer], targets)
+        assert float(loss) == 0 and not gradient.numpy().any()
+        (whole,) = RegionGrams(np.ones((*of_style[layer].shape[:2], 1), np.float32))(style[layer])
+        assert np.linalg.norm(targets[0]) < 0.2 * np.linalg.norm(whole)
