@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast test-app check bench
+.PHONY: help demo test test-fast test-app check bench fuzz
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -38,6 +38,10 @@ check: $(VENV)/installed-dev  ## lint, formatting, types and the order of import
 
 bench: $(VENV)/installed-dev  ## run every benchmark
 	@set -e; for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(RUN) $$benchmark; done
+
+MINUTES ?= 30
+fuzz: $(VENV)/installed-dev  ## try hostile files on every reader for MINUTES=30, and save what breaks one
+	PYTHONPATH=.:tests $(RUN) -m hostile --minutes $(MINUTES)
 
 # Empty files remember what is installed, so that pip runs when a list of requirements changes and not before.
 $(VENV)/installed: requirements.txt | $(RUN)

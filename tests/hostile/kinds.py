@@ -1,0 +1,169 @@
+"""What is tried with each kind of file. A target returns, or raises `UserError`, if all is well."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from hypothesis import strategies as st
+
+import deep_photostyle
+import photo_options
+from hostile import mutators, seeds, strategies
+from photo_files.luts import Lut
+from photo_files.photos import read_photo, thumbnail
+from photo_files.writing import write_photo
+from photo_jobs.job import Job, Outcome
+from photo_jobs.manifest import find_jobs
+from photo_jobs.records import finished
+from photo_options import Options, UserError
+from photo_regions.regions import read_classes
+from vgg19.weights import load_weights
+
+# Megapixels at most, as `--max_pixels` would have it.
+MOST_PIXELS = 4.0
+# Characters of the longest message: some paths of a usual length, and what is wrong with them.
+MOST_CHARACTERS = 1200
+_EXTENSIONS = (".png", ".jpg", ".tif", ".webp")
+
+
+class Broken(Exception):
+    """Something that was promised does not hold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Attributes: the name's extension, what makes files, and what is tried with one."""
+
+    extension: str
+    strategy: Callable[[], st.SearchStrategy[bytes]]
+    target: Callable[[Path], None]
+
+
+def picture(path: Path) -> None:
+    """Read, and written as a result is, in a format that its bytes choose; a result that cannot be written is a run lost."""
+    photo = read_photo(str(path), max_pixels=MOST_PIXELS)
+    pixels = photo.pixels
+    if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
+        raise Broken("a photo beyond 0..1")
+    extension = _EXTENSIONS[zlib.crc32(path.read_bytes()) % len(_EXTENSIONS)]
+    result = path.with_name(f"result{extension}")
+    try:
+        write_photo(str(result), 1 - pixels, like=photo)
+    except UserError as error:
+        raise Broken(f"a result {extension} cannot be written") from error
+    if read_photo(str(result)).size != photo.size:
+        raise Broken(f"a result {extension} has another size")
+    thumbnail(str(path), 64)
+
+
+def mask(path: Path) -> None:
+    """Completed or flat, the classes of a mask share out each pixel at most once."""
+    photo = seeds.levels(3).astype(np.float32) / 255
+    names, masks = read_classes(str(path), photo, Options(max_pixels=MOST_PIXELS))
+    if masks.shape != (*photo.shape[:2], len(names)) or not np.isfinite(masks).all() or masks.sum(-1).max() > 1.001:
+        raise Broken("classes that are no partition")
+
+
+def weights(path: Path) -> None:
+    """Every layer is there, and finite."""
+    with warnings.catch_warnings():  # NumPy and Python warn of odd files; the command line shows nobody's warnings but its own
+        warnings.simplefilter("ignore")
+        layers = load_weights(path)
+    if not all(np.isfinite(array).all() for pair in layers.values() for array in pair):
+        raise Broken("weights that are not finite")
+
+
+def manifest(path: Path) -> None:
+    """Every line is a job, or one line that says why not."""
+    total, jobs = find_jobs(Options(batch=str(path)), "")
+    found = list(jobs)
+    if len(found) != total:
+        raise Broken("jobs other than were counted")
+    for each in found:
+        if isinstance(each, Outcome):
+            one_clear_line(shown(each.error))
+        elif not isinstance(each, Job):
+            raise Broken("neither job nor outcome")
+
+
+def record(path: Path) -> None:
+    """No record is that of a job whose result is not there."""
+    if finished(Options(serial=str(path.parent), output_image=f"{path.stem}.png")) is not None:
+        raise Broken("a job counts as done without its result")
+
+
+def lut(path: Path) -> None:
+    """A table that is read gives finite colours."""
+    with np.errstate(all="raise"):
+        if not np.isfinite(Lut.read(str(path))(seeds.levels(3) / np.float32(255))).all():
+            raise Broken("colours that are not finite")
+
+
+def command_line(path: Path) -> None:
+    """There is no photo, so that whatever else is asked for ends in one line on standard error, and in 1 or 2."""
+    arguments = json.loads(path.read_text())
+    said, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(told):
+        try:
+            code = deep_photostyle.main([*arguments, "--content_image_path", "none.png", "--quiet"])
+        except SystemExit as end:
+            code = end.code
+    if code == 0 and told.getvalue():  # --help and --version
+        return
+    lines = said.getvalue().split("\n")
+    if code not in (1, 2) or len(lines) != 2 or not lines[0].startswith("error: "):
+        raise Broken(f"exit code {code} with {len(lines) - 1} lines")
+    one_clear_line(lines[0])
+
+
+def shown(message: str) -> str:
+    """A message as the command line shows it."""
+    return getattr(photo_options, "one_line", str)(message)
+
+
+def one_clear_line(message: str) -> None:
+    """Sees that a message is one line that can be printed, and short.
+
+    Raises:
+        Broken: it is not.
+    """
+    if not message or not message.isprintable():
+        raise Broken("a message of several lines, or with control characters")
+    if len(message) > MOST_CHARACTERS:
+        raise Broken("a message longer than a screen")
+
+
+def _of(good: Callable[[], list[bytes]], *layouts: mutators.Layout) -> Callable[[], st.SearchStrategy[bytes]]:
+    return lambda: strategies.damage(good, *layouts)
+
+
+_MASK_LAYOUTS = (mutators.PNG, mutators.PNG_PIXELS)
+KINDS: dict[str, Kind] = {
+    "png": Kind(".png", strategies.png, picture),
+    "jpeg": Kind(".jpg", _of(seeds.jpegs, mutators.JPEG), picture),
+    "tiff": Kind(".tif", _of(seeds.tiffs, mutators.TIFF), picture),
+    "bigtiff": Kind(".tif", _of(seeds.bigtiffs, mutators.TIFF), picture),
+    "webp": Kind(".webp", _of(seeds.webps, mutators.WEBP), picture),
+    "exif": Kind(".img", strategies.exif, picture),
+    "icc": Kind(".img", strategies.icc, picture),
+    "xmp": Kind(".img", strategies.xmp, picture),
+    "mask": Kind(".png", _of(seeds.masks, *_MASK_LAYOUTS), mask),
+    "strokes": Kind(".png", _of(seeds.strokes, *_MASK_LAYOUTS), mask),
+    "npy": Kind(".npy", _of(lambda: seeds.npys() + seeds.strange_npys(), mutators.PICKLE), weights),
+    "h5": Kind(".h5", _of(seeds.h5s, mutators.BLOCKS), weights),
+    "npz": Kind(".npz", _of(seeds.npzs, mutators.ZIP), weights),
+    "csv": Kind(".csv", _of(seeds.csvs, mutators.TEXT), manifest),
+    "jsonl": Kind(".jsonl", strategies.jsonl, manifest),
+    "record": Kind(".json", strategies.record, record),
+    "cube": Kind(".cube", strategies.deep_cube, lut),
+    "hald": Kind(".png", _of(seeds.halds, *_MASK_LAYOUTS), lut),
+    "options": Kind(".args", strategies.options, command_line),
+}

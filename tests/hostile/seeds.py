@@ -1,0 +1,252 @@
+"""Small good files of every kind that the tool reads, from which hostile ones are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import io
+import json
+import pickle
+from collections.abc import Iterator
+
+import h5py
+import numpy as np
+from PIL import Image, ImageCms, PngImagePlugin
+
+from photo_files.vips import pyvips
+from photo_jobs.job import Record
+from photo_options import VERSION, Options
+from vgg19.layers import CONVOLUTIONS
+
+WIDTH, HEIGHT = 24, 18
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def levels(channels: int, dtype: type = np.uint8) -> np.ndarray:
+    """Noise over a ramp, (HEIGHT, WIDTH, channels)."""
+    random = np.random.default_rng(channels)
+    ramp = np.linspace(0, 0.8, WIDTH)[None, :, None] + random.uniform(0, 0.2, (HEIGHT, WIDTH, channels))
+    return (ramp * np.iinfo(dtype).max).astype(dtype)
+
+
+@functools.cache
+def exif() -> bytes:
+    """EXIF with text, rationals, a GPS directory and an orientation, as JPEG has it."""
+    block = Image.Exif()
+    block[0x0112], block[0x010F], block[0x011A] = 6, "a camera", 72.0
+    block.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:02:02 20:20:20", 0x927C: b"maker's note"})
+    block.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
+    return block.tobytes()
+
+
+@functools.cache
+def icc() -> bytes:
+    """A profile for RGB whose colours are not sRGB's: red and blue are swapped."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    profile[red + 4 : red + 12], profile[blue + 4 : blue + 12] = profile[blue + 4 : blue + 12], profile[red + 4 : red + 12]
+    return bytes(profile)
+
+
+def with_metadata(form: str, exif_block: bytes = b"", profile: bytes = b"", xmp: bytes = b"") -> bytes:
+    """A good PNG, JPEG or WebP picture with these blocks of metadata, whatever is in them."""
+    picture, content = Image.fromarray(levels(3)), io.BytesIO()
+    how: dict = {"icc_profile": profile} if profile else {}
+    how |= {"exif": exif_block} if exif_block else {}
+    if form == "PNG":
+        info = PngImagePlugin.PngInfo()
+        if xmp:
+            info.add_itxt("XML:com.adobe.xmp", xmp.decode("latin1"))
+        how["pnginfo"] = info
+    elif xmp:
+        how["xmp"] = xmp
+    picture.save(content, form, **how)
+    return content.getvalue()
+
+
+def _saved(picture: Image.Image, form: str, **how) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form, **how)
+    return content.getvalue()
+
+
+@functools.cache
+def pngs() -> list[bytes]:
+    """RGB with all metadata, RGBA, grey, a palette with a transparent colour, interlaced, 16 bits."""
+    found = [with_metadata("PNG", exif(), icc(), XMP)]
+    found += [_saved(Image.fromarray(levels(4)), "PNG"), _saved(Image.fromarray(levels(1)[..., 0]), "PNG")]
+    found.append(_saved(Image.fromarray(levels(3)).quantize(5), "PNG", transparency=1))
+    wide = pyvips.Image.new_from_array(levels(3, np.uint16)).copy(interpretation="rgb16")
+    return [*found, wide.pngsave_buffer(), wide.cast("uchar").copy(interpretation="srgb").pngsave_buffer(interlace=True)]
+
+
+@functools.cache
+def jpegs() -> list[bytes]:
+    """RGB with all metadata, grey, CMYK, progressive."""
+    cmyk = Image.fromarray(levels(4), "RGBA").convert("RGB").convert("CMYK")
+    found = [with_metadata("JPEG", exif(), icc(), XMP), _saved(Image.fromarray(levels(1)[..., 0]), "JPEG")]
+    return [*found, _saved(cmyk, "JPEG"), _saved(Image.fromarray(levels(3)), "JPEG", progressive=True)]
+
+
+@functools.cache
+def webps() -> list[bytes]:
+    """Lossy with all metadata, lossless with alpha."""
+    return [with_metadata("WEBP", exif(), icc(), XMP), _saved(Image.fromarray(levels(4)), "WEBP", lossless=True)]
+
+
+def _tiffs(big: bool) -> Iterator[bytes]:
+    """8 and 16 bits, plain, packed, in tiles, with a profile."""
+    photo, wide = pyvips.Image.new_from_array(levels(3)), pyvips.Image.new_from_array(levels(4, np.uint16))
+    photo.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc())
+    photo.set_type(pyvips.GValue.blob_type, "xmp-data", XMP)
+    for image, how in ((photo, {}), (photo, {"compression": "lzw"}), (wide, {"compression": "deflate"})):
+        yield image.tiffsave_buffer(bigtiff=big, **how)
+    yield photo.tiffsave_buffer(bigtiff=big, tile=True, tile_width=16, tile_height=16, compression="jpeg")
+
+
+@functools.cache
+def tiffs() -> list[bytes]:
+    """TIFF by libtiff, and with EXIF by Pillow."""
+    return [*_tiffs(big=False), _saved(Image.fromarray(levels(3)), "TIFF", exif=exif())]
+
+
+@functools.cache
+def bigtiffs() -> list[bytes]:
+    """BigTIFF, whose directories have other sizes."""
+    return list(_tiffs(big=True))
+
+
+@functools.cache
+def masks() -> list[bytes]:
+    """Flat colours as PNG and JPEG, labels, soft grey, alpha, 16 bits."""
+    columns = np.arange(WIDTH)[None, :] // 8 + np.zeros((HEIGHT, 1), int)
+    colours = np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.uint8)[columns]
+    alpha = np.dstack([colours, np.where(columns == 1, 0, 255)]).astype(np.uint8)
+    wide = pyvips.Image.new_from_array(columns.astype(np.uint16)).copy(interpretation="grey16")
+    found = [_saved(Image.fromarray(each), "PNG") for each in (colours, columns.astype(np.uint8), levels(1)[..., 0], alpha)]
+    return [*found, _saved(Image.fromarray(colours), "JPEG"), wide.pngsave_buffer()]
+
+
+@functools.cache
+def strokes() -> list[bytes]:
+    """Two strokes on a transparent ground, and on white."""
+    picture = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    picture[2:5, 2:20], picture[12:15, 3:21] = (255, 0, 0, 255), (0, 0, 255, 255)
+    on_white = np.where(picture[..., 3:] > 0, picture[..., :3], 255).astype(np.uint8)
+    return [_saved(Image.fromarray(picture), form) for form in ("PNG", "WEBP")] + [_saved(Image.fromarray(on_white), "PNG")]
+
+
+def _layers() -> dict[str, list[np.ndarray]]:
+    """A network of one channel a layer."""
+    random, channels, made = np.random.default_rng(0), 3, {}
+    for layer in CONVOLUTIONS:
+        made[layer] = [random.normal(size=(3, 3, channels, 1)).astype("f4"), np.zeros(1, "f4")]
+        channels = 1
+    return made
+
+
+def _npys(*protocols: int) -> list[bytes]:
+    found = []
+    for protocol in protocols:
+        content = io.BytesIO()
+        np.lib.format.write_array_header_1_0(content, {"descr": "|O", "fortran_order": False, "shape": ()})
+        found.append(content.getvalue() + pickle.dumps(np.array(_layers(), dtype=object), protocol=protocol))
+    return found
+
+
+@functools.cache
+def npys() -> list[bytes]:
+    """Dictionaries, pickled by the protocols that arrays are pickled with."""
+    return _npys(3, 4)
+
+
+@functools.cache
+def strange_npys() -> list[bytes]:
+    """By the others: whole, with other opcodes, and refused, for they ask for functions."""
+    return _npys(0, 2, 5)
+
+
+@functools.cache
+def h5s() -> list[bytes]:
+    """Keras' names; packed, and in the newer layout of HDF5."""
+    found = []
+    for how, version in (({}, "earliest"), ({"compression": "gzip"}, "earliest"), ({}, "latest")):
+        content = io.BytesIO()
+        with h5py.File(content, "w", libver=version) as file:
+            for layer, (filters, biases) in _layers().items():
+                name = f"block{layer[4]}_conv{layer[6]}"
+                file.create_dataset(f"{name}/{name}/kernel:0", data=filters, **how)
+                file.create_dataset(f"{name}/{name}/bias:0", data=biases, **how)
+        found.append(content.getvalue())
+    return found
+
+
+@functools.cache
+def npzs() -> list[bytes]:
+    """Plain and packed archives of arrays."""
+    arrays = {f"{layer}_{part}": array for layer, pair in _layers().items() for part, array in zip("Wb", pair, strict=True)}
+    found = []
+    for save in (np.savez, np.savez_compressed):
+        content = io.BytesIO()
+        save(content, **arrays)
+        found.append(content.getvalue())
+    return found
+
+
+@functools.cache
+def csvs() -> list[bytes]:
+    """Manifests as tables."""
+    plain = b"content_image_path,style_image_path,strength\na.png,s.png,1\nb.png,s.png,0.5\n"
+    return [plain, b'\xef\xbb\xbfcontent_image_path,style_image_path,dry_run\r\n"a, b.png","s ""1"".png",\r\n', plain * 20]
+
+
+@functools.cache
+def jsonls() -> list[bytes]:
+    """Manifests of one JSON object a line."""
+    lines = [{"content_image_path": "a.png", "style_image_path": "s.png"}]
+    lines += [{**lines[0], "output_image": "b.png", "seed": 3, "strength": "0.5,1", "dry_run": True, "lut": "{region}.cube"}]
+    return ["\n".join(map(json.dumps, lines)).encode(), (json.dumps(lines[1]) + "\n").encode() * 5]
+
+
+@functools.cache
+def records() -> list[bytes]:
+    """The record of a job that is done."""
+    record = Record(
+        version=VERSION,
+        command="deep_photostyle.py",
+        seed=0,
+        options=dataclasses.asdict(Options()),
+        inputs={"content_image_path": "0" * 64},
+        outputs=["0" * 64],
+        seconds=1.0,
+        scores={"edge_ssim": 0.5},
+        luts={"look.cube": "0" * 64},
+    )
+    values = dataclasses.asdict(record)
+    return [
+        json.dumps(values, indent=1).encode(),
+        json.dumps(values | {"regions": [{"name": "a", "content": 1, "style": 1}]}).encode(),
+    ]
+
+
+@functools.cache
+def cubes() -> list[bytes]:
+    """Tables of one and of three dimensions, with every keyword."""
+    three = "\n".join(f"{r} {g} {b}" for b in (0, 0.5, 1) for g in (0, 0.5, 1) for r in (0, 0.5, 1))
+    head = 'TITLE "a look"\n# a comment\n'
+    found = [f"{head}LUT_3D_SIZE 3\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 1 1 1\n{three}\n"]
+    found += ["LUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 2\n0 0 0\n0.5 0.4 0.3\n1 1 1\n", f"\ufeffLUT_3D_SIZE 3\r\n{three}"]
+    return [text.encode() for text in found]
+
+
+@functools.cache
+def halds() -> list[bytes]:
+    """HaldCLUTs of nine nodes a side, of 8 and of 16 bits."""
+    steps = np.linspace(0, 1, 9)
+    table = np.stack(np.meshgrid(steps, steps, steps, indexing="ij")[::-1], -1).reshape(27, 27, 3)
+    wide = pyvips.Image.new_from_array(np.rint(65535 * table).astype(np.uint16)).copy(interpretation="rgb16")
+    return [_saved(Image.fromarray(np.rint(255 * table).astype(np.uint8)), "PNG"), wide.pngsave_buffer(), wide.tiffsave_buffer()]
