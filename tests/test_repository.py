@@ -97,3 +97,24 @@ def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
     exec(compile(snippet, page, "exec"), {})
     assert read_photo("result.jpg").size == read_photo("content.jpg").size
     assert not np.array_equal(read_photo("result.jpg").samples, read_photo("content.jpg").samples)
+
+
+def test_every_promise_names_tests_that_exist():
+    rows = [line for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    promises = [row for row in rows if not row.startswith(("| promise |", "| --- |"))]
+    assert len(promises) > 20
+    for row in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for file, name in named:
+            tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+            assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+
+
+def test_the_lock_pins_every_requirement_with_hashes():
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pinned = set(re.findall(r"^([a-z0-9.-]+)==\S+", lock, re.MULTILINE))
+    wanted = re.findall(r"^([a-z0-9.-]+)", (ROOT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(wanted) <= pinned
+    assert all("--hash=sha256:" in part for part in re.split(r"\n(?=\w)", lock) if "==" in part)
+    assert "://" not in lock  # whoever installs it names the registry
