@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast test-app check bench fuzz
+.PHONY: help demo test test-fast test-app check bench fuzz lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,10 @@ bench: $(VENV)/installed-dev  ## run every benchmark
 MINUTES ?= 30
 fuzz: $(VENV)/installed-dev  ## try hostile files on every reader for MINUTES=30, and save what breaks one
 	PYTHONPATH=.:tests $(RUN) -m hostile --minutes $(MINUTES)
+
+lock: $(VENV)/installed-dev  ## choose the versions of requirements.lock anew, for all Pythons and systems
+	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.10 --upgrade --generate-hashes --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 # Empty files remember what is installed, so that pip runs when a list of requirements changes and not before.
 $(VENV)/installed: requirements.txt | $(RUN)
