@@ -126,7 +126,7 @@ def command_line(path: Path) -> None:
 
 def shown(message: str) -> str:
     """A message as the command line shows it."""
-    return getattr(photo_options, "one_line", str)(message)
+    return photo_options.one_line(message)
 
 
 def one_clear_line(message: str) -> None:
