@@ -24,8 +24,8 @@ MOST_REALISM = 3.0
 
 # Beyond it single precision loses the other terms: at 256 pixels 1e7 led to foreign colours, and 1e8 to noise.
 MOST_AFFINE = 1e6
-# Beyond these, single precision does not hold the weight in units of its default and of the least differences that count.
-MOST_WEIGHT, MOST_TV = 1e34, 1e35
+# Single precision holds squares of no more; the variation's default is small, and its loss is an error of its own if too large.
+MOST_WEIGHT, MOST_TV = 1e18, 1e35
 
 # The value of `auto_seg` that labels the photos, instead of a number of regions.
 SEMANTIC = "semantic"

@@ -196,11 +196,11 @@ def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, mo
 
 def test_the_reference_smooths_its_result_and_coarse_to_fine_its_change(photos, thin_network):
     settings = {"style_option": 1, "f_edge": 0.3, "init": golden_photo("init.png")}
-    for solver, radius in (("reference", 4), ("pixels", 128)):  # 128 at 1280 pixels is 4 at 40
+    for solver, radius in (("reference", 3), ("pixels", 96)):  # 96 at 1280 pixels is 3 at 40
         with_it, _ = run(photos, thin_network, solver=solver, f_radius=radius, **settings)
         without, _ = run(photos, thin_network, solver=solver, f_radius=radius, apply_smooth=False, **settings)
         base = without.content if solver == "pixels" else np.zeros_like(without.content)
-        expected = base + smooth_local_affine(without.content, without.image - base, 4, 0.3)
+        expected = base + smooth_local_affine(without.content, without.image - base, 3, 0.3)
         # Within 0..1 to the last bit; what lay beyond was smoothed too.
         np.testing.assert_allclose(with_it.image, np.clip(expected, 0, 1), atol=5e-3)
         assert np.abs(with_it.image - without.image).mean() > 1e-3
@@ -223,7 +223,7 @@ def test_what_the_callback_raises_ends_the_run(photos, thin_network):
 
 def test_a_loss_beyond_all_numbers_ends_the_run_after_the_callback_saw_the_start(photos, thin_network):
     with pytest.raises(NonFiniteLoss):
-        run(photos, thin_network, style_weight=1e38)
+        run(photos, thin_network, tv_weight=1e35)
     seen: list[Progress] = []
     options = dataclasses.replace(SMALL, solver="reference", lbfgs=False, learning_rate=1e30, style_option=1)
     with pytest.raises(NonFiniteLoss):
@@ -319,7 +319,7 @@ def test_extreme_weights_give_a_picture_or_an_error(photos, thin_network, solver
         try:
             result, seen = run(photos, thin_network, solver=solver, style_option=1, max_iter=3, **{weight: value})
         except UserError as error:
-            assert value > 1e30 and "is not finite" in str(error)
+            assert value > 1e6 and "is not finite" in str(error)
             continue
         assert np.isfinite(result.image).all()
         losses = [progress.losses for progress in seen]

@@ -251,10 +251,11 @@ def test_files_that_are_not_there_or_of_another_kind(name, message, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("a.3dl", "unknown extension '.3dl'; use one of .cube, .png"), ("none/a.cube", "cannot be written")]
+    ("name", "message"), [("a.3dl", "unknown extension '.3dl'; use one of .cube, .png"), ("file/a.cube", "cannot be written")]
 )
 def test_places_where_a_lut_cannot_be_written(name, message, tmp_path):
     path = str(tmp_path / name)
+    (tmp_path / "file").touch()
     for function in (check_lut_writable, Lut.identity(2).write):
         with pytest.raises(UserError, match=message):
             function(path)
