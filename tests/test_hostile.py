@@ -284,7 +284,7 @@ def limited(kind, value):
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_no_picture_where_there_is_room_elsewhere(tmp_path):
+def test_where_no_place_takes_the_result_one_line_says_so_and_nothing_is_half_written(tmp_path):
     # No file may be larger than the snapshots, and the result at the photo's own size is.
     with Image.open(DATA / "content.png") as photo:
         noise = np.random.default_rng(0).integers(0, 40, (540, 732, 3), np.uint8)
