@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 from photo_jobs.page import Server
@@ -22,7 +18,7 @@ def run_app(options: Options) -> int:
     Raises:
         UserError: the address cannot be listened on.
     """
-    with tempfile.TemporaryDirectory(prefix="photostyle-") as root, _serving(options, Path(root)) as server, _ending_as_ctrl_c():
+    with tempfile.TemporaryDirectory(prefix="photostyle-") as root, _serving(options, Path(root)) as server:
         host = f"[{options.app_host}]" if ":" in options.app_host else options.app_host
         logger.info("the page is at http://%s:%d until Ctrl-C", host, server.server_address[1])
         if not server.is_local:
@@ -41,16 +37,3 @@ def _serving(options: Options, root: Path) -> Server:
         reason = getattr(error, "strerror", None) or error
         where = f"--app_port {options.app_port} cannot be opened at {options.app_host}"
         raise UserError(f"{where} ({reason}); give another --app_port or --app_host") from error
-
-
-@contextlib.contextmanager
-def _ending_as_ctrl_c() -> Iterator[None]:
-    """What else ends the program does so as Ctrl-C does, so that the folder is removed then too."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from photo_jobs.session import Kind, PageClosed, Session
 from photo_options import UserError
@@ -22,18 +23,19 @@ class Unclear(Exception):
 
 def _regions(wish: bytes) -> tuple[Kind, int]:
     """Where the regions come from, and how many."""
-    try:
-        values = json.loads(wish)
-        return Kind(values["regions"]), int(values["count"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise Unclear(repr(error)) from error
+    return _values(wish, regions=Kind, count=int)
 
 
 def numbers(wish: bytes) -> tuple[float, float]:
     """Realism and strength."""
+    return _values(wish, realism=float, strength=float)
+
+
+def _values(wish: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values of these names, each as its kind."""
     try:
         values = json.loads(wish)
-        return float(values["realism"]), float(values["strength"])
+        return tuple(kind(values[name]) for name, kind in kinds.items())
     except (ValueError, TypeError, KeyError) as error:
         raise Unclear(repr(error)) from error
 
