@@ -13,24 +13,10 @@ from PIL import Image
 
 from photo_jobs import picture
 from photo_jobs.page import Server
-from photo_options import Options
 
 pytestmark = pytest.mark.slow
 IDLE = "document.querySelector('#busy').hidden"
 BUSY_WORDS = "document.querySelector('#words').textContent"
-
-
-@pytest.fixture
-def server(tmp_path):
-    (tmp_path / "root").mkdir()
-    options = Options(app=True, app_port=0, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2)
-    server = Server(options, tmp_path / "root")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture

@@ -9,19 +9,8 @@ import pytest
 from conftest import DATA
 
 from photo_jobs.app import run_app
-from photo_jobs.page import Server, _file_name
+from photo_jobs.page import _file_name
 from photo_options import Options, UserError
-
-
-@pytest.fixture
-def server(tmp_path):
-    server = Server(Options(app=True, app_port=0, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2), tmp_path)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -113,7 +102,7 @@ def test_nothing_else_is_given_out(ask, path):
 
 
 def test_a_session_gives_out_its_own_files_alone(ask, page, tmp_path):
-    (tmp_path / "secret").write_text("x")
+    (tmp_path / "root" / "secret").write_text("x")
     assert ask("PUT", f"/{page.name}/content_image_path?name=a%20b.png", (DATA / "content.png").read_bytes())[0] == 200
     assert ask("GET", f"/{page.name}/files/a%20b.png")[2] == (DATA / "content.png").read_bytes()
     for path in ("files/..%2Fsecret", "files/../../secret", "files/", "files", "", "given/a%20b.png"):
@@ -166,7 +155,7 @@ def test_what_a_page_gave_is_deleted_when_it_goes(ask, server, tmp_path):
     ask("PUT", f"/{page.name}/content_image_path?name=a.png", (DATA / "content.png").read_bytes())
     assert list(tmp_path.rglob("a.png"))
     page.close()
-    assert gone(tmp_path)
+    assert gone(tmp_path / "root")
     assert ask("GET", f"/{page.name}/files/a.png")[0] == 404
 
 
