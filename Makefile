@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast test-app check bench fuzz lock
+.PHONY: help demo test test-fast test-app check bench fuzz faults lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,10 @@ bench: $(VENV)/installed-dev  ## run every benchmark
 MINUTES ?= 30
 fuzz: $(VENV)/installed-dev  ## try hostile files on every reader for MINUTES=30, and save what breaks one
 	PYTHONPATH=.:tests $(RUN) -m hostile --minutes $(MINUTES)
+
+KILLS ?= 10
+faults: $(VENV)/installed-dev  ## kill a batch KILLS=10 times in each phase by each signal, and start it again
+	PYTHONPATH=.:tests $(RUN) -m faults --kills $(KILLS)
 
 lock: $(VENV)/installed-dev  ## choose the versions of requirements.lock anew, for all Pythons and systems
 	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.10 --upgrade --generate-hashes --no-annotate \

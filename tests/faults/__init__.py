@@ -1,0 +1,4 @@
+"""Faults at chosen moments: `phases` says where, `program` is the tool with one fault in it, `kills` kills batches and resumes them.
+
+`make faults` kills ten batches in each phase by either signal and prints what was left.
+"""

@@ -1,0 +1,132 @@
+"""Batches that are killed at seeded moments of each phase, and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conftest import DATA
+from PIL import Image
+
+from deep_photostyle import main
+from faults.phases import PHASES, wrap
+
+_ROOT = Path(__file__).parents[2]
+JOBS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What a killed batch left, and whether it could be resumed.
+
+    Attributes:
+        code: of the killed program, minus the signal's number if that ended it.
+        results: how many were there, of `JOBS`.
+        damaged: results that were neither whole nor those of a stopped solve.
+        same: whether, when the batch was started again, every result had the bytes of an undisturbed one.
+        partials: files with half of something in them after that.
+    """
+
+    code: int
+    results: int
+    damaged: int
+    same: bool
+    partials: int
+
+
+class Batch:
+    """A batch of small jobs in a folder, and its undisturbed results."""
+
+    def __init__(self, folder: Path, replace: Callable[[Any, str, Any], None] = setattr) -> None:
+        """Makes the photos, and runs the batch once to see what it gives and how long each phase takes.
+
+        `replace` puts a function that takes the time in the place of each phase's.
+        """
+        self._folder = folder
+        (folder / "photos").mkdir(parents=True)
+        with Image.open(DATA / "content.png") as photo:
+            for number in range(JOBS):
+                photo.crop((0, 0, 32 + 2 * number, 28)).save(folder / "photos" / f"{number}.png")
+        self.seconds: dict[str, float] = {}
+        for phase in PHASES:
+            self._time(phase, replace)
+        self._run("undisturbed")
+        self.results = self._results("undisturbed")
+        assert len(self.results) == JOBS
+
+    def killed(self, phase: str, number: signal.Signals, seed: int) -> Left:
+        """Kills a run in a phase of one of its jobs, both by the seed, and starts it again."""
+        random = np.random.default_rng((seed, *phase.encode(), number))
+        call, name = int(random.integers(1, JOBS + 1)) if phase != "write report" else 1, f"{phase} {number} {seed}"
+        # Every third one at once, the others somewhere in a phase of the usual length.
+        delay = 0.0 if seed % 3 == 0 else random.uniform(0, self.seconds[phase])
+        line = [sys.executable, "-m", "faults.program", phase, str(call), str(delay), str(int(number)), *self._arguments]
+        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tests'}"}
+        code = subprocess.run(line, env=environment, cwd=self._home(name), stderr=subprocess.DEVNULL, timeout=300).returncode
+        found = self._results(name)
+        damaged = sum(not self._is_whole(name, file) for file in found)
+        again = self._run(name)
+        partials = sum(1 for _ in self._home(name).rglob(".*"))
+        return Left(code, len(found), damaged, again == 0 and self._results(name) == self.results, partials)
+
+    def _is_whole(self, name: str, file: str) -> bool:
+        """Whether a result is a picture of the right size; of a solve that was stopped it is another one."""
+        try:
+            with Image.open(self._home(name) / "out" / file) as result, Image.open(self._folder / "photos" / file) as photo:
+                result.load()
+                return result.size == photo.size
+        except OSError:
+            return False
+
+    def _time(self, phase: str, replace: Callable[[Any, str, Any], None]) -> None:
+        """The longest call of each phase, in the undisturbed run."""
+
+        def timed(function):
+            begin = time.perf_counter()
+            try:
+                return function()
+            finally:
+                self.seconds[phase] = max(self.seconds.get(phase, 0.0), time.perf_counter() - begin)
+
+        wrap(phase, timed, replace)
+
+    @property
+    def _arguments(self) -> list[str]:
+        """The same for every run: a result holds its command."""
+        options = {
+            "batch": "../photos",
+            "style_image_path": DATA / "style.png",
+            "output_dir": "out",
+            "vgg19_weights": DATA / "thin_vgg19.npy",
+            "max_iter": 2,
+            "style_option": 2,
+            "save_iter": 1,
+        }
+        return [f"--{option}={value}" for option, value in options.items()]
+
+    def _home(self, name: str) -> Path:
+        """The working folder of a run and of those that go on with it."""
+        (self._folder / name).mkdir(exist_ok=True)
+        return self._folder / name
+
+    def _run(self, name: str) -> int:
+        before = os.getcwd()
+        os.chdir(self._home(name))
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                return main(self._arguments)
+        finally:
+            os.chdir(before)
+
+    def _results(self, name: str) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self._home(name) / "out").glob("*.png")}

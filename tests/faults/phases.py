@@ -1,0 +1,45 @@
+"""The phases of a job, each by the function that is it."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+# In their order: the module that calls the function, by which its name is looked up, and the name.
+PHASES = {
+    "check": ("photo_jobs.batch", "check_job"),
+    "hash inputs": ("photo_jobs.picture", "input_hashes"),
+    "read photos": ("photo_jobs.picture", "read_photo"),
+    "read masks": ("photo_jobs.picture", "read_regions"),
+    "load network": ("photo_jobs.picture", "_network"),
+    "solve": ("photo_style", "stylize"),
+    "write result": ("photo_jobs.picture", "write_results"),
+    "name result": ("photo_files.atomic.os", "replace"),
+    "score": ("photo_jobs.picture", "scores"),
+    "write record": ("photo_jobs.batch", "write_record"),
+    "write report": ("photo_jobs.report.Page", "write"),
+}
+
+
+def wrap(phase: str, wrapper: Callable[[Callable[[], Any]], Any], replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """From now on each call of a phase's function goes to `wrapper`, as a function without arguments."""
+    place, name = PHASES[phase]
+    owner = _owner(place)
+    function = getattr(owner, name)
+
+    @functools.wraps(function)
+    def wrapped(*arguments, **named):
+        return wrapper(functools.partial(function, *arguments, **named))
+
+    replace(owner, name, wrapped)
+
+
+def _owner(place: str) -> Any:
+    """The module, or what is in it, of a dotted path."""
+    module, _, attribute = place.rpartition(".")
+    try:
+        return importlib.import_module(place)
+    except ModuleNotFoundError:
+        return getattr(_owner(module), attribute)
