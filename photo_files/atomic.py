@@ -36,6 +36,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_partials(path: str | os.PathLike) -> None:
-    """Removes what a killed process left while it wrote a file; a `*` in the name matches anything."""
+    """Removes what a killed process left while it wrote a file; a `*` in the name matches anything.
+
+    What a process of this machine that is still there writes stays: it may be another run of the same jobs.
+    """
     for partial in Path(path).parent.glob(f".{glob.escape(Path(path).name).replace('[*]', '*')}.[0-9]*"):
-        partial.unlink(missing_ok=True)
+        number = partial.suffix[1:]
+        if not (number.isdecimal() and _is_running(int(number))):
+            partial.unlink(missing_ok=True)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process is there, and is not this one, whose own writing has ended."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it is somebody else's
+        return True
+    except (OSError, OverflowError):
+        return False
+    return pid != os.getpid()

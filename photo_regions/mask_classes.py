@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from photo_files.photos import read_mask_samples
 from photo_files.resizing import resize
-from photo_options import UserError
+from photo_options import Options, UserError
 
 Colour = tuple[int, int, int]
 
@@ -50,12 +50,13 @@ HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
 _REACH = 16
 
 
-def read_samples(role: str, path: str, size: tuple[int, int]) -> np.ndarray:
+def read_samples(role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> np.ndarray:
     """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4).
 
-    Warns where bringing the mask to its photo's `size` (height, width) distorts it.
+    Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
+    is refused.
     """
-    samples = read_mask_samples(path, role)
+    samples = read_mask_samples(path, role, max_pixels)
     height, width = samples.shape[:2]
     # A difference of one pixel comes from rounding when the photo or the mask was scaled down.
     if abs(height * size[1] - width * size[0]) > max(height, width, *size):
@@ -79,12 +80,12 @@ def without_alpha(samples: np.ndarray) -> np.ndarray:
     return over_black if len(classes) > 1 and nearest(over_black, classes, NOISE)[1].mean() > FLAT else alpha
 
 
-def read_folder(role: str, folder: str, size: tuple[int, int]) -> dict[str, np.ndarray]:
+def read_folder(role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> dict[str, np.ndarray]:
     """The samples of each file of a folder, as `read_samples` gives them, by the name of the region, that of the file."""
     paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
     if not 0 < len(paths) <= MOST_CLASSES:
         raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {MOST_CLASSES} at most")
-    return {path.stem: read_samples(role, str(path), size) for path in paths}
+    return {path.stem: read_samples(role, str(path), size, max_pixels) for path in paths}
 
 
 def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:

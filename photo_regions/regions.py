@@ -130,7 +130,7 @@ def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[s
     Args:
         path: a file, or a folder of grey files, one per class and named after it.
         photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
-        options: `strict_masks`, `seg_classes` and `seg_scribbles` are used.
+        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `max_pixels` are used.
 
     Returns:
         K different names, and float32 (H, W, K), sum over K at most 1.
@@ -188,7 +188,7 @@ class _Classes:
 def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each folder of masks, and the palette of all."""
     classes = []
-    folders = [mask_classes.read_folder(role, path, photo.shape[:2]) for role, path, photo in masks]
+    folders = [mask_classes.read_folder(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
     for (role, path, photo), files in zip(masks, folders, strict=True):
         file, names, samples = f"{role} {path}", list(files), list(files.values())
         strokes = None if options.strict_masks else scribbles.folder_strokes(file, samples, options.seg_scribbles)
@@ -203,7 +203,7 @@ def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes
 def _of_files(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each mask, and the palette of all."""
     files = [f"{role} {path}" for role, path, _ in masks]
-    samples = [mask_classes.read_samples(role, path, photo.shape[:2]) for role, path, photo in masks]
+    samples = [mask_classes.read_samples(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
     choice = "never" if options.strict_masks else options.seg_scribbles
     strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]

@@ -18,8 +18,9 @@ from PIL import Image
 
 from deep_photostyle import main
 from photo_files.photos import read_photo
-from photo_jobs import batch
+from photo_jobs import batch, picture
 from photo_jobs.job import Outcome, Status
+from photo_options import UserError
 
 SCRIPT = Path(__file__).parents[1] / "deep_photostyle.py"
 
@@ -160,6 +161,47 @@ def test_a_picture_that_is_too_large_is_not_shown_in_the_report_either(folder, p
     code, lines = run_manifest(capsys, [*GOOD, '{"content_image_path": "large.png", "max_pixels": 0.5}'])
     assert code == 1 and len(lines) == 1 and "large.png has 3000x400 pixels" in lines[0]
     assert (folder / "out" / "report.html").read_text().count('alt="content photo"') == 2
+
+
+# Files that change between their check and their use
+
+PATHS = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path")
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "a folder", "no picture", "larger than allowed"])
+@pytest.mark.parametrize("option", PATHS)
+def test_a_file_that_changes_after_its_check_fails_its_own_job_alone(folder, monkeypatch, capsys, option, becomes):
+    checked, networks = [], []
+    check = batch.check_job
+
+    def check_and_change(options):
+        check(options)
+        checked.append(options.output_image)
+        if len(checked) == 1:
+            path = Path(getattr(options, option))
+            path.unlink()
+            if becomes == "a folder":
+                path.mkdir()
+            elif becomes == "no picture":
+                path.write_bytes(b"none")
+            elif becomes == "larger than allowed":
+                Image.new("L", (2000, 1000)).save(path)
+
+    def no_network(*arguments, **named):
+        networks.append(arguments)
+        raise UserError("so far it is read")
+
+    monkeypatch.setattr(batch, "check_job", check_and_change)
+    monkeypatch.setattr(picture, "_network", no_network)
+    lines = []
+    for name in "ab":
+        job = {"output_image": f"{name}.png", "max_pixels": 1}
+        for name_of_path, photo in zip(PATHS, ("content", "style", "content_seg", "style_seg"), strict=True):
+            job[name_of_path] = shutil.copy(DATA / f"{photo}.png", f"{name}_{photo}.png")
+        lines.append(json.dumps(job))
+    code, errors = run_manifest(capsys, lines)
+    assert code == 1 and len(errors) == 2 and errors[1] == "error: b.png: so far it is read"
+    assert errors[0].startswith("error: a.png: ") and "Error:" not in errors[0] and len(networks) == 1
 
 
 # No input is replaced

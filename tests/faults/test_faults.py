@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+
 from faults.kills import Batch
 from faults.phases import PHASES
 

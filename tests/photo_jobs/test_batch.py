@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -226,12 +227,14 @@ def test_networks_are_shared_between_the_jobs_of_a_worker(tmp_path, no_networks)
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path, no_networks):
     (tmp_path / "a").mkdir()
-    leftovers = [tmp_path / ".a.png.123", tmp_path / "a" / ".out_iter_1.png.123", tmp_path / "a" / ".a.json.77"]
-    others = [tmp_path / ".b.png.123", tmp_path / ".a.png.bak"]
+    with subprocess.Popen(["true"]) as ended:
+        gone = ended.pid
+    leftovers = [tmp_path / f".a.png.{gone}", tmp_path / "a" / f".out_iter_1.png.{gone}", tmp_path / "a" / f".a.json.{gone}"]
+    others = [tmp_path / f".b.png.{gone}", tmp_path / ".a.png.bak", tmp_path / f".a.png.{os.getppid()}"]
     for path in (*leftovers, *others):
         path.touch()
     assert run(Worker(), job(tmp_path)).status == "done"
-    assert [path.exists() for path in (*leftovers, *others)] == [False, False, False, True, True]
+    assert [path.exists() for path in (*leftovers, *others)] == [False] * 3 + [True] * 3
 
 
 def test_one_failure_stops_no_other_job_and_the_exit_code_tells(arguments, no_networks, tmp_path, capsys):
@@ -326,3 +329,17 @@ def test_killed_at_any_moment_and_resumed_the_results_are_those_of_an_undisturbe
     assert main(arguments) == 0
     assert pictures(out) == expected
     assert not list(out.rglob(".*"))
+
+
+@pytest.mark.slow
+def test_two_runs_on_the_same_output_do_each_other_no_harm(arguments, tmp_path):
+    out = tmp_path / "out"
+    line = [sys.executable, str(ROOT / "deep_photostyle.py"), *arguments]
+    runs = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [run.communicate(timeout=240)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], errors
+    results = pictures(out)
+    assert sorted(results) == ["in1.png", "in2.png", "in3.png"] and not list(out.rglob(".*"))
+    shutil.rmtree(out)
+    command = subprocess.run(line, capture_output=True, text=True, timeout=240)
+    assert command.returncode == 0 and pictures(out) == results
