@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tqdm
 from conftest import DATA, made_record
 from PIL import Image
 
@@ -204,6 +205,18 @@ def test_a_file_that_changes_after_its_check_fails_its_own_job_alone(folder, mon
     assert errors[0].startswith("error: a.png: ") and "Error:" not in errors[0] and len(networks) == 1
 
 
+def test_a_clock_that_jumps_harms_nothing(folder, painted, capsys, monkeypatch):
+    jumps = itertools.cycle([0.0, 4e9, -4e9, 1e9, 0.0, 1e-9])
+    for module in (time, tqdm.std):
+        monkeypatch.setattr(module, "time", lambda: next(jumps))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    options = {"batch": "jobs.jsonl", "style_image_path": "style.png", "vgg19_weights": "learned", "output_dir": "out"}
+    Path("jobs.jsonl").write_text("\n".join(GOOD))
+    assert main([f"--{name}={value}" for name, value in options.items()]) == 0
+    assert "2/2 jobs" in capsys.readouterr().err
+    assert painted == ["first.png", "content.png"]
+
+
 # No input is replaced
 
 
@@ -339,6 +352,37 @@ def test_where_no_place_takes_the_result_one_line_says_so_and_nothing_is_half_wr
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: output image result.png cannot be written (")
     assert "; make room and run it again, for snapshots and " in done.stderr
     assert not (tmp_path / "result.png").exists() and not [path for path in tmp_path.rglob(".*")]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder that is a disk of its own, of 200 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only the superuser can mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("filled", ["by the result", "before"])
+def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(tmp_path, small_disk, filled):
+    noise = np.random.default_rng(0).integers(0, 255, (360, 488, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    if filled == "before":
+        (small_disk / "full").write_bytes(bytes(200 * 1024))
+    line = command(
+        tmp_path, content_image_path="large.png", output_image="disk/result.png", max_size=61, style_option=2, max_iter=2
+    )
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: output image disk/result.png cannot be written (")
+    saved = Path(tmp_path, done.stderr.rstrip().rpartition("it is saved as ")[2])
+    assert saved.parent.parent == tmp_path / "snapshots"
+    with Image.open(saved) as result:
+        assert result.size == (488, 360)
+    assert not [path for path in small_disk.iterdir() if path.name != "full"] and not [*tmp_path.rglob(".*")]
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 
 
 def workers(folder):
-    """A class of workers that write down the jobs they begin in a folder; they die at `fatal` and, once, at `unlucky`."""
+    """A class of workers that write down in a folder the jobs they begin; they die at `fatal` and, once, at the unlucky ones."""
 
     class Worker:
         def run(self, job, bar):
@@ -27,6 +27,9 @@ def workers(folder):
             Path(folder, f"{name}.{attempt}.{os.getpid()}").touch()
             if name == "fatal" or (name == "unlucky" and attempt == 0):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if name == "terminated" and attempt == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
             environment = {name: os.environ.get(name) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
             told = {"pid": os.getpid(), "folder": os.getcwd(), **environment}
             return Outcome(name, Status.DONE, job.options, warnings=(json.dumps(told),))
@@ -47,7 +50,7 @@ def jobs(names, drawn):
 
 def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = ["a", "unlucky", "bad", "b", "fatal", *(f"job{n}" for n in range(12))]
+    names = ["a", "unlucky", "bad", "b", "fatal", "terminated", *(f"job{n}" for n in range(12))]
     drawn: list[str] = []
     options = Options(workers=2)
     ended = []
@@ -59,8 +62,9 @@ def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, 
     assert {name for name, outcome in by_name.items() if outcome.status is not Status.DONE} == {"bad", "fatal"}
     assert by_name["fatal"].error == "3 workers were lost with it; give it more memory"
     assert len(list(tmp_path.glob("fatal.*"))) == 3 and len(list(tmp_path.glob("unlucky.*"))) == 2
+    assert len(list(tmp_path.glob("terminated.*"))) == 2
     done = [told(outcome) for outcome in ended if outcome.status is Status.DONE]
-    assert len({worker["pid"] for worker in done}) <= 2 + 4  # the two, and one for each that was lost
+    assert len({worker["pid"] for worker in done}) <= 2 + 5  # the two, and one for each that was lost
     assert {worker["folder"] for worker in done} == {str(tmp_path)}
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
     assert {(w["TF_NUM_INTRAOP_THREADS"], w["OMP_NUM_THREADS"]) for w in done} == {(threads, threads)}
