@@ -1,6 +1,6 @@
 """The tool, killed in one phase: PYTHONPATH=.:tests python -m faults.program PHASE CALL SECONDS SIGNAL ARGUMENTS.
 
-The signal comes SECONDS after the CALL-th call of the phase has begun; while that call is in progress, or just after it.
+The signal comes SECONDS after the CALL-th call of the phase has begun, or when that call ends if it is shorter.
 """
 
 from __future__ import annotations
@@ -15,21 +15,29 @@ from faults.phases import wrap
 
 
 def _kill_at(phase: str, call: int, seconds: float, number: int) -> None:
-    calls = 0
+    calls, once = 0, threading.Lock()
 
-    def kill(pid: int) -> None:
+    def kill() -> None:
+        if once.acquire(blocking=False):
+            os.kill(os.getpid(), number)
+
+    def kill_later() -> None:
         time.sleep(seconds)
-        os.kill(pid, number)
+        kill()
 
     def count(function):
         nonlocal calls
         calls += 1
-        if calls == call:
-            if seconds:
-                threading.Thread(target=kill, args=(os.getpid(),), daemon=True).start()
-            else:
-                os.kill(os.getpid(), number)
-        return function()
+        if calls != call:
+            return function()
+        if seconds:
+            threading.Thread(target=kill_later, daemon=True).start()
+        else:
+            kill()
+        try:
+            return function()
+        finally:
+            kill()
 
     wrap(phase, count)
 

@@ -17,9 +17,9 @@ def batch(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-@pytest.mark.parametrize("phase", ["solve", "write result", "name result", "write record"])
+@pytest.mark.parametrize("phase", ["solve", "name result", "write record"])
 def test_a_killed_batch_is_resumed_to_the_same_bytes(batch, phase, number):
     seed = 3 * list(PHASES).index(phase)
     left = batch.killed(phase, number, seed)
-    assert left.code in (-number, 130) and not left.damaged
+    assert left.code == (-number if number is signal.SIGKILL else 130) and not left.damaged
     assert left.same and not left.partials
