@@ -87,7 +87,7 @@ def pngs() -> list[bytes]:
 @functools.cache
 def jpegs() -> list[bytes]:
     """RGB with all metadata, grey, CMYK, progressive."""
-    cmyk = Image.fromarray(levels(4), "RGBA").convert("RGB").convert("CMYK")
+    cmyk = Image.fromarray(levels(4)).convert("RGB").convert("CMYK")
     found = [with_metadata("JPEG", exif(), icc(), XMP), _saved(Image.fromarray(levels(1)[..., 0]), "JPEG")]
     return [*found, _saved(cmyk, "JPEG"), _saved(Image.fromarray(levels(3)), "JPEG", progressive=True)]
 
