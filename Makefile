@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+LOWEST := $(VENV)-lowest
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast test-app check bench fuzz faults lock
+.PHONY: help demo test test-fast test-app test-lowest check bench fuzz faults lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/landscape.png
 	@mkdir -p demo
@@ -29,6 +30,9 @@ test-app: $(VENV)/installed-dev  ## run the tests of the page, in Chromium
 	@command -v chromedriver >/dev/null || \
 		{ echo "error: chromedriver is missing; on Debian: apt-get install chromium chromium-driver" >&2; exit 1; }
 	$(RUN) -m pytest tests/photo_jobs/test_session.py tests/photo_jobs/test_page.py tests/photo_jobs/test_app.py
+
+test-lowest: $(LOWEST)/installed  ## run every test with the lowest versions allowed, in an environment of their own
+	$(LOWEST)/bin/python -m pytest
 
 check: $(VENV)/installed-dev  ## lint, formatting, types and the order of imports
 	$(RUN) -m ruff check
@@ -60,7 +64,14 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(RUN):
+# With PYTHON=python3.10: the lowest NumPy and TensorFlow have no wheels for Python 3.13.
+$(LOWEST)/installed: requirements.txt requirements-ray.txt requirements-dev.txt | $(LOWEST)/bin/python
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/python -m uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
+		$(addprefix -r ,$^)
+	@touch $@
+
+$(RUN) $(LOWEST)/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14) and \
 		"error: Python %d.%d is not supported; use 3.10 to 3.13, for example make PYTHON=python3.12" % sys.version_info[:2])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $*
