@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 LOWEST := $(VENV)-lowest
 EXAMPLE := examples/landscape
 
-.PHONY: help demo test test-fast test-app test-lowest check bench fuzz faults lock
+.PHONY: help demo test test-fast test-app test-lowest coverage check bench fuzz faults lock
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -33,6 +33,12 @@ test-app: $(VENV)/installed-dev  ## run the tests of the page, in Chromium
 
 test-lowest: $(LOWEST)/installed  ## run every test with the lowest versions allowed, in an environment of their own
 	$(LOWEST)/bin/python -m pytest
+
+coverage: $(VENV)/installed-dev  ## run every test, and list the lines and branches that none takes
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
 
 check: $(VENV)/installed-dev  ## lint, formatting, types and the order of imports
 	$(RUN) -m ruff check
