@@ -463,6 +463,33 @@ def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
     assert record["seconds"] > 0
 
 
+@pytest.mark.parametrize("size", [(16, 2000), (2000, 16)])
+@pytest.mark.parametrize("style_option", [0, 1, 2])
+@pytest.mark.slow
+def test_a_ribbon_in_the_style_of_a_stamp(run, tmp_path, size, style_option):
+    random = np.random.default_rng(7)
+    for name, shape in (("ribbon", size), ("stamp", (16, 16))):
+        coarse = random.random((shape[0] // 4, shape[1] // 4, 3)).repeat(4, 0).repeat(4, 1)
+        Image.fromarray(np.uint8(coarse * 255)).save(tmp_path / f"{name}.png")
+    paths = {"content_image_path": tmp_path / "ribbon.png", "style_image_path": tmp_path / "stamp.png"}
+    plain = paths | {"content_seg_path": "", "style_seg_path": "", "style_option": style_option}
+
+    code, error = run("--quiet", **plain, max_size=200)
+    narrow = r"content image is (200x2|2x200) at --max_size 200, too narrow; raise --max_size"
+    assert code == 1 and re.fullmatch(narrow, one_line(error))
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    for max_size in (512, 2000):  # 4 pixels and 16 on the short side
+        assert run("--quiet", **plain, max_size=max_size) == (0, "")
+        with Image.open(tmp_path / "result.png") as result:
+            assert result.size == size[::-1] and np.asarray(result).std() > 0
+        record = json.loads((tmp_path / "snapshots" / "result.json").read_text(), parse_constant=refuse)
+        assert np.isfinite([value for value in record["scores"].values() if value is not None]).all()
+        assert np.isfinite([list(losses.values()) for stage in record["stages"] for losses in stage["losses"]]).all()
+
+
 def test_the_same_command_gives_the_same_file(run, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
