@@ -258,6 +258,22 @@ def test_a_photo_too_narrow_to_solve_is_told(thin_network):
         run((photo, photo), thin_network, max_size=200)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (np.zeros((20, 30), np.float32), r"has the shape \(20, 30\); give \(height, width, 3\)"),
+        (np.zeros((20, 30, 4), np.float32), r"has the shape \(20, 30, 4\); give"),
+        (np.zeros((20, 30, 3), np.uint8), "is of type uint8; divide its levels by their maximum"),
+        (np.full((20, 30, 3), np.nan), "has values that are not finite; replace them"),
+        (np.full((20, 30, 3), 255.0), "has values from 255 to 255; scale them to 0..1"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_told(photos, thin_network, wrong, told):
+    for pair in ((wrong, photos[1]), (photos[0], wrong)):
+        with pytest.raises(UserError, match=told):
+            run(pair, thin_network)
+
+
 def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
     photo = np.zeros((1200, 32, 3), np.float32)
     seen = []
