@@ -489,9 +489,9 @@ def _check_text(name: str, value: str, is_path: bool) -> None:
 
 
 def _with_suffix(path: str, suffix: str) -> str:
-    """The path with something added to its name; itself where that is nothing."""
+    """The path with something added to its name; itself where that is nothing, or there is no name, as in `.`."""
     pure = pathlib.PurePath(path)
-    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix else path
+    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix and pure.name else path
 
 
 def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:

@@ -30,6 +30,8 @@ logger = logging.getLogger("deep_photostyle")
 MIN_SIDE = 16
 # Rows that are in float at one time when a whole photo is written.
 STRIP = 256
+# Pixels per millimetre that libvips can write.
+_MOST_RESOLUTION = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,10 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
         samples = image.numpy()
     except pyvips.Error as error:
         raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
-    return Photo(samples, profile, _metadata(image, role, path), (image.xres, image.yres))
+    resolution = (image.xres, image.yres)
+    if not all(0 <= each <= _MOST_RESOLUTION for each in resolution):  # damaged
+        resolution = Photo.resolution
+    return Photo(samples, profile, _metadata(image, role, path), resolution)
 
 
 def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixels) -> np.ndarray:

@@ -19,7 +19,7 @@ import photo_options
 from hostile import mutators, seeds, strategies
 from photo_files.luts import Lut
 from photo_files.photos import read_photo, thumbnail
-from photo_files.writing import write_photo
+from photo_files.writing import check_writable, write_photo
 from photo_jobs.job import Job, Outcome
 from photo_jobs.manifest import find_jobs
 from photo_jobs.records import finished
@@ -55,6 +55,7 @@ def picture(path: Path) -> None:
         raise Broken("a photo beyond 0..1")
     extension = _EXTENSIONS[zlib.crc32(path.read_bytes()) % len(_EXTENSIONS)]
     result = path.with_name(f"result{extension}")
+    check_writable(str(result), photo.size)  # a format that is too small for it is refused before the solve
     try:
         write_photo(str(result), 1 - pixels, like=photo)
     except UserError as error:
