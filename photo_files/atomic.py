@@ -20,9 +20,14 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     partial = partial_path(path)
     try:
         yield partial
-        os.replace(partial, path)
+        _take_name(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _take_name(partial: Path, path: str | os.PathLike) -> None:
+    """The single step in which a file appears."""
+    os.replace(partial, path)
 
 
 def write_text(path: Path, text: str) -> None:

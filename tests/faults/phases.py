@@ -16,7 +16,7 @@ PHASES = {
     "load network": ("photo_jobs.picture", "_network"),
     "solve": ("photo_style", "stylize"),
     "write result": ("photo_jobs.picture", "write_results"),
-    "name result": ("photo_files.atomic.os", "replace"),
+    "name result": ("photo_files.atomic", "_take_name"),
     "score": ("photo_jobs.picture", "scores"),
     "write record": ("photo_jobs.batch", "write_record"),
     "write report": ("photo_jobs.report.Page", "write"),
