@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
 def remove_partials(path: str | os.PathLike) -> None:
     """Removes what a killed process left while it wrote a file; a `*` in the name matches anything.
 
-    What a process of this machine that is still there writes stays: it may be another run of the same jobs.
+    The files of other processes that still run on this machine stay: they may belong to another run of the same jobs.
     """
     for partial in Path(path).parent.glob(f".{glob.escape(Path(path).name).replace('[*]', '*')}.[0-9]*"):
         number = partial.suffix[1:]
@@ -52,7 +52,7 @@ def remove_partials(path: str | os.PathLike) -> None:
 
 
 def _is_running(pid: int) -> bool:
-    """Whether a process is there, and is not this one, whose own writing has ended."""
+    """Whether another process of this number runs; this one's own writing has ended."""
     try:
         os.kill(pid, 0)
     except PermissionError:  # it is somebody else's

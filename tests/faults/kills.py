@@ -35,7 +35,7 @@ class Left:
         results: how many were there, of `JOBS`.
         damaged: results that were neither whole nor those of a stopped solve.
         same: whether, when the batch was started again, every result had the bytes of an undisturbed one.
-        partials: files with half of something in them after that.
+        partials: half-written files that were still there after that.
     """
 
     code: int
@@ -71,7 +71,7 @@ class Batch:
         """Kills a run in one of a phase's calls, drawn by the seed, and starts it again."""
         random = np.random.default_rng((seed, *phase.encode(), number))
         call, name = int(random.integers(1, self.calls[phase] + 1)), f"{phase} {number} {seed}"
-        # Every third one at once, the others somewhere in a phase of the usual length.
+        # Every third one as the call begins, the others at any moment of the longest one.
         delay = 0.0 if seed % 3 == 0 else random.uniform(0, self.seconds[phase])
         line = [sys.executable, "-m", "faults.program", phase, str(call), str(delay), str(int(number)), *self._arguments]
         environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tests'}"}
@@ -83,7 +83,7 @@ class Batch:
         return Left(code, len(found), damaged, again == 0 and self._results(name) == self.results, partials)
 
     def _is_whole(self, name: str, file: str) -> bool:
-        """Whether a result is a picture of the right size; of a solve that was stopped it is another one."""
+        """Whether a result is a picture of the right size; a stopped solve leaves other pixels than an undisturbed one."""
         try:
             with Image.open(self._home(name) / "out" / file) as result, Image.open(self._folder / "photos" / file) as photo:
                 result.load()
@@ -92,10 +92,10 @@ class Batch:
             return False
 
     def _time(self, phase: str, replace: Callable[[Any, str, Any], None]) -> None:
-        """The longest call of each phase, in the undisturbed run."""
+        """Counts the calls of a phase in the undisturbed run, and takes the time of the longest."""
 
         def timed(function):
-            if self.results:  # it is known how long they take
+            if self.results:  # the undisturbed run is over
                 return function()
             self.calls[phase] += 1
             begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The phases of a job, each by the function that is it."""
+"""The phases of a job, each named by the function that does it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-# In their order: the module that calls the function, by which its name is looked up, and the name.
+# In order: where the function's name is looked up when it is called, and the name.
 PHASES = {
     "check": ("photo_jobs.batch", "check_job"),
     "hash inputs": ("photo_jobs.picture", "input_hashes"),
