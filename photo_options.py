@@ -387,6 +387,11 @@ class Options:
     app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
 
     def __post_init__(self):
+        self._check_values()
+        self._check_combinations()
+
+    def _check_values(self) -> None:
+        """Each option by itself."""
         for field in dataclasses.fields(self):
             value, rule = getattr(self, field.name), field.metadata
             name = "--" + field.name
@@ -404,14 +409,15 @@ class Options:
                 _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
         if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
             raise UserError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
-        if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
-            raise UserError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         _numbers("strength", self.strength, MOST_STRENGTH)
         _numbers("realism", self.realism, MOST_REALISM)
+
+    def _check_combinations(self) -> None:
+        """Options that do not go together."""
+        if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
+            raise UserError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         if self.app:
-            for name in ("batch", "apply_lut", "lut", *_PAGE_GIVES):
-                if (value := getattr(self, name)) != getattr(Options, name):
-                    raise UserError(f"--{name} {value} does not go with --app; leave one of them out")
+            self._check_unset(("batch", "apply_lut", "lut", *_PAGE_GIVES), "--app")
             if self.solver not in ("auto", "maps"):
                 raise UserError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
         if self.solver == "maps" and self.style_option == 0:
@@ -426,11 +432,16 @@ class Options:
         for path in set(self.lut_paths) & set(self.output_images):
             raise UserError(f"--lut {path} is the result's name too; give it another")
         if self.apply_lut:
-            for name in ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview"):
-                if (value := getattr(self, name)) != getattr(Options, name):
-                    raise UserError(f"--{name} {value} does not go with --apply_lut, which solves nothing; leave one of them out")
+            of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
+            self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
             if len(self.realisms) > 1:
                 raise UserError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
+
+    def _check_unset(self, names: tuple[str, ...], where: str) -> None:
+        """Refuses options of these names that are not at their defaults."""
+        for name in names:
+            if (value := getattr(self, name)) != getattr(Options, name):
+                raise UserError(f"--{name} {value} does not go with {where}; leave one of them out")
 
     @property
     def solve_size(self) -> int:

@@ -23,7 +23,7 @@ async function ask(method, what, body) {
   return null;
 }
 
-const wish = (what, values = {}) => ask("POST", what, JSON.stringify(values));
+const request = (what, values = {}) => ask("POST", what, JSON.stringify(values));
 
 function showError(text) {
   $("error").textContent = text;
@@ -202,14 +202,14 @@ async function start(what, values = {}) {
   setBusy(true, "starting");
   setWarnings([]);
   const is_asked = (await content.sendMask()) && (await style.sendMask()) &&
-    (await wish(what, { regions: chosen("regions"), count: Number($("count").value), ...values }));
+    (await request(what, { regions: chosen("regions"), count: Number($("count").value), ...values }));
   if (!is_asked) setBusy(false);
 }
 
 $("show").addEventListener("click", () => start("regions"));
 $("draft").addEventListener("click", () => start("draft"));
 $("make").addEventListener("click", () => start("make", look()));
-$("stop").addEventListener("click", () => { $("words").textContent = "stopping"; wish("stop"); });
+$("stop").addEventListener("click", () => { $("words").textContent = "stopping"; request("stop"); });
 
 const look = () => ({ realism: Number($("realism").value), strength: Number($("strength").value) });
 
@@ -223,7 +223,7 @@ async function showView() {
   is_viewing = true;
   while (is_view_due) {
     is_view_due = false;
-    const view = await wish("view", look());
+    const view = await request("view", look());
     const after = document.querySelector("#view .after");
     if (view?.picture) {
       after.src = view.picture;

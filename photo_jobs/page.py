@@ -1,4 +1,4 @@
-"""The page's server: files and wishes of a browser in, pictures and progress out. What is done with them is `session`'s.
+"""The page's server: files and requests of a browser in, pictures and progress out. What is done with them is `session`'s.
 
 A page is a session, and lives as long as the stream of messages that it opened. It consists of page.html, page.css and page.js,
 and its browser is told to load nothing from anywhere else.
@@ -21,8 +21,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from photo_jobs.line import Line
+from photo_jobs.page_requests import TASKS, BadRequest, realism_and_strength, run_task, task
 from photo_jobs.session import REALISMS, ROLES, PageClosed, Session
-from photo_jobs.wishes import WORK, Unclear, do, numbers, work
 from photo_options import MOST_STRENGTH, Options, UserError
 from photo_regions.mask_classes import REFERENCE_COLOURS
 from vgg19.networks import Networks
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
         except (_NotHere, PageClosed):
             self._send_json({"error": f"{self.path} is not here; load the page again"}, HTTPStatus.NOT_FOUND)
-        except Unclear as error:  # what the page itself never sends
+        except BadRequest as error:  # what the page itself never sends
             self._send_json({"error": f"{self.path} is not understood: {error}"}, HTTPStatus.BAD_REQUEST)
 
     def _is_welcome(self) -> bool:
@@ -161,26 +161,26 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json({"shown": shown})
 
     def _post(self) -> None:
-        """A wish. What takes time joins the line, and ends with a message."""
+        """A request of the page. What takes time joins the line and is answered by a message."""
         session, messages, what = self._session()
-        wish = b"".join(self._chunks())
+        request = b"".join(self._chunks())
         if what == "stop":
             session.stop()
             if self.server.line.leave(session):
                 messages.put({"kind": "stopped"})
             self._send_json({})
         elif what == "view":
-            view = session.view(*numbers(wish))
+            view = session.view(*realism_and_strength(request))
             shown = {"picture": _data_uri(view.picture), "is_draft": view.is_draft} if view else {}
             self._send_json(shown)
         else:
-            if what not in WORK:
+            if what not in TASKS:
                 raise _NotHere
-            job = work(session, what, wish)
+            job = task(session, what, request)
             session.start()
             self.server.line.join(
                 session,
-                lambda: do(job, messages.put),
+                lambda: run_task(job, messages.put),
                 lambda before: messages.put({"kind": "waiting", "before": before}),
             )
             self._send_json({})

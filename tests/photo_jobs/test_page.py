@@ -111,9 +111,9 @@ def test_a_session_gives_out_its_own_files_alone(ask, page, tmp_path):
     assert ask("POST", f"/{page.name}/other", b'{"regions": "whole", "count": 3}')[0] == 404
 
 
-@pytest.mark.parametrize("wish", [b"", b"[]", b"{", b'{"regions": "none", "count": 3}', b'{"regions": "whole", "count": "x"}'])
-def test_an_unclear_wish_is_refused(ask, page, wish):
-    status, _, content = ask("POST", f"/{page.name}/draft", wish)
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"regions": "none", "count": 3}', b'{"regions": "whole", "count": "x"}'])
+def test_a_bad_request_is_refused(ask, page, body):
+    status, _, content = ask("POST", f"/{page.name}/draft", body)
     assert status == 400 and "is not understood" in json.loads(content)["error"]
 
 

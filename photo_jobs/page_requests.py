@@ -1,4 +1,4 @@
-"""What a page asks for, in JSON, as calls of its session, and the messages about how they ended."""
+"""Requests of the page, in JSON, as calls of its session, and the messages that answer them."""
 
 from __future__ import annotations
 
@@ -13,45 +13,49 @@ from photo_options import UserError
 
 logger = logging.getLogger("deep_photostyle")
 
-# What takes time, and is done one page at a time.
-WORK = ("regions", "draft", "make")
+# Requests that take time; one of all pages' runs at a time.
+TASKS = ("regions", "draft", "make")
 
 
-class Unclear(Exception):
-    """The wish lacks something, or has it in another form."""
+class BadRequest(Exception):
+    """A value is missing from a request, or is of the wrong kind."""
 
 
-def _regions(wish: bytes) -> tuple[Kind, int]:
+def _regions(request: bytes) -> tuple[Kind, int]:
     """Where the regions come from, and how many."""
-    return _values(wish, regions=Kind, count=int)
+    return _values(request, regions=Kind, count=int)
 
 
-def numbers(wish: bytes) -> tuple[float, float]:
-    """Realism and strength."""
-    return _values(wish, realism=float, strength=float)
-
-
-def _values(wish: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The values of these names, each as its kind."""
-    try:
-        values = json.loads(wish)
-        return tuple(kind(values[name]) for name, kind in kinds.items())
-    except (ValueError, TypeError, KeyError) as error:
-        raise Unclear(repr(error)) from error
-
-
-def work(session: Session, what: str, wish: bytes) -> Callable[[], dict]:
-    """What is asked for, one of `WORK`, as a function that returns the message about it.
+def realism_and_strength(request: bytes) -> tuple[float, float]:
+    """The two numbers of a request.
 
     Raises:
-        Unclear: see there.
+        BadRequest: one is missing, or is no number.
     """
-    regions = _regions(wish)
+    return _values(request, realism=float, strength=float)
+
+
+def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values of these names, each as its kind."""
+    try:
+        values = json.loads(request)
+        return tuple(kind(values[name]) for name, kind in kinds.items())
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadRequest(repr(error)) from error
+
+
+def task(session: Session, what: str, request: bytes) -> Callable[[], dict]:
+    """One of `TASKS` as a function that does it and returns the message that answers it.
+
+    Raises:
+        BadRequest: a value is missing, or is of the wrong kind.
+    """
+    regions = _regions(request)
     if what == "regions":
         return lambda: {"kind": what} | dict(zip(("picture", "warnings"), session.show_regions(*regions), strict=True))
     if what == "draft":
         return lambda: {"kind": what, "warnings": session.draft(*regions)}
-    realism, strength = numbers(wish)
+    realism, strength = realism_and_strength(request)
 
     def make() -> dict:
         made = session.make(*regions, realism, strength)
@@ -60,10 +64,10 @@ def work(session: Session, what: str, wish: bytes) -> Callable[[], dict]:
     return make
 
 
-def do(asked: Callable[[], dict], tell: Callable[[dict], None]) -> None:
-    """Does what `work` returned, and tells the page how it ended; raises nothing."""
+def run_task(task: Callable[[], dict], tell: Callable[[dict], None]) -> None:
+    """Runs what `task` returned and tells the page how it ended; raises nothing."""
     try:
-        tell(asked())
+        tell(task())
     except PageClosed:
         pass
     except KeyboardInterrupt:
@@ -71,5 +75,5 @@ def do(asked: Callable[[], dict], tell: Callable[[dict], None]) -> None:
     except UserError as error:
         tell({"kind": "error", "error": str(error)})
     except Exception as failure:  # a bug must not end the other pages; the console has the traceback
-        logger.exception("the page's work failed")
+        logger.exception("the page's task failed")
         tell({"kind": "error", "error": f"the program failed ({failure!r}); the console says more"})
