@@ -164,11 +164,12 @@ def test_an_upload_that_breaks_off_leaves_nothing(server, page, tmp_path):
     connection.putrequest("PUT", f"/{page.name}/content_image_path?name=a.png")
     connection.putheader("Content-Length", "1000000")
     connection.endheaders((DATA / "content.png").read_bytes())
-    connection.close()
-    end = time.monotonic() + 10
-    while list(tmp_path.rglob("a.png")) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not list(tmp_path.rglob("a.png"))
+    for is_there in (True, False):
+        end = time.monotonic() + 10
+        while bool(list(tmp_path.rglob("a.png"))) is not is_there and time.monotonic() < end:
+            time.sleep(0.05)
+        assert bool(list(tmp_path.rglob("a.png"))) is is_there
+        connection.close()
 
 
 @pytest.mark.parametrize(
