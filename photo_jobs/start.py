@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import resource
+
 from photo_options import UserError
 from photo_solver.memory import MIB, gpu_memory
+
+# Bytes of address space for TensorFlow, its threads and a small photo; 2.3 GiB did not suffice on two cores, 2.6 did.
+_ADDRESS_SPACE = 3 << 30
 
 
 def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
@@ -16,6 +21,11 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     Raises:
         UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory for it.
     """
+    # With too little, the system's loader may end the program in the middle of the import, without a word.
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
+        allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for TensorFlow"
+        raise UserError(f"{allowed}; allow {_ADDRESS_SPACE >> 30} GiB or more with ulimit -v")
     try:
         from vgg19.backend import tf
     except (ImportError, MemoryError, OSError) as error:
