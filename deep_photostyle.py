@@ -114,6 +114,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:
+        print(f"error: memory is too small ({one_line(str(error))}); use smaller photos or a smaller --max_size", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     finally:

@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from photo_files.photos import Photo
+from photo_files.vips import reason
 from photo_files.writing import write_photo
 from photo_jobs.progress import ctrl_c_waits
 from photo_options import Options, UserError
@@ -24,7 +23,8 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
     """Writes the picture, at each realism and strength, at the photo's own size or the solve size.
 
     A picture that cannot be written where it was asked for has cost its time all the same: it goes into a new folder in
-    `options.serial`, else into one among the system's temporary files.
+    `options.serial`, else into one among the system's temporary files; at the solve size if neither has room, or there is no
+    memory, for the photo's own.
 
     Args:
         result: what was solved.
@@ -35,33 +35,42 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
     Raises:
         UserError: a picture is elsewhere, or nowhere; each of them has been tried.
     """
-    target = photo if options.output_size == "full" or result.content.shape[:2] == photo.size else result.content
-    restylers = [result.restyler(target, realism) for realism in options.realisms]
+    content = result.content
+    target = photo if options.output_size == "full" or content.shape[:2] == photo.size else content
+    restylers: dict[float, Callable] = {}  # by realism, each for all strengths
     failures = []
-    for path, (restyled, strength) in zip(options.output_images, itertools.product(restylers, options.strengths), strict=True):
+    pictures = itertools.product(options.realisms, options.strengths)
+    for path, (realism, strength) in zip(options.output_images, pictures, strict=True):
 
-        def write(to: str, restyled=restyled, strength=strength) -> None:
-            strips = restyled(strength)
-            image = strips if target is photo else np.concatenate(list(strips))
-            write_photo(to, image, photo, about, options.drop_exif)
+        def write(to: str, small: bool = False, realism: float = realism, strength: float = strength) -> None:
+            if small or target is content:
+                write_photo(to, result.at(content, strength, realism), photo, about, options.drop_exif)
+                return
+            if realism not in restylers:
+                restylers[realism] = result.restyler(photo, realism)
+            write_photo(to, restylers[realism](strength), photo, about, options.drop_exif)
 
         try:
             write(path)
-        except UserError as error:
-            failures.append(f"{str(error).split(';')[0]}; {_saved_elsewhere(write, path, options.serial)}")
+        except Exception as error:  # whatever it is, the time spent must not be lost
+            wrong = str(error).split(";")[0] if isinstance(error, UserError) else f"output image {path} fails ({reason(error)})"
+            failures.append(f"{wrong}; {_saved_elsewhere(write, path, options.serial)}")
     if failures:
         for failure in failures[1:]:
             logger.error("%s", failure)
         raise UserError(failures[0])
 
 
-def _saved_elsewhere(write: Callable[[str], None], path: str, serial: str) -> str:
-    """Writes a picture where nothing is replaced; says where it is."""
-    for folder in (serial, tempfile.gettempdir()):
+def _saved_elsewhere(write: Callable[[str, bool], None], path: str, serial: str) -> str:
+    """Writes a picture where nothing is replaced, at the size where it was solved if not at its own; says where it is."""
+    for small, folder in itertools.product((False, True), (serial, tempfile.gettempdir())):
+        place = None
         try:
             place = Path(tempfile.mkdtemp(prefix="deep-photostyle-", dir=folder), Path(path).name)
-            write(str(place))
-        except (OSError, UserError):  # as full or as closed as the first; the next one is tried
+            write(str(place), small)
+        except Exception:  # as full or as closed as the first, or no memory; the next one is tried
+            if place:
+                place.parent.rmdir()
             continue
-        return f"it is saved as {place}"
-    return f"make room and run it again, for {serial} and {tempfile.gettempdir()} cannot hold it either"
+        return f"it is saved as {place}{', at the size where it was solved' * small}"
+    return f"free disk space or memory and run it again, for {serial} and {tempfile.gettempdir()} cannot hold it either"

@@ -490,12 +490,30 @@ def test_a_ribbon_in_the_style_of_a_stamp(run, tmp_path, size, style_option):
         assert np.isfinite([list(losses.values()) for stage in record["stages"] for losses in stage["losses"]]).all()
 
 
-def test_the_same_command_gives_the_same_file(run, tmp_path):
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_command_gives_the_same_file(golden_paths, tmp_path, threads):
+    cores = sorted(os.sched_getaffinity(0))  # TensorFlow takes a thread for each
+    if len(cores) < threads:
+        pytest.skip("needs two cores")
+    command = command_line(golden_paths, style_option=2, output_image="result.png", serial=".")
+    results = []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        assert run("--quiet", output_image=tmp_path / name / "result.png") == (0, "")
-    one, two = (np.asarray(Image.open(tmp_path / name / "result.png")) for name in ("one", "two"))
-    np.testing.assert_array_equal(one, two)
+        home = tmp_path / name
+        home.mkdir()
+        subprocess.run(command, cwd=home, timeout=120, check=True, preexec_fn=lambda: os.sched_setaffinity(0, cores[:threads]))
+        results.append((home / "result.png").read_bytes())
+    assert results[0] == results[1]
+
+
+def test_without_memory_one_line_says_so(run, monkeypatch):
+    def read_photo(*_):
+        raise MemoryError("unable to allocate 99 GiB\nfor an array")
+
+    monkeypatch.setattr(photo_jobs.picture, "read_photo", read_photo)
+    said = "memory is too small (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
+    code, error = run("--quiet")
+    assert (code, one_line(error)) == (1, said)
 
 
 def test_quiet_says_nothing_when_nothing_is_wrong(run):

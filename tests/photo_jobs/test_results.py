@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import re
+import resource
 
 import numpy as np
 import pytest
@@ -187,5 +188,39 @@ def test_what_stands_in_the_place_of_refuge_is_not_replaced(levels, tmp_path):
 def test_a_result_that_is_nowhere_is_told(levels, tmp_path, monkeypatch):
     photo = saved(levels, tmp_path / "photo.png")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with pytest.raises(UserError, match=r"cannot be written \(.*\); make room and run it again, for .* cannot hold it either$"):
+    said = r"cannot be written \(.*\); free disk space or memory and run it again, for .* cannot hold it either$"
+    with pytest.raises(UserError, match=said):
         written(photo, lambda content: content, path=tmp_path / "gone" / "result.png", serial=str(tmp_path / "no"))
+
+
+def test_without_memory_for_the_photos_size_a_result_is_saved_at_the_solve_size(levels, tmp_path, monkeypatch):
+    photo = saved(levels, tmp_path / "photo.png")
+    (tmp_path / "serial").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+
+    def no_memory(*_):
+        raise MemoryError("unable to allocate 9 GiB")
+
+    monkeypatch.setattr("photo_files.photos.Photo.rows", no_memory)
+    said = r"result\.png fails \(unable to allocate 9 GiB\); it is saved as .*result\.png, at the size where it was solved$"
+    with pytest.raises(UserError, match=said):
+        written(photo, lambda content: content, path=tmp_path / "result.png", serial=str(tmp_path / "serial"))
+    monkeypatch.undo()
+    (place,) = tmp_path.glob("serial/*")  # no empty folders beside it
+    np.testing.assert_allclose(read_photo(str(place / "result.png")).samples, 255 * photo.resized(*SOLVED), atol=0.51)
+    assert not (tmp_path / "result.png").exists()
+
+
+def test_with_room_for_the_solve_size_alone_a_result_has_that_size(levels, tmp_path, monkeypatch):
+    photo = saved(levels, tmp_path / "photo.png")
+    (tmp_path / "serial").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    whole = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6000, whole[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot be written \(.*\); it is saved as .*, at the size where it was solved$"):
+            written(photo, lambda content: content, path=tmp_path / "result.png", serial=str(tmp_path / "serial"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, whole)
+    (place,) = tmp_path.glob("serial/*")
+    assert read_photo(str(place / "result.png")).size == SOLVED

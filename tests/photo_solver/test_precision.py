@@ -146,11 +146,12 @@ def errors(network, weights, pair, size):
     return by_term, np.linalg.norm(wrong) / np.linalg.norm(gradient), np.median(wrong) / np.abs(gradient).max()
 
 
-@pytest.mark.parametrize("pair", ["landscape", "monument", "portrait"])
-def test_single_precision_is_enough_for_the_objective(thin_network, pair):
-    by_term, whole, median = errors(thin_network, load_weights(DATA / "thin_vgg19.npy"), pair, 96)
-    # Measured: losses up to 5e-6 (the affine term, a small difference of large numbers; the others 1e-6), the median 9e-7.
+@pytest.mark.parametrize(("pair", "size"), [("landscape", 96), ("monument", 96), ("portrait", 96), ("landscape", 512)])
+def test_single_precision_is_enough_for_the_objective(thin_network, pair, size):
+    by_term, whole, median = errors(thin_network, load_weights(DATA / "thin_vgg19.npy"), pair, size)
+    # Measured: losses up to 5e-6 (the affine term, a small difference of large numbers; the others 3e-6), the median 9e-7. At 512
+    # pixels, those of the monument up to 9e-6.
     assert all(error < 3e-5 for error in by_term.values()), by_term
     assert median < 1e-5
-    # Measured: up to 4e-6, and 1e-3 where rounding chooses another of two equal pixels in a pooling and a few pixels feel it.
+    # Measured: up to 4e-6, and 3e-3 where rounding chooses another of two equal pixels in a pooling and a few pixels feel it.
     assert whole < 5e-3
