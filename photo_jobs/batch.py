@@ -41,10 +41,6 @@ def run_batch(options: Options, command: str) -> int:
         UserError: nothing could be begun.
     """
     total, found = find_jobs(options, command)
-    claims = Claims()
-    for job in find_jobs(options, command)[1]:  # once more, as the first job must not replace what the last one reads
-        if isinstance(job, Job):
-            claims.read(job.options)
     folder = Path(options.output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +49,11 @@ def run_batch(options: Options, command: str) -> int:
     tally, seconds = collections.Counter[Status](), 0.0
     page = Page(folder / "report.html", options.batch, total)
     remove_partials(page.path)
-    with tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR) as bar:
+    progress_line = tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR)
+    with contextlib.closing(Claims()) as claims, progress_line as bar:
+        for job in find_jobs(options, command)[1]:  # once more, as the first job must not replace what the last one reads
+            if isinstance(job, Job):
+                claims.read(job.options)
         jobs = check_ahead(found, claims, options.keep_going)
         with_ray = options.workers > 1 or options.ray_address
         reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
@@ -73,7 +73,6 @@ def run_batch(options: Options, command: str) -> int:
             tally[Status.STOPPED] += 1
         finally:
             reports.close()
-            claims.close()
             page.write()
     counts = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
     logger.info("%s; see %s", counts, page.path)

@@ -1,5 +1,6 @@
 """Batches: checked ahead, run whatever becomes of single jobs, resumed, killed."""
 
+import contextlib
 import json
 import logging
 import os
@@ -77,10 +78,10 @@ def job(tmp_path, name="a", **options):
 
 def checked(found, read=(), **settings):
     """The jobs as `check_ahead` gives them, where the jobs `read` are known to come."""
-    claims = Claims()
-    for each in read:
-        claims.read(each.options)
-    return check_ahead(found, claims, **settings)
+    with contextlib.closing(Claims()) as claims:
+        for each in read:
+            claims.read(each.options)
+        yield from check_ahead(found, claims, **settings)
 
 
 def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers(tmp_path):
