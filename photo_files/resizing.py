@@ -50,3 +50,10 @@ def resize_vips(image: pyvips.Image, height: int, width: int) -> np.ndarray:
     centres = {"idx": 0.5, "idy": 0.5, "odx": -0.5, "ody": -0.5}
     bilinear = pyvips.Interpolate.new("bilinear")
     return smaller.affine(scale, interpolate=bilinear, oarea=[0, 0, width, height], extend="copy", **centres).numpy()
+
+
+def between(size: int, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where fractions `at` (0..1) of a side fall among `size` samples: the samples before and after, the share of the latter."""
+    position = np.clip(at * size - 0.5, 0, size - 1)
+    before = position.astype(int)
+    return before, np.minimum(before + 1, size - 1), (position - before).astype(np.float32)

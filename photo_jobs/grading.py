@@ -10,6 +10,7 @@ import time
 
 from tqdm import tqdm
 
+from photo_files.fitted_masks import FittedMasks
 from photo_files.luts import Lut
 from photo_files.photos import Photo, read_photo
 from photo_files.resizing import fitted
@@ -21,7 +22,6 @@ from photo_jobs.region_files import region_files, region_path
 from photo_options import REGION, VERSION, Options, UserError
 from photo_regions.refining import refined
 from photo_regions.regions import merged, read_classes
-from photo_solver.affine_field import FittedMasks
 from photo_solver.lut_look import LutLook
 
 logger = logging.getLogger("deep_photostyle")

@@ -15,6 +15,8 @@ import numpy as np
 from scipy import ndimage
 
 from closed_form_matting import matte, matting_laplacian
+from photo_files.fitted_masks import FittedMasks
+from photo_files.photos import STRIP
 from photo_files.resizing import fitted, resize
 from photo_options import UserError
 from photo_regions import mask_classes
@@ -32,10 +34,8 @@ _LEAST_SHARE = 1e-3
 # Long side in pixels of the solve. On eleven pairs of photos 200, 300 and 400 pixels agree equally well with masks drawn by hand;
 # 300 still shows thin things, and takes a second.
 _SIDE = 300
-# Sides of the windows of the matting Laplacian and of the maps that carry the regions to the photo's size: the smallest.
+# Side of the windows of the matting Laplacian.
 _WINDOW = 3
-# Regularisation of these maps, above the noise of a photo; 1e-4 is the variance of 2.5 levels of 255.
-_RIDGE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +153,9 @@ def complete(photo: np.ndarray, strokes: Strokes) -> np.ndarray:
     index = strokes.at(small.shape[:2]).ravel()
     solved = matte(matting_laplacian(small), index >= 0, one_hot[index])  # pixels without a stroke are unknown
     masks = refined(one_hot[solved.argmax(axis=-1)].reshape(*small.shape[:2], strokes.count), small)
-    masks = _carried(masks, small, photo)
+    if small.shape != photo.shape:
+        fits = FittedMasks.fitted(masks, small)
+        masks = np.concatenate([fits.rows(photo[top : top + STRIP], top, size[0]) for top in range(0, size[0], STRIP)])
     at_size = strokes.at(size)
     masks[at_size >= 0] = one_hot[at_size[at_size >= 0]]
     return masks
@@ -205,31 +207,3 @@ def _inner(painted: np.ndarray) -> np.ndarray:
     thick = np.zeros(count + 1, bool)
     thick[parts[core]] = True
     return core | (painted & ~thick[parts])
-
-
-def _carried(masks: np.ndarray, small: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """Masks (h, w, K) of a small photo (h, w, 3) at the size of the photo (H, W, 3): float32, 0..1, sum over K 1.
-
-    In each window the masks are fitted by affine functions of the small photo's colours, whose coefficients are then enlarged
-    and applied to the photo (He, Sun, Tang 2013, "Guided Image Filtering", eq. 14 to 16, and He, Sun 2015, "Fast Guided Filter").
-    """
-    if small.shape == photo.shape:
-        return masks.astype(np.float32)
-    colours = small.astype(np.float64)
-    mean_colour, mean_mask = _mean(colours), _mean(masks)
-    covariance = _mean(colours[..., :, None] * colours[..., None, :]) - mean_colour[..., :, None] * mean_colour[..., None, :]
-    with_masks = _mean(colours[..., :, None] * masks[..., None, :]) - mean_colour[..., :, None] * mean_mask[..., None, :]
-    slope = np.linalg.solve(covariance + _RIDGE * np.eye(3), with_masks)  # (h, w, 3, K)
-    constant = mean_mask - np.einsum("hwc,hwck->hwk", mean_colour, slope)
-    slope, constant = _mean(slope), _mean(constant)
-    carried = np.empty((*photo.shape[:2], masks.shape[-1]), np.float32)
-    for k in range(masks.shape[-1]):  # one at a time, for memory
-        maps = resize(np.concatenate([slope[..., k], constant[..., k, None]], axis=-1), *photo.shape[:2])
-        carried[..., k] = np.clip(np.einsum("hwc,hwc->hw", photo, maps[..., :3]) + maps[..., 3], 0, 1)
-    carried /= carried.sum(axis=-1, keepdims=True)
-    return carried
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Means over windows of values (h, w, ...)."""
-    return ndimage.uniform_filter(values, _WINDOW, mode="nearest", axes=(0, 1))

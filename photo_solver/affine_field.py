@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.sparse
 
-from photo_solver.local_affine import between, window_sum
+from photo_files.fitted_masks import FittedMasks
 from photo_solver.palette import LUMA
 
 # Nodes along the luma axis.
@@ -24,8 +24,6 @@ LEVELS = 8
 _LEVEL_TIE = 1.0
 # Below this a mask's pixel counts as outside.
 _OUTSIDE = 1e-3
-# Masks at full size: radius in pixels and ridge of the local fit to the photo's colours.
-_MASK_RADIUS, _MASK_RIDGE = 2, 1e-4
 # Rows of a large photo that one thread restyles at a time.
 _ROWS = 64
 
@@ -118,47 +116,6 @@ def slicing(nodes: np.ndarray, weights: np.ndarray, mask: np.ndarray, grid: Grid
     starts = np.concatenate([[0], np.cumsum(np.where(inside, 8, 0))])
     values = (weights[inside] * mask[inside, None]).ravel()
     return scipy.sparse.csr_matrix((values, nodes[inside].ravel(), starts), shape=(len(mask), grid.nodes))
-
-
-@dataclasses.dataclass(frozen=True)
-class FittedMasks:
-    """Masks as local affine functions of the photo's colours, so that at any size their edges are the photo's own.
-
-    Attributes:
-        maps: float32 (h, w, R, 4): of colour and 1.
-        covered: float32 (h, w, 1): the sum of the masks.
-    """
-
-    maps: np.ndarray
-    covered: np.ndarray
-
-    @classmethod
-    def fitted(cls, masks: np.ndarray, content: np.ndarray) -> FittedMasks:
-        """To masks (h, w, R) of a content photo (h, w, 3): a guided filter whose coefficients are kept (He and Sun 2015)."""
-        height, width, regions = masks.shape
-        both = np.concatenate([content, masks], -1).astype(np.float64)
-        count = window_sum(np.ones((height, width, 1)), _MASK_RADIUS)
-        means = window_sum(both, _MASK_RADIUS) / count
-        products = window_sum((content[..., :, None] * both[..., None, :]).reshape(height, width, -1), _MASK_RADIUS) / count
-        covariance = products.reshape(height, width, 3, -1) - means[..., :3, None] * means[..., None, :]
-        slopes = np.linalg.solve(covariance[..., :3] + _MASK_RIDGE * np.eye(3), covariance[..., 3:])  # (h, w, 3, R)
-        constants = means[..., 3:] - np.einsum("hwi,hwir->hwr", means[..., :3], slopes)
-        maps = np.concatenate([slopes.swapaxes(2, 3), constants[..., None]], -1)
-        maps = window_sum(maps.reshape(height, width, -1), _MASK_RADIUS) / count
-        covered = masks.sum(-1, keepdims=True, dtype=np.float32)
-        return cls(maps.reshape(height, width, regions, 4).astype(np.float32), covered)
-
-    def rows(self, content: np.ndarray, first_row: int, height: int) -> np.ndarray:
-        """Masks (n, W, R), 0..1, of rows (n, W, 3) of the photo at another size, `height` rows high."""
-        regions = self.maps.shape[2]
-        values = np.concatenate([self.maps.reshape(*self.maps.shape[:2], -1), self.covered], -1)
-        above, below, down = between(len(values), (first_row + np.arange(len(content)) + 0.5) / height)
-        left, right, across = between(values.shape[1], (np.arange(content.shape[1]) + 0.5) / content.shape[1])
-        values = values[above] * (1 - down)[:, None, None] + values[below] * down[:, None, None]
-        values = values[:, left] * (1 - across)[:, None] + values[:, right] * across[:, None]
-        maps, covered = values[..., :-1].reshape(*content.shape[:2], regions, 4), values[..., -1:]
-        masks = np.clip(np.einsum("hwrc,hwc->hwr", maps[..., :3], content) + maps[..., 3], 0, 1)
-        return masks / np.maximum(masks.sum(-1, keepdims=True), 1e-6) * np.clip(covered, 0, 1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from scipy.ndimage import convolve1d
 
-from photo_solver.local_affine import between, moments, products, ridge_regression
+from photo_files.local_affine import moments, products, ridge_regression
+from photo_files.resizing import between
 
 FLAT = 2e-3  # variance of a window, 0..1, below which it counts as flat and keeps the content's grain; chosen on photos
 CONFINING_ROUNDS, CONFINING_ROWS = 6, 4  # fits of maps to a large photo; rows of it looked at per sample of the maps, or all
@@ -45,7 +46,7 @@ def _maps_of_change(products: np.ndarray, count: np.ndarray, radius: int = 1, fl
     """`fit_maps` for sums over the pixels of each cell, see `moments`; the target is the change."""
     _, *found = moments(products, count, radius)
     variance = np.trace(found[2], axis1=-2, axis2=-1)[..., None]
-    maps = ridge_regression(flat**2 / (flat + np.maximum(variance, 0)), *found)
+    maps = ridge_regression(flat**2 / (flat + np.maximum(variance, 0)), *found).astype(np.float32)
     for axis in (0, 1):
         maps = convolve1d(maps, [0.25, 0.5, 0.25], axis=axis, mode="nearest")
     return maps

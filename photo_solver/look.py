@@ -22,8 +22,9 @@ import scipy.sparse
 import scipy.sparse.linalg
 
 from closed_form_matting import factorized
+from photo_files.fitted_masks import FittedMasks
 from photo_options import Options
-from photo_solver.affine_field import FittedMasks, Grid, Look, slicing
+from photo_solver.affine_field import Grid, Look, slicing
 from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, matched_masks, total_variation
 from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from photo_solver.palette import LUMA, Palette, colour_grade

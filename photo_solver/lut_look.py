@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from photo_files.fitted_masks import FittedMasks
 from photo_files.luts import Lut
-from photo_solver.affine_field import FittedMasks
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 
+from photo_files.fitted_masks import FittedMasks
 from photo_files.resizing import fitted, resize
-from photo_solver.affine_field import FittedMasks, Look
+from photo_solver.affine_field import Look
 from photo_solver.look import LookObjective, Weights, settled
 from photo_solver.optimizers import minimize_preconditioned
 from photo_solver.optimum import Optimum

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from photo_solver.local_affine import moments, products, ridge_regression
+from photo_files.local_affine import moments, products, ridge_regression
 
 SMOOTHING_RIDGE = 1e-3  # of the reference: added to the colours of the normal matrix of a window, not to its constant
 BLOCK = 8  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
@@ -36,7 +36,7 @@ def smooth_local_affine(
     """
     height, width, _ = content.shape
     count, *found = moments(products(content.astype(np.float64), stylized), np.ones((height, width, 1)), patch // 2)
-    maps = ridge_regression(SMOOTHING_RIDGE / count, *found).reshape(height, width, 12)
+    maps = ridge_regression(SMOOTHING_RIDGE / count, *found).astype(np.float32).reshape(height, width, 12)
     pad = [(radius, radius + -size % BLOCK) for size in (height, width)] + [(0, 0)]
     # the last channel counts the weights: 1 in the image, 0 in the margin
     values = np.pad(np.concatenate([maps, np.ones_like(maps[..., :1])], -1), pad)

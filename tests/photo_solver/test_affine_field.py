@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from conftest import golden_masks, golden_photo
 
+from photo_files.fitted_masks import FittedMasks
 from photo_files.resizing import resize
 from photo_options import Options, UserError
 from photo_regions.regions import Regions
-from photo_solver.affine_field import LEVELS, FittedMasks, Grid, Look, slicing
+from photo_solver.affine_field import LEVELS, Grid, Look, slicing
 from photo_solver.look import LookObjective, Weights, settled
 from photo_solver.run import Pair
 from photo_solver.stages import REFINEMENT, SEGMENTED
@@ -73,17 +74,6 @@ def test_no_change_is_the_photo_to_the_last_bit_and_so_is_strength_zero(photos):
     content = photos[0]
     np.testing.assert_array_equal(constant_look(content, np.zeros((3, 4))).apply(content, 0, len(content)), content)
     np.testing.assert_array_equal(constant_look(content, 0.3 * np.eye(3, 4)).apply(content, 0, len(content), 0.0), content)
-
-
-def test_masks_at_another_size_follow_the_photos_edges():
-    content = np.zeros((40, 60, 3), np.float32)
-    content[:, 29:] = 0.8
-    masks = np.stack([content[..., 0] < 0.5, content[..., 0] > 0.5], -1).astype(np.float32)
-    large = np.zeros((400, 600, 3), np.float32)
-    large[:, 293:] = 0.8  # between two pixels of the small one
-    found = FittedMasks.fitted(masks, content).rows(large[100:140], 100, 400)
-    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
-    assert found[:, :293, 0].min() > 0.8 and found[:, 293:, 1].min() > 0.8
 
 
 def test_roughness_is_free_for_constant_maps_and_the_gradient_elsewhere():

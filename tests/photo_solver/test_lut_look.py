@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from photo_files.fitted_masks import FittedMasks
 from photo_files.luts import Lut
-from photo_solver.affine_field import FittedMasks
 from photo_solver.lut_look import LutLook
 
 

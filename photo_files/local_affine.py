@@ -1,0 +1,48 @@
+"""Least squares over small windows: the affine maps of a photo's colours that explain another image, or masks, near each pixel.
+
+Luan et al. 2017 keep a result photorealistic by asking that near every pixel its colours be an affine map of the content's; a
+guided filter (He, Sun, Tang 2013) asks the same of masks. Maps are (H, W, C, 4): channel explained by the photo's channels, then
+the constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+
+def window_sum(values: np.ndarray, radius: int) -> np.ndarray:
+    """Sum over the square window of each pixel, clipped to the image; (H, W, ...) float64."""
+    size = 2 * radius + 1
+    for axis in (0, 1):
+        values = uniform_filter1d(values, size, axis=axis, mode="constant") * size
+    return values
+
+
+def products(content: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """What `moments` needs to know of each pixel: the channels (..., 3 + C) of content and target, then each of the content's
+    times all of them (..., 3 * (3 + C))."""
+    both = np.concatenate([content, target], -1)
+    return np.concatenate([both, (both[..., :3, None] * both[..., None, :]).reshape(*both.shape[:-1], -1)], -1)
+
+
+def moments(products: np.ndarray, count: np.ndarray, radius: int) -> tuple[np.ndarray, ...]:
+    """Of the window around each cell: how many pixels (H, W, 1), the means (H, W, 3) of the content and (H, W, C) of the target,
+    and the content's covariance with itself (H, W, 3, 3) and with the target (H, W, 3, C), divided by the number of pixels.
+    float64.
+
+    `products` and `count` are sums over the pixels of each cell; a cell may be one pixel.
+    """
+    count = window_sum(count, radius)
+    means = window_sum(products, radius) / count
+    both = means.shape[2] // 4
+    covariance = means[..., both:].reshape(*means.shape[:2], 3, both) - means[..., :3, None] * means[..., None, :both]
+    return count, means[..., :3], means[..., 3:both], covariance[..., :3], covariance[..., 3:]
+
+
+def ridge_regression(ridge: np.ndarray | float, content_mean, target_mean, variance, covariance) -> np.ndarray:
+    """Maps whose colours' part has `ridge`, (H, W, 1) or one for all, against it; the constant, which has none, follows from the
+    means. float64."""
+    colours = np.linalg.solve(variance + np.asarray(ridge)[..., None] * np.eye(3), covariance)  # (H, W, content, target)
+    constant = target_mean - np.einsum("hwi,hwij->hwj", content_mean, colours)
+    return np.concatenate([colours.swapaxes(-1, -2), constant[..., None]], -1)
