@@ -10,11 +10,10 @@ import argparse
 import dataclasses
 import logging
 import os
-import signal
 import sys
-import threading
 from typing import NoReturn
 
+from photo_jobs.stopping import signals_stop, stop_asked
 from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
@@ -93,24 +92,9 @@ def main(argv: list[str] | None = None) -> int:
     level = logger.level
     # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
     logging.captureWarnings(True)
-    # A system that shuts down, or a scheduler whose time is up, is as Ctrl-C: the best picture so far is saved.
-    on_main_thread = threading.current_thread() is threading.main_thread()
-    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler) if on_main_thread else None
     try:
-        options = Options(**chosen)
-        logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
-        command = " ".join(["deep_photostyle.py", *arguments])
-        if options.app:
-            from photo_jobs.app import run_app
-
-            return run_app(options)
-        if options.batch:
-            from photo_jobs.batch import run_batch
-
-            return run_batch(options, command)
-        from photo_jobs.picture import run_one
-
-        return run_one(options, command)
+        with signals_stop():
+            return _run(Options(**chosen), " ".join(["deep_photostyle.py", *arguments]))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -119,12 +103,30 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        if not stop_asked():
+            raise
+        return 130  # what became of the KeyboardInterrupt in a library
     finally:
-        if on_main_thread:
-            signal.signal(signal.SIGTERM, terminate)
         logging.captureWarnings(False)
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _run(options: Options, command: str) -> int:
+    """Does what the options ask for; returns the exit code."""
+    logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
+    if options.app:
+        from photo_jobs.app import run_app
+
+        return run_app(options)
+    if options.batch:
+        from photo_jobs.batch import run_batch
+
+        return run_batch(options, command)
+    from photo_jobs.picture import run_one
+
+    return run_one(options, command)
 
 
 if __name__ == "__main__":

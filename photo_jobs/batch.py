@@ -24,6 +24,7 @@ from photo_jobs.picture import INTERRUPTED, check_job, run_job
 from photo_jobs.places import Claims, log_path, make_folders, record_path
 from photo_jobs.records import finished, write_record
 from photo_jobs.report import Page
+from photo_jobs.stopping import check_stop
 from photo_options import REGION, Options, UserError, one_line
 from vgg19.networks import Networks
 
@@ -69,6 +70,7 @@ def run_batch(options: Options, command: str) -> int:
                 bar.update()
                 if outcome.status is Status.STOPPED:
                     break
+                check_stop()
         except KeyboardInterrupt:
             tally[Status.STOPPED] += 1
         finally:
@@ -151,6 +153,7 @@ class Worker:
                     error = str(mistake)
                     break
                 except Exception as failure:
+                    check_stop()
                     error = f"{_in_one_line(failure)} (more in {log})"
                     with contextlib.suppress(OSError):  # a full disk may be why it failed
                         log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")

@@ -16,9 +16,9 @@ from photo_files.photos import Photo, read_photo
 from photo_files.resizing import fitted
 from photo_files.writing import write_photo
 from photo_jobs.job import Job, Outcome, Record, Status
-from photo_jobs.progress import ctrl_c_waits
 from photo_jobs.records import input_hashes, output_hashes
 from photo_jobs.region_files import region_files, region_path
+from photo_jobs.stopping import ctrl_c_waits
 from photo_options import REGION, VERSION, Options, UserError
 from photo_regions.refining import refined
 from photo_regions.regions import merged, read_classes

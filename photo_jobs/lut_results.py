@@ -6,8 +6,8 @@ import dataclasses
 import logging
 
 from photo_files.luts import check_lut_writable
-from photo_jobs.progress import ctrl_c_waits
 from photo_jobs.region_files import region_path, region_paths
+from photo_jobs.stopping import ctrl_c_waits
 from photo_options import REGION, VERSION, Options
 from photo_solver.result import Result
 

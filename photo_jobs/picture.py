@@ -24,12 +24,13 @@ from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.lut_results import check_luts, write_luts
 from photo_jobs.places import Claims, make_folders, record_path, results
-from photo_jobs.progress import Watch, ctrl_c_waits
+from photo_jobs.progress import Watch
 from photo_jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
 from photo_jobs.scores import scores
 from photo_jobs.start import load_tensorflow
+from photo_jobs.stopping import check_stop, ctrl_c_waits, stop_asked
 from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
@@ -169,6 +170,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     logger.info("features: %s", network.description)
     import photo_style
 
+    check_stop()
     watch = Watch(options, bar)
     about = about_result(job, network.description)
     try:
@@ -182,7 +184,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
                 keep(result)
                 write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
-        if not isinstance(stop, KeyboardInterrupt):
+        if not (isinstance(stop, KeyboardInterrupt) or stop_asked()):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
     keep(result)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from photo_files.writing import write_photo
+from photo_jobs.stopping import check_stop, ctrl_c_waits
 from photo_options import Options, UserError
 from photo_solver.stages import Progress
 
@@ -20,25 +20,6 @@ logger = logging.getLogger("deep_photostyle")
 
 # Gets the share of the work that is done, 0..1, and what is being done.
 Tell = Callable[[float, str], None]
-
-_STOPPING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextlib.contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Holds Ctrl-C and SIGTERM back to the end: libvips calls into Python while it writes, and what is raised there is lost."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
-        yield
-        return
-    pressed: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _: pressed.append(number)) for number in _STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for number in pressed[:1]:
-        signal.raise_signal(number)
 
 
 class Watch:
@@ -58,6 +39,7 @@ class Watch:
             self._stage, self._least = progress.stage, np.inf
         if progress.losses["total"] < self._least:
             self._least, self.best = progress.losses["total"], progress
+        check_stop()
         if progress.step == 0:
             return
         self._steps += 1

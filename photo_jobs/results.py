@@ -11,7 +11,7 @@ from pathlib import Path
 from photo_files.photos import Photo
 from photo_files.vips import reason
 from photo_files.writing import write_photo
-from photo_jobs.progress import ctrl_c_waits
+from photo_jobs.stopping import ctrl_c_waits
 from photo_options import Options, UserError
 from photo_solver.result import Result
 

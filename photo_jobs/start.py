@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 
+from photo_jobs.stopping import ctrl_c_waits
 from photo_options import UserError
 from photo_solver.memory import MIB, gpu_memory
 
@@ -27,7 +28,8 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for TensorFlow"
         raise UserError(f"{allowed}; allow {_ADDRESS_SPACE >> 30} GiB or more with ulimit -v")
     try:
-        from vgg19.backend import tf
+        with ctrl_c_waits():
+            from vgg19.backend import tf
     except (ImportError, MemoryError, OSError) as error:
         said = str(error).strip().splitlines()
         wrong = f"TensorFlow cannot be loaded ({said[0] if said else 'no memory'})"

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conftest import DATA
 from PIL import Image
 
 from deep_photostyle import main
 from faults.phases import PHASES, wrap
 
 _ROOT = Path(__file__).parents[2]
+_DATA = _ROOT / "tests" / "data"  # not from conftest, which imports TensorFlow: the undisturbed run takes the time of that
 JOBS = 2
 
 
@@ -55,7 +55,7 @@ class Batch:
         """
         self._folder = folder
         (folder / "photos").mkdir(parents=True)
-        with Image.open(DATA / "content.png") as photo:
+        with Image.open(_DATA / "content.png") as photo:
             for number in range(JOBS):
                 photo.crop((0, 0, 32 + 2 * number, 28)).save(folder / "photos" / f"{number}.png")
         self.results: dict[str, bytes] = {}
@@ -111,9 +111,9 @@ class Batch:
         """The same for every run: a result holds its command."""
         options = {
             "batch": "../photos",
-            "style_image_path": DATA / "style.png",
+            "style_image_path": _DATA / "style.png",
             "output_dir": "out",
-            "vgg19_weights": DATA / "thin_vgg19.npy",
+            "vgg19_weights": _DATA / "thin_vgg19.npy",
             "max_iter": 2,
             "style_option": 2,
             "save_iter": 1,

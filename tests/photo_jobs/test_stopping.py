@@ -1,0 +1,188 @@
+"""Ctrl-C and SIGTERM, also where a library loses what they raise."""
+
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import DATA
+
+import photo_style
+from deep_photostyle import main
+from photo_files.photos import read_photo
+from photo_jobs import picture, scores, start
+from photo_jobs.stopping import check_stop, ctrl_c_waits, signals_stop, stop_asked
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """A picture of three iterations of each stage."""
+    options = {
+        "content_image_path": DATA / "content.png",
+        "style_image_path": DATA / "style.png",
+        "output_image": tmp_path / "result.png",
+        "serial": tmp_path / "snapshots",
+        "vgg19_weights": DATA / "thin_vgg19.npy",
+        "style_option": 2,
+        "max_iter": 3,
+    }
+    return ["--quiet", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def lost(number):
+    """A signal in a library that swallows what Python raises."""
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        return
+
+
+@SIGNALS
+def test_a_signal_raises_and_is_kept(number):
+    before = signal.getsignal(number)
+    with signals_stop():
+        assert not stop_asked()
+        check_stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+        assert stop_asked()
+        with pytest.raises(KeyboardInterrupt):
+            check_stop()
+    assert signal.getsignal(number) is before
+    with signals_stop():
+        assert not stop_asked()
+
+
+@SIGNALS
+def test_a_signal_waits_for_the_end(number):
+    done = []
+    with signals_stop(), pytest.raises(KeyboardInterrupt):
+        with ctrl_c_waits():
+            signal.raise_signal(number)
+            done.append("all of it")
+        done.append("more")
+    assert done == ["all of it"]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_a_program_was_started_to_ignore_it_ignores(held):
+    code = f"""
+import signal
+from photo_jobs.stopping import ctrl_c_waits, signals_stop
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+with signals_stop(), ctrl_c_waits() if {held} else signals_stop():
+    signal.raise_signal(signal.SIGINT)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1], check=True, timeout=60)
+
+
+@SIGNALS
+def test_a_signal_that_is_lost_in_a_step_ends_the_solve_at_the_next(arguments, tmp_path, monkeypatch, capsys, number):
+    class Watch(picture.Watch):
+        def __call__(self, progress):
+            seen.append(progress)
+            super().__call__(progress)
+            if progress.step == 1:
+                lost(number)
+
+    seen = []
+    monkeypatch.setattr(picture, "Watch", Watch)
+    assert main(arguments) == 130
+    assert [progress.step for progress in seen][-2:] == [1, 2]
+    assert capsys.readouterr().err == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
+    best = min((each for each in seen if each.stage == seen[-1].stage), key=lambda progress: progress.losses["total"])
+    np.testing.assert_array_equal(read_photo(str(tmp_path / "result.png")).samples, np.rint(255 * best.image))
+
+
+@SIGNALS
+def test_a_signal_that_becomes_another_error_in_a_step_ends_the_solve(arguments, tmp_path, monkeypatch, capsys, number):
+    stylize = photo_style.stylize
+
+    def broken(*photos, **settings):
+        stylize(*photos, **settings)
+        lost(number)
+        raise SystemError("returned a result with an exception set")
+
+    monkeypatch.setattr(photo_style, "stylize", broken)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
+    assert (tmp_path / "result.png").exists()
+
+
+def test_an_error_that_is_none_of_a_signals_is_not_hidden(arguments, monkeypatch):
+    def broken(*_, **__):
+        raise SystemError("returned a result with an exception set")
+
+    monkeypatch.setattr(photo_style, "stylize", broken)
+    with pytest.raises(SystemError):
+        main(arguments)
+
+
+@SIGNALS
+def test_a_signal_that_is_lost_before_the_solve_leaves_no_picture(arguments, tmp_path, monkeypatch, capsys, number):
+    def read(*inputs):
+        lost(number)
+        return read_photo(*inputs)
+
+    monkeypatch.setattr(picture, "read_photo", read)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == "" and not (tmp_path / "result.png").exists()
+
+
+@pytest.mark.parametrize("lose", ["while it is scored", "as another error"])
+def test_a_signal_that_is_lost_in_a_job_ends_the_batch_after_it(arguments, tmp_path, monkeypatch, lose):
+    manifest = tmp_path / "jobs.csv"
+    manifest.write_text("output_image\n1.png\n2.png\n")
+    calls = []
+
+    def scored(*pictures):
+        calls.append(pictures)
+        lost(signal.SIGTERM)
+        if lose == "as another error":
+            raise SystemError("returned a result with an exception set")
+        return scores.scores(*pictures)
+
+    monkeypatch.setattr(picture, "scores", scored)
+    chosen = [each for each in arguments if not each.startswith(("--output_image", "--serial"))]
+    assert main([*chosen, f"--batch={manifest}", f"--output_dir={tmp_path}/out"]) == 130
+    assert len(calls) == 1 and not (tmp_path / "out" / "2.png").exists()
+    assert (tmp_path / "out" / "1" / "1.json").exists() == (lose == "while it is scored")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 1.7, 2.4])
+def test_a_signal_while_tensorflow_is_imported_ends_the_program_in_silence(arguments, tmp_path, seconds):
+    # It takes two seconds or more.
+    code = f"""
+import os, signal, sys, threading
+from deep_photostyle import main
+from photo_jobs import picture
+load = picture.load_tensorflow
+def load_tensorflow(*settings):
+    threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    load(*settings)
+picture.load_tensorflow = load_tensorflow
+sys.exit(main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", code, *arguments, "--max_iter=100000", "--solver=reference"]
+    done = subprocess.run(command, cwd=DATA.parents[1], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130
+    assert done.stderr in ("", f"warning: the best image so far is in {tmp_path / 'result.png'}\n")
+
+
+def test_the_import_of_tensorflow_is_not_interrupted(monkeypatch):
+    entered = []
+
+    class Waits:
+        def __enter__(self):
+            entered.append(True)
+
+        def __exit__(self, *_):
+            entered.append(False)
+
+    monkeypatch.setattr(start, "ctrl_c_waits", Waits)
+    start.load_tensorflow("auto")
+    assert entered == [True, False]
