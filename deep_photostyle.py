@@ -92,25 +92,26 @@ def main(argv: list[str] | None = None) -> int:
     level = logger.level
     # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
     logging.captureWarnings(True)
-    try:
-        with signals_stop():
+    with signals_stop():
+        try:
             return _run(Options(**chosen), " ".join(["deep_photostyle.py", *arguments]))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except MemoryError as error:
-        print(f"error: memory is too small ({one_line(str(error))}); use smaller photos or a smaller --max_size", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except Exception:
-        if not stop_asked():
-            raise
-        return 130  # what became of the KeyboardInterrupt in a library
-    finally:
-        logging.captureWarnings(False)
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except MemoryError as error:
+            wrong = f"memory is too small ({one_line(str(error))})"
+            print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+        except Exception:
+            if not stop_asked():
+                raise
+            return 130  # what became of the KeyboardInterrupt in a library
+        finally:
+            logging.captureWarnings(False)
+            logger.removeHandler(handler)
+            logger.setLevel(level)
 
 
 def _run(options: Options, command: str) -> int:

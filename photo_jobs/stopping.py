@@ -17,12 +17,12 @@ _asked = threading.Event()
 
 
 def stop_asked() -> bool:
-    """Whether one of the signals has come since `signals_stop` began."""
+    """Whether one of the signals has come within `signals_stop`."""
     return _asked.is_set()
 
 
 def check_stop() -> None:
-    """Raises KeyboardInterrupt if one of the signals has come since `signals_stop` began."""
+    """Raises KeyboardInterrupt if one of the signals has come within `signals_stop`."""
     if _asked.is_set():
         raise KeyboardInterrupt
 
@@ -38,9 +38,11 @@ def signals_stop() -> Iterator[None]:
         _asked.set()
         raise KeyboardInterrupt
 
-    _asked.clear()
-    with _handled_by(stop, [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
-        yield
+    try:
+        with _handled_by(stop, [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
+            yield
+    finally:
+        _asked.clear()
 
 
 @contextlib.contextmanager
