@@ -28,6 +28,8 @@ from photo_options import LUT_EXTENSIONS, UserError
 _MOST_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
 # Keywords for the lowest and the highest colour of the table; the second kind is DaVinci Resolve's, a pair for all channels.
 _DOMAIN, _RANGE = ("DOMAIN_MIN", "DOMAIN_MAX"), ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE")
+# Colours of a table, and of its domain, are no larger, far beyond any film or display; a domain is no narrower than that.
+_MOST_NUMBER, _LEAST_RANGE = 1e6, 1e-6
 # A file is read no further if its header has more lines, or a line more characters, or if it has more bytes for each row that
 # the header promises. The specification allows 250 characters a line.
 _HEADER_LINES, _LINE, _ROW_BYTES = 1000, 1000, 250
@@ -240,7 +242,7 @@ def _read_cube(path: str, length: int, lines: Iterator[str]) -> Lut:
             raise UserError(f"LUT {path} has the line '{line.strip()[:40]}', no part of a .cube file; save it anew")
     if not keyword:
         raise UserError(f"LUT {path} has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file")
-    if not all(a < b for a, b in zip(low, high, strict=True)):
+    if not all(high - low >= _LEAST_RANGE for low, high in zip(low, high, strict=True)):
         raise UserError(f"LUT {path} has a domain from {low} to {high}, which is empty; save it anew")
     rows = size**3 if keyword == "LUT_3D_SIZE" else size
     if length > _ROW_BYTES * (rows + _HEADER_LINES):
@@ -251,8 +253,8 @@ def _read_cube(path: str, length: int, lines: Iterator[str]) -> Lut:
         table = np.loadtxt(numbers, np.float32, comments=None, ndmin=2, max_rows=rows + 1) if begin else np.empty((0, 3))
     except ValueError as error:
         raise UserError(f"LUT {path} is damaged ({reason(error).split(';')[0]}); get a whole copy of it") from error
-    if not np.isfinite(table).all():
-        raise UserError(f"LUT {path} has numbers that are not finite; get a whole copy of it")
+    if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MOST_NUMBER):
+        raise UserError(f"LUT {path} has numbers that are not finite or above {_MOST_NUMBER:g}; get a whole copy of it")
     if table.shape != (rows, 3):
         found = f"{len(table)} rows of {table.shape[1]} numbers" if len(table) <= rows else "more rows"
         raise UserError(f"LUT {path} has {found}, not {rows} rows of 3 as {keyword} {size} promises; get a whole copy of it")
@@ -273,6 +275,7 @@ def _numbers(path: str, keyword: str, values: list[str], count: int) -> tuple[fl
         numbers = tuple(float(value) for value in values)
     except ValueError:
         numbers = ()
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not {count} numbers; save it anew")
+    if len(numbers) != count or not all(abs(number) <= _MOST_NUMBER for number in numbers):
+        wanted = f"{count} numbers up to {_MOST_NUMBER:g}"
+        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not {wanted}; save it anew")
     return numbers
