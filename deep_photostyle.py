@@ -107,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
         except Exception:
             if not stop_asked():
                 raise
-            return 130  # what became of the KeyboardInterrupt in a library
+            return 130  # a library has turned the KeyboardInterrupt into this
         finally:
             logging.captureWarnings(False)
             logger.removeHandler(handler)

@@ -28,7 +28,7 @@ from photo_options import LUT_EXTENSIONS, UserError
 _MOST_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
 # Keywords for the lowest and the highest colour of the table; the second kind is DaVinci Resolve's, a pair for all channels.
 _DOMAIN, _RANGE = ("DOMAIN_MIN", "DOMAIN_MAX"), ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE")
-# Colours of a table, and of its domain, are no larger, far beyond any film or display; a domain is no narrower than that.
+# The largest number in a table or its domain, far beyond what films and displays need; the least width of a domain.
 _MOST_NUMBER, _LEAST_RANGE = 1e6, 1e-6
 # A file is read no further if its header has more lines, or a line more characters, or if it has more bytes for each row that
 # the header promises. The specification allows 250 characters a line.

@@ -53,6 +53,7 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
         try:
             write(path)
         except Exception as error:  # whatever it is, the time spent must not be lost
+            logger.debug("output image %s", path, exc_info=True)
             wrong = str(error).split(";")[0] if isinstance(error, UserError) else f"output image {path} fails ({reason(error)})"
             failures.append(f"{wrong}; {_saved_elsewhere(write, path, options.serial)}")
     if failures:

@@ -1,7 +1,7 @@
 """Ctrl-C, and SIGTERM, by which systems that shut down and schedulers whose time is up end a program.
 
-Both raise KeyboardInterrupt. In a library that Python is called back from, TensorFlow's import and its compiled functions for
-example, that can be lost or become another error; therefore it is also kept that a stop was asked for, and seen at the next step.
+Both raise KeyboardInterrupt. Inside a library that calls Python back, such as TensorFlow while it is imported or traces a
+function, that exception can be lost or turn into another error. So a flag also remembers the request, and every step checks it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 _SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
@@ -59,7 +59,8 @@ def ctrl_c_waits() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _handled_by(handler, numbers) -> Iterator[None]:
+def _handled_by(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int]) -> Iterator[None]:
+    """Handles these signals in another way, to the end."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
