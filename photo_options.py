@@ -27,8 +27,8 @@ MOST_AFFINE = 1e6
 # Single precision holds squares of no more; the variation's default is small, and its loss is an error of its own if too large.
 MOST_WEIGHT, MOST_TV = 1e18, 1e35
 
-# The value of `auto_seg` that labels the photos, instead of a number of regions.
-SEMANTIC = "semantic"
+# The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
+AUTO, SEMANTIC = "auto", "semantic"
 # Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
 LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 
@@ -94,7 +94,7 @@ class Options:
     content_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the content photo: one colour per region; without masks the whole photos are matched",
+        "mask of the content photo: one colour per region; without masks regions are found (--auto_seg)",
         metavar="FILE",
         seen=False,
         file="input",
@@ -280,13 +280,15 @@ class Options:
         False, "masks", "move the edges of the masks to the edges in the photos, softly where hair or leaves are"
     )
     auto_seg: str = _option(
-        "0",
+        AUTO,
         "masks",
         "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
         "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
-        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none",
-        choices=("0", *map(str, range(2, 10)), SEMANTIC),
-        metavar=f"K|{SEMANTIC}",
+        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none; auto takes "
+        "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
+        "none for style option 0 and --solver reference",
+        choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
+        metavar=f"{AUTO}|K|{SEMANTIC}",
     )
     seg_model: str = _option(
         "segformer_b0_ade20k_512",
@@ -455,8 +457,11 @@ class Options:
 
     @property
     def auto_seg_used(self) -> str:
-        """What `auto_seg` asks for where it counts, that is without masks: a number, `semantic`, or "" for nothing."""
-        return "" if self.auto_seg == "0" or self.content_seg_path else self.auto_seg
+        """What `auto_seg` asks for where it counts, that is without masks: a number, `auto`, `semantic`, or "" for nothing."""
+        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut
+        if self.auto_seg == AUTO and (self.style_option == 0 or self.solver_used == "reference"):
+            return ""
+        return "" if never else self.auto_seg
 
     @property
     def realisms(self) -> tuple[float, ...]:

@@ -11,17 +11,19 @@ sequence. `stylize` knows no files: arrays in, arrays out, and a callback that s
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
 
 from photo_files.luts import Lut
 from photo_files.photos import Photo, read_photo
-from photo_files.resizing import shrunk
+from photo_files.resizing import resize, shrunk
 from photo_files.writing import write_photo
 from photo_options import Options, UserError
+from photo_regions.finding import found_regions
 from photo_regions.refining import refined
-from photo_regions.regions import Regions, read_regions
+from photo_regions.regions import Regions, read_regions, whole_image
 from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
@@ -76,7 +78,8 @@ def stylize(
     Args:
         content: photo, floats (H, W, 3), 0..1, sRGB.
         style: photo (h, w, 3), 0..1; of any size.
-        regions: corresponding regions of both, at any size; without them the whole photos correspond.
+        regions: corresponding regions of both, at any size; without them `options.auto_seg` says whether some are found, or the
+            whole photos correspond.
         options: `style_option`, `solver`, `max_size`, weights, smoothing; the defaults if None. Paths in it are not used.
         network: feature extractor; by default the one that `options.vgg19_weights` asks for.
         init: picture to start from, (H', W', 3), 0..1.
@@ -93,7 +96,7 @@ def stylize(
     options = options or Options()
     content, style = _picture(content, "content"), _picture(style, "style")
     init = None if init is None else _picture(init, "init")
-    regions = regions or read_regions("", "", content, style, options)
+    regions = regions or _own_regions(content, style, options)
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
     if min(height, width) < LEAST_SIDE:
@@ -118,6 +121,14 @@ def stylize(
             image = _smoothed(content, image, options)
     named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
     return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks)
+
+
+def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Regions:
+    """The regions of photos that come without any."""
+    if not options.auto_seg_used:
+        return whole_image(content, style)
+    larger = functools.partial(resize, content), functools.partial(resize, style)
+    return found_regions(options, shrunk(content, options.solve_size), shrunk(style, options.solve_size), larger)
 
 
 def _picture(array: np.ndarray, name: str) -> np.ndarray:

@@ -28,14 +28,15 @@ from photo_jobs.progress import Watch
 from photo_jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
-from photo_jobs.scores import scores
+from photo_jobs.scores import advice, scores
 from photo_jobs.start import load_tensorflow
 from photo_jobs.stopping import check_stop, ctrl_c_waits, stop_asked
 from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
-from photo_regions import automatic, semantic
+from photo_regions.automatic import write_masks
+from photo_regions.finding import found_regions, needs_tensorflow
 from photo_regions.preview import preview
 from photo_regions.regions import Regions, check_both, read_regions, table
-from photo_regions.segformer import check_model, load_segmenter
+from photo_regions.segformer import check_model
 from photo_solver.memory import within_memory
 from photo_solver.result import Result
 from photo_solver.sizes import network_side
@@ -143,16 +144,11 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
     init = _read_init(options, content_photo, content.shape[:2])
     if options.auto_seg_used:
-        if options.auto_seg_used == SEMANTIC:
+        if needs_tensorflow(options):
             load_tensorflow(options.device, options.gpus_per_job)
-            segmenter = load_segmenter(options.seg_model)
-            labels, style_labels = (segmenter(p.resized(*segmenter.size(p.size))) for p in (content_photo, style_photo))
-            regions = semantic.find_regions(labels, style_labels, content, style)
-        else:
-            own, options = _network(options, content, style, content_photo, networks, for_regions=True)
-            regions = automatic.find_regions(own, content, style, int(options.auto_seg_used), options.seed)
-        masks = automatic.write_masks(regions, options.serial)
-        logger.info("regions found: %s and %s; correct copies by hand and give them as masks", *masks)
+        regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
+        if len(regions.names) > 1:
+            logger.info("masks of the regions: %s and %s; correct copies and give them", *write_masks(regions, options.serial))
     else:
         regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
     del style_photo  # it may be large
@@ -191,6 +187,9 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     write_results(result, content_photo, options, about)
     lut_fits = write_luts(result, options)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    figures = scores(result.content, style, result.image, solved_regions)
+    if options.style_option and (line := advice(figures)):
+        logger.warning("%s", line)
     record = Record(
         version=VERSION,
         command=job.command,
@@ -200,7 +199,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         outputs=output_hashes(options),
         features=network.description,
         regions=_shares(regions),
-        scores=scores(result.content, style, result.image, solved_regions),
+        scores=figures,
         seconds=round(time.perf_counter() - begin, 2),
         stages=result.stages,
         luts=lut_hashes(lut_fits),
@@ -229,18 +228,14 @@ def _network(
     style: np.ndarray,
     photo: Photo,
     networks: Networks,
-    for_regions: bool = False,
 ) -> tuple[Network, Options]:
     """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
     load_tensorflow(options.device, options.gpus_per_job)
-    from vgg19.learned import FLOOR, REGIONS_FLOOR
-
     channels = networks.channels(options.vgg19_weights)
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
     side = network_side(fitted(content.shape[:2], options.solve_size), options)
     content, style = shrunk(content, side), shrunk(style, side)
-    floor = REGIONS_FLOOR if for_regions else FLOOR
-    return networks.of_pair(options.vgg19_weights, content, style, options.seed, floor), options
+    return networks.of_pair(options.vgg19_weights, content, style, options.seed), options
 
 
 def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) -> np.ndarray | None:

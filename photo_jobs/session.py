@@ -28,7 +28,7 @@ from photo_jobs.picture import about_result, check_job, run_job
 from photo_jobs.progress import Relay, Tell, warnings_here
 from photo_jobs.records import input_hashes
 from photo_jobs.results import write_results
-from photo_options import SEMANTIC, Options, UserError
+from photo_options import AUTO, SEMANTIC, Options, UserError
 from photo_regions import automatic
 from photo_solver.result import Result
 from vgg19.networks import Networks
@@ -55,7 +55,7 @@ class Kind(str, enum.Enum):
     WHOLE = "whole"  # there are none
     STROKES = "strokes"
     MASKS = "masks"
-    ALIKE = "alike"  # `--auto_seg` with a number
+    ALIKE = "alike"  # `--auto_seg` with a number, or "auto" for 0
     MEANING = "meaning"  # `--auto_seg semantic`
 
 
@@ -163,7 +163,7 @@ class Session:
 
         Args:
             kind: where they come from.
-            count: how many, with `Kind.ALIKE`.
+            count: how many, with `Kind.ALIKE`; 0 for as many as there are.
         """
         with self._working(), warnings_here() as warnings:
             name = f"{next(self._numbers)}_regions.jpg"
@@ -211,7 +211,7 @@ class Session:
             masks = [options.content_seg_path, options.style_seg_path]
             if options.auto_seg_used:
                 masks = [automatic.CONTENT_MASK, automatic.STYLE_MASK]
-            files = [Path(path).name for path in [output, *masks] if path]
+            files = [Path(path).name for path in [output, *masks] if path and self.file(Path(path).name) is not None]
             return Made(files, command, self._full.source is not None, list(map(self._words, warnings)))
 
     def view(self, realism: float, strength: float) -> View | None:
@@ -279,13 +279,13 @@ class Session:
             self._draft = self._full = self._content = None
 
     def _options(self, kind: Kind, count: int, **changes) -> Options:
-        given: dict[str, Any] = {option: self._files.get(option, "") for option in _PHOTOS}
+        given: dict[str, Any] = {option: self._files.get(option, "") for option in _PHOTOS} | {"auto_seg": "0"}
         if kind in (Kind.STROKES, Kind.MASKS):
             given |= {option: self._files.get(option, "") for option in _MASKS}
         if kind is Kind.STROKES:
             given["seg_scribbles"] = "always"
         if kind in (Kind.ALIKE, Kind.MEANING):
-            given["auto_seg"] = SEMANTIC if kind is Kind.MEANING else str(count)
+            given["auto_seg"] = SEMANTIC if kind is Kind.MEANING else str(count) if count else AUTO
         return dataclasses.replace(self._base, **given, **changes)
 
     def _run(self, options: Options, source: tuple | None = None) -> _Solved | None:

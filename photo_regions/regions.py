@@ -73,6 +73,12 @@ class Regions:
         return dataclasses.replace(self, content=refined(self.content, content), style=refined(self.style, style))
 
 
+def whole_image(content: np.ndarray, style: np.ndarray) -> Regions:
+    """The one region of photos (H, W, 3) and (h, w, 3) that are matched as a whole."""
+    masks = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
+    return Regions(("whole image",), *masks, (REFERENCE_COLOURS["blue"],))
+
+
 def read_regions(
     content_seg_path: str,
     style_seg_path: str,
@@ -99,8 +105,7 @@ def read_regions(
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
     """
     if not content_seg_path and not style_seg_path:
-        content_mask, style_mask = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
-        return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
+        return whole_image(content, style)
     check_both(content_seg_path, style_seg_path)
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:

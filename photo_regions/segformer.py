@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import json
 import logging
+import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,14 @@ _INSTEAD = "use --auto_seg 3, or give masks"
 def is_installed() -> bool:
     """Whether KerasHub is installed; it is not imported."""
     return importlib.util.find_spec("keras_hub") is not None
+
+
+def is_at_hand(preset: str) -> bool:
+    """Whether KerasHub is installed and `--seg_model` can be loaded without a download."""
+    if not is_installed():
+        return False
+    cache = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
+    return preset not in PRESETS or any(cache.glob(f"models/keras/segformer/keras/{preset}/*"))
 
 
 def check_model(preset: str) -> None:

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import scipy.sparse
 
+from photo_files.colours import LUMA
 from photo_files.fitted_masks import FittedMasks
-from photo_solver.palette import LUMA
 
 # Nodes along the luma axis.
 LEVELS = 8
@@ -82,6 +82,11 @@ class Grid:
         down = kron(level, kron(_differences(self.height), x))
         up = kron(_differences(self.levels), kron(y, x))
         return (across.T @ across + down.T @ down + _LEVEL_TIE * (up.T @ up)).tocsr()
+
+    def roughness_spectrum(self) -> np.ndarray:
+        """The eigenvalues of `roughness` by the waves of the type II cosine transform, (levels, height, width)."""
+        down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
+        return _LEVEL_TIE * up[:, None, None] + down[:, None] + across
 
     def refined(self, values: np.ndarray, finer: Grid) -> np.ndarray:
         """Values (..., nodes, k) at the nodes of a finer grid of the same photo, interpolated bilinearly."""

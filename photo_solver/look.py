@@ -5,10 +5,10 @@ What is minimised, in units that depend neither on the features nor on the size 
 - style and content of Luan et al. 2017 (eq. 5), each style layer divided by its loss at the content photo, so that every layer
   counts alike and a style loss of 1 means that nothing was taken over; total variation, divided by the content's
 - the distance of each region's colours from the style region's, and how foreign they are to it (`palette`)
-- what keeps it a photograph, times `8^(realism - 1)`: nothing invented and nothing lost (`photograph`), maps that vary slowly,
-  little gain, and nearness to the region-wise colour grade that it starts from
-
-Departure from the reference: its photorealism term is not minimised; for a field of affine maps it is close to zero anyway.
+- photorealism, times `8^(realism - 1)`: the quadratic form of the matting Laplacian (eq. 4), nothing invented, one object in one
+  hue, and nothing lost (`photograph`)
+- what keeps the maps calm, times the same: maps that vary slowly, little gain, and nearness to the region-wise colour grade that
+  it starts from
 """
 
 from __future__ import annotations
@@ -18,33 +18,38 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+import scipy.fft
 import scipy.sparse
 import scipy.sparse.linalg
 
-from closed_form_matting import factorized
+from closed_form_matting import matting_laplacian
+from photo_files.colours import LUMA
 from photo_files.fitted_masks import FittedMasks
 from photo_options import Options
 from photo_solver.affine_field import Grid, Look, slicing
 from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, matched_masks, total_variation
 from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
-from photo_solver.palette import LUMA, Palette, colour_grade
+from photo_solver.palette import Palette, colour_grade
 from photo_solver.photograph import Photograph
 from photo_solver.run import Pair
 from vgg19.backend import tf
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
-_CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.1, 0.003, 0.7, 1.0, 150.0
-# The same of what realism scales: invented variance, lost contrast, roughness and gain of the maps, distance from the grade.
-_INVENTED, _LOST, _ROUGHNESS, _GAIN, _GRADE = 820.0, 0.3, 0.002, 0.01, 0.5
+_CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.06, 0.002, 0.7, 0.6, 90.0
+# The same of photorealism: the matting form, of colours 0..1, a pixel; invented variance, wandering hue, lost contrast.
+_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 600.0, 115.0, 0.16
+# The same of the maps: roughness, gain, distance from the grade.
+_ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 # Weight of a difference in hue from the grade, relative to one in brightness.
 _HUE = 8.0
 # Factor by which the terms that realism scales grow from one value of realism to the next.
 _REALISM_STEP = 8.0
 # Standard deviation, 0..1, of noise in the content that the colour grade takes into account at realism 0: twice that a step.
 _NOISE = 0.0225
-# Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel).
-_CURVATURE = 8.0
+# Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel),
+# and of the identity on the coefficients.
+_CURVATURE, _LEAST_CURVATURE = 1.2, 1e-5
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
 _LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
@@ -60,20 +65,29 @@ class Weights:
     content: float
     style: float
     variation: float
+    affine: float
     photograph: float
+    calm: float
     noise: float
 
     @classmethod
     def of(cls, options: Options, realism: float) -> Weights:
         """The defaults of the reference's weights count as 1 each."""
-        defaults = Options()
+        defaults, step = Options(), _REALISM_STEP ** (realism - 1)
         return cls(
             options.content_weight / defaults.content_weight,
             options.style_weight / defaults.style_weight,
             options.tv_weight / defaults.tv_weight,
-            options.affine_weight / defaults.affine_weight * _REALISM_STEP ** (realism - 1),
+            options.affine_weight / defaults.affine_weight * step,
+            step,
+            step,
             _NOISE * 2**realism,
         )
+
+    @property
+    def segmented(self) -> Weights:
+        """The same without photorealism, as the paper's first stage has it."""
+        return dataclasses.replace(self, affine=0.0, photograph=0.0)
 
 
 class LookObjective:
@@ -112,6 +126,7 @@ class LookObjective:
         self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
         self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._gathers]  # (nodes, 1) each
         self._roughness = self.grid.roughness()
+        self._laplacian = matting_laplacian(content).astype(np.float32)
         self._palettes: list[tuple[np.ndarray, Palette]] = []
         for r, mask in enumerate(masks.T):
             inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
@@ -120,7 +135,6 @@ class LookObjective:
         self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], _LEVEL)
         self._prepare_network()
         self._grade = content.reshape(-1, 3)
-        self._factors: list = []
 
     def _prepare_network(self) -> None:
         content_masks, style_masks = matched_masks(self._pair.content_masks, self._pair.style_masks)
@@ -168,7 +182,7 @@ class LookObjective:
         """Coefficients whose result is nearest to an image (H, W, 3), 0..1, in least squares with smoothness."""
         change = (image - self.content).reshape(-1, 3)
         nodes, regions = self.grid.nodes, len(self.bases)
-        roughness = self.weights.photograph * _ROUGHNESS + 1e-6
+        roughness = self.weights.calm * _ROUGHNESS + 1e-6
 
         def normal(flat: np.ndarray) -> np.ndarray:
             coefficients = flat.reshape(regions, nodes, 4, 1)
@@ -186,25 +200,21 @@ class LookObjective:
         return np.stack(columns, axis=-1)
 
     def begin(self, grade: np.ndarray) -> None:
-        """Sets the result that realism pulls to, by coefficients, and factorises the known part of the Hessian.
-
-        Call `release` in the same thread afterwards.
-        """
+        """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
         self._grade = np.clip(self.content.reshape(-1, 3) + self._sliced(grade), 0, 1)
-        smooth = 2 * self.weights.photograph * _ROUGHNESS * self._roughness + 1e-5 * scipy.sparse.identity(self.grid.nodes)
-        for sliced, gather in zip(self._slices, self._gathers, strict=True):
-            matrix = (gather @ sliced).multiply(_CURVATURE / self._pixels) + smooth
-            self._factors.append(factorized(matrix))
-
-    def release(self) -> None:
-        """Frees the factorisations; see `closed_form_matting.factorized`."""
-        self._factors.clear()
+        rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
+        seen = [(gather @ np.asarray(sliced.sum(1))).mean() for sliced, gather in zip(self._slices, self._gathers, strict=True)]
+        curvature = _CURVATURE / self._pixels * np.reshape(seen, (-1, 1, 1, 1))
+        self._inverse = (1 / (rough + curvature)[..., None]).astype(np.float32)
 
     def precondition(self, gradient: np.ndarray) -> np.ndarray:
-        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest."""
-        columns = gradient.reshape(len(gradient), self.grid.nodes, 12)
-        solved = [factor.solve(np.asfortranarray(c)) for factor, c in zip(self._factors, columns, strict=True)]
-        return np.stack(solved).reshape(gradient.shape)
+        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest.
+
+        The cosine transform diagonalises the roughness, whose neighbours have none beyond the ends (Neumann).
+        """
+        waves = scipy.fft.dctn(gradient.reshape(*self._inverse.shape[:-1], 12).astype(np.float32), axes=(1, 2, 3), norm="ortho")
+        solved = scipy.fft.idctn(waves * self._inverse, axes=(1, 2, 3), norm="ortho", overwrite_x=True)
+        return solved.reshape(gradient.shape).astype(np.float64)
 
     def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
         """The maps of these coefficients."""
@@ -246,12 +256,16 @@ class LookObjective:
             content = tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
             content *= weights.content * _CONTENT / self._content_unit
             variation = weights.variation * _VARIATION / self._variation_unit * total_variation(image)
-            invented, lost = self._photograph(image)
-            invented, lost = photograph * _INVENTED * invented, photograph * _LOST * lost
-            others = content + variation + invented + lost
+            invented, wandering, lost = self._photograph(image)
+            invented, wandering, lost = (
+                photograph * _INVENTED * invented,
+                photograph * _WANDERING * wandering,
+                photograph * _LOST * lost,
+            )
+            others = content + variation + invented + wandering + lost
         style = [self._grams[k].loss(features[k], self._targets[k]) for k in STYLE_LAYERS]
         scales = [weights.style / unit for unit in self._layer_units]
-        losses = {"content": content, "tv": variation, "invented": invented, "lost": lost}
+        losses = {"content": content, "tv": variation, "invented": invented, "hue": wandering, "lost": lost}
         losses["style"] = tf.add_n([scale * loss for scale, (loss, _) in zip(scales, style, strict=True)])
         upstream = [tf.constant(1.0), *(scale * by_features for scale, (_, by_features) in zip(scales, style, strict=True))]
         gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], image, output_gradients=upstream)
@@ -266,7 +280,7 @@ class LookObjective:
         self.evaluations += 1
         image = self.content.reshape(-1, 3) + self._sliced(coefficients)
         self.image = image.reshape(self.content.shape)
-        photograph = self.weights.photograph
+        photograph, calm = self.weights.photograph, self.weights.calm
         with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
             network = beside.submit(self._compiled, tf.constant(self.image), tf.constant(photograph, tf.float32))
             losses, gradient = self._by_colours(image)
@@ -276,11 +290,11 @@ class LookObjective:
         losses["roughness"] = losses["gain"] = 0.0
         for own, by_own, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
             rough = self._roughness @ own.reshape(self.grid.nodes, 12)
-            losses["roughness"] += photograph * _ROUGHNESS * float(np.vdot(own, rough))
-            by_own += 2 * photograph * _ROUGHNESS * rough.reshape(own.shape)
+            losses["roughness"] += calm * _ROUGHNESS * float(np.vdot(own, rough))
+            by_own += 2 * calm * _ROUGHNESS * rough.reshape(own.shape)
             gain = mass[..., None] * own[:, :3]
-            losses["gain"] += photograph * _GAIN * float(np.vdot(own[:, :3], gain))
-            by_own[:, :3] += 2 * photograph * _GAIN * gain
+            losses["gain"] += calm * _GAIN * float(np.vdot(own[:, :3], gain))
+            by_own[:, :3] += 2 * calm * _GAIN * gain
         losses["total"] = sum(losses.values())
         if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
             raise NonFiniteLoss(non_finite_message(losses))
@@ -300,8 +314,12 @@ class LookObjective:
         losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
         gradient += np.float32(2 * _RANGE / self._pixels) * beyond
         pull, by_pull = self._pull(image - self._grade)
-        losses["grade"] = self.weights.photograph * pull
-        gradient += np.float32(self.weights.photograph) * by_pull
+        losses["grade"] = self.weights.calm * pull
+        gradient += np.float32(self.weights.calm) * by_pull
+        if self.weights.affine:
+            weight, by_form = self.weights.affine * _AFFINE / self._pixels, self._laplacian @ image
+            losses["affine"] = weight * float(np.vdot(image, by_form))  # Luan et al. 2017, eq. 4
+            gradient += np.float32(2 * weight) * by_form
         return losses, gradient
 
     def _pull(self, difference: np.ndarray) -> tuple[float, np.ndarray]:

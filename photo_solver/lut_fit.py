@@ -16,10 +16,10 @@ import numpy as np
 import scipy.sparse
 from scipy.optimize import isotonic_regression
 
+from photo_files.colours import cielab
 from photo_files.luts import Lut, from_nodes, tetrahedra
 from photo_solver.ciede2000 import ciede2000
 from photo_solver.multigrid import solve
-from photo_solver.palette import cielab
 
 # See above, for colours 0..1. With less of either a table comes nearer to the result, but tells places apart by colours that
 # hardly differ: JPEG's blocks and a sensor's noise then show in skies. Chosen by eye, on photos fitted and on others.

@@ -17,16 +17,17 @@ from photo_solver.run import Pair, Run
 from photo_solver.sizes import network_side, scales
 from photo_solver.stages import REFINEMENT, SEGMENTED
 
-# The maps solver: cells of the grid on the longer side and most steps, from the coarsest scale on, and for each further realism.
-_CELLS, _LOOK_STEPS, _REALISM_STEPS = (24, 48), (20, 26), 20
+# Cells of the grid on the longer side at the coarsest scale and at the others, and most steps there; of the segmented stage; and
+# for each further realism.
+_CELLS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = (24, 48), (20, 32), 10, 20
 # It stops when the picture has changed by less than this, root mean square in levels, over this many steps.
-_LEAST_CHANGE, _CHANGE_STEPS = 0.5, 4
+_LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
 def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
-    In style option 2 the segmented stage is the colour grade of each region, which has a closed form.
+    In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
 
     Args:
         run: options and network; the stages are recorded there.
@@ -36,37 +37,35 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
     options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
     sizes = scales(fitted(pair.size, network_side(pair.size, options)))
-    last = len(sizes) - 1
     shapes = [fitted(pair.size, size) for size in sizes]
-    steps = [_LOOK_STEPS[min(n, 1)] for n in range(len(sizes))] + [_REALISM_STEPS] * (len(options.realisms) - 1)
-    run.plan = [(shapes[min(n, last)], min(most, options.max_iter)) for n, most in enumerate(steps)]
+    finer = [0 if number == 0 and len(sizes) > 1 else 1 for number in range(len(sizes))]  # which of `_CELLS` and `_STEPS`
+    plan = [(shape, _STEPS[which]) for shape, which in zip(shapes, finer, strict=True)]
     if options.style_option == 2:
-        run.plan.insert(0, (shapes[0], 0))
+        plan.insert(0, (shapes[0], _SEGMENTED_STEPS))
+    plan += [(shapes[-1], _REALISM_STEPS)] * (len(options.realisms) - 1)
+    run.plan = [(shape, min(most, options.max_iter)) for shape, most in plan]
 
     def minimize(objective: LookObjective, coefficients: np.ndarray | None, begin: float) -> np.ndarray:
-        """Starts from these coefficients, by default from those that realism pulls towards."""
+        """Starts from these coefficients, by default from those that the grade term pulls towards."""
         if init is not None:
             grade = objective.fitted(resize(init, *objective.image.shape[:2]))
         else:
             grade = objective.unchanged() if options.style_option == 1 else objective.graded()
         objective.begin(grade)
-        try:
-            if options.style_option == 2 and not run.records:
-                _record_grade(run, objective, grade, masks, begin)
-                begin = time.perf_counter()
-            return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
-        finally:
-            objective.release()
+        return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
 
     def prepare(number: int) -> LookObjective:
-        cells = _CELLS[0 if number == 0 and last > 0 else 1]
-        return LookObjective(run.network, pair.at(sizes[number]), cells, Weights.of(options, options.realisms[0]))
+        return LookObjective(run.network, pair.at(sizes[number]), _CELLS[finer[number]], weights)
 
-    begin = time.perf_counter()
-    objective = prepare(0)
+    begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
+    objective, coefficients = prepare(0), None
     with concurrent.futures.ThreadPoolExecutor(1) as ahead:  # prepare the next scale while this one runs
         coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
-        coefficients = minimize(objective, None, begin)
+        if options.style_option == 2:
+            objective.weights = weights.segmented
+            coefficients = minimize(objective, None, begin)
+            objective.weights, begin = weights, time.perf_counter()
+        coefficients = minimize(objective, coefficients, begin)
         for prepared in coming:
             begin, coarser = time.perf_counter(), objective.grid
             objective = prepared.result()
@@ -80,17 +79,6 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
     return looks
 
 
-def _record_grade(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> None:
-    """Records the segmented stage of the maps solver, which has a closed form and needs no iterations."""
-
-    def evaluate(callback) -> Optimum:
-        evaluation = objective(coefficients)
-        callback(0, coefficients, evaluation)
-        return Optimum(coefficients, evaluation, 0, "each region has its style region's mean colour and contrast")
-
-    run.follow(SEGMENTED, objective, lambda found: (objective.image, objective.look(found, masks)), evaluate, begin)
-
-
 def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> np.ndarray:
     """The plan's next stage, from some coefficients; returns the best ones."""
     test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
@@ -101,4 +89,5 @@ def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray,
     def picture(found: np.ndarray) -> tuple[np.ndarray, Look]:
         return objective.image, objective.look(found, masks)
 
-    return run.follow(REFINEMENT, objective, picture, minimize, begin).levels
+    phase = REFINEMENT if objective.weights.photograph else SEGMENTED
+    return run.follow(phase, objective, picture, minimize, begin).levels

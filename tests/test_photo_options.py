@@ -67,7 +67,9 @@ def test_choices(name):
 
 
 def test_regions_are_found_where_no_masks_are_given():
-    assert [Options(auto_seg=value).auto_seg_used for value in ("0", "3", "semantic")] == ["", "3", "semantic"]
+    assert [Options(auto_seg=value).auto_seg_used for value in ("0", "3", "semantic", "auto")] == ["", "3", "semantic", ""]
+    assert [Options(style_option=n).auto_seg_used for n in (0, 1, 2)] == ["", "auto", "auto"]
+    assert Options(style_option=2, solver="reference").auto_seg_used == ""
     assert Options(auto_seg="3", content_seg_path="mask.png").auto_seg_used == ""
 
 

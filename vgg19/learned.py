@@ -23,17 +23,14 @@ SCALES = {"conv1_1": 110.0, "conv2_1": 230.0, "conv3_1": 310.0, "conv4_1": 420.0
 # Added to each component's variance, as a share of the largest, before whitening: faint components are mostly noise and hue, and
 # a Gram matrix does not know the sign of a hue.
 FLOOR = 0.2
-# The same for finding regions, where hue tells things apart.
-REGIONS_FLOOR = 0.05
 
 
-def learn_weights(images: list[np.ndarray], seed: int = 0, floor: float = FLOOR) -> Weights:
+def learn_weights(images: list[np.ndarray], seed: int = 0) -> Weights:
     """Filters from the statistics of some photos.
 
     Args:
         images: photos (H, W, 3), 0..1, RGB.
         seed: of the choice of patches.
-        floor: see `FLOOR`.
 
     Returns:
         Layer name to (filters (3, 3, in, out), biases (out,)), in the network's pixel convention (BGR, mean subtracted).
@@ -46,7 +43,7 @@ def learn_weights(images: list[np.ndarray], seed: int = 0, floor: float = FLOOR)
         if is_first(name) and block_of(name) > 1:
             running = [tf.nn.max_pool2d(x, 2, 2, "SAME").numpy() for x in running]
         patches = np.concatenate([_patches(x[0], _PATCHES // len(images), random) for x in running])
-        filters, biases = _components(patches, WIDTHS[block_of(name) - 1] // 2, floor)
+        filters, biases = _components(patches, WIDTHS[block_of(name) - 1] // 2)
         filters = filters.reshape(3, 3, running[0].shape[-1], -1)
         running = [tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases)).numpy() for x in running]
         # The ReLU is positively homogeneous: scales change no layer's features but by that factor.
@@ -66,7 +63,7 @@ def _patches(features: np.ndarray, count: int, random: np.random.Generator) -> n
     return np.concatenate(rows, axis=1)
 
 
-def _components(patches: np.ndarray, count: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
+def _components(patches: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Whitened principal components with both signs: filters (dimensions, 2 * count) and biases (2 * count,)."""
     mean, size = patches.mean(axis=0), patches.shape[1]
     centred = patches - mean
@@ -74,6 +71,6 @@ def _components(patches: np.ndarray, count: int, floor: float) -> tuple[np.ndarr
     variances, vectors = scipy.linalg.eigh(covariance, subset_by_index=(size - min(count, size), size - 1))  # ascending
     variances, vectors = np.maximum(variances[::-1], 0), vectors[:, ::-1]
     vectors *= np.where(np.abs(vectors).max(axis=0) == vectors.max(axis=0), 1, -1)  # the largest entry of each is positive
-    filters = vectors / np.sqrt(variances + floor * max(variances[0], 1e-12))
+    filters = vectors / np.sqrt(variances + FLOOR * max(variances[0], 1e-12))
     filters = np.concatenate([filters, -filters], axis=1)
     return filters.astype(np.float32), (-mean @ filters).astype(np.float32)

@@ -39,7 +39,7 @@ class Networks:
         network = self.pretrained(choice)
         return {name: network.channels(name) if network else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
 
-    def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0, floor: float | None = None) -> Network:
+    def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0) -> Network:
         """The pretrained network, or one with features learned from the two photos.
 
         Args:
@@ -47,15 +47,14 @@ class Networks:
             content: (H, W, 3), 0..1.
             style: (h, w, 3), 0..1.
             seed: of learned features.
-            floor: of learned features, `vgg19.learned.FLOOR` by default.
 
         Raises:
             UserError: the weights cannot be found or read.
         """
-        from vgg19.learned import FLOOR, learn_weights
+        from vgg19.learned import learn_weights
         from vgg19.network import Network
 
         if pretrained := self.pretrained(choice):
             return pretrained
-        weights = learn_weights([content, style], seed, FLOOR if floor is None else floor)
+        weights = learn_weights([content, style], seed)
         return Network(weights, "learned from the two photos")

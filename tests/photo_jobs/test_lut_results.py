@@ -11,12 +11,12 @@ import pytest
 from conftest import DATA, golden_masks, golden_photo
 
 from deep_photostyle import main
+from photo_files.colours import cielab
 from photo_files.luts import Lut
 from photo_jobs.lut_results import write_luts
 from photo_options import Options, UserError
 from photo_solver.ciede2000 import ciede2000
 from photo_solver.lut_look import LutLook
-from photo_solver.palette import cielab
 from photo_style import Result
 
 

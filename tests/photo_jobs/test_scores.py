@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from photo_jobs.scores import affine_residual, colour_distance, details, edge_ssim, foreign_colours, scores
+from photo_files.colours import cielab
+from photo_jobs.scores import advice, affine_residual, blotches, colour_distance, details, edge_ssim, foreign_colours, scores
 from photo_regions.regions import Regions
 
 
@@ -81,6 +82,7 @@ def test_all_figures_are_plain_numbers():
     figures = scores(content, style, content, whole(content, style))
     foreign = figures.pop("foreign_colours")
     assert 0 <= foreign <= 1
+    assert figures.pop("blotches") < 1
     assert figures.pop("detail_kept") == pytest.approx(1, abs=0.01) and figures.pop("invented_detail") < 2
     near_zero = pytest.approx(0, abs=0.01)
     assert figures == {"edge_ssim": 1.0, "affine_residual": near_zero, "matting_term": near_zero, "colour_distance": 1.0}
@@ -135,3 +137,28 @@ def test_a_narrow_photo_has_figures_too(size):
     assert np.isfinite(list(scores(content, style, result, regions).values())).all()
     assert edge_ssim(content, content) == pytest.approx(1)
     assert edge_ssim(content, result) < 0.9
+
+
+def test_blotches_are_hue_that_the_photo_does_not_explain():
+    """Root mean square over windows, each fitted by itself; light alone is none, and neither is a plain grade."""
+    content = picture(5, 40, 56)
+    darker = content * np.float32(0.6)
+    side = np.where(np.arange(56) < 28, 0.12, -0.12).astype(np.float32)[None, :, None]
+    stained = darker + side * np.array([1, 0, -1], np.float32)
+    assert blotches(content, content) < 0.3 and blotches(content, darker) < 1
+    assert blotches(content, stained) > 5 * blotches(content, darker)
+    assert advice({"blotches": blotches(content, darker)}) == ""
+    assert "--realism 2" in advice({"blotches": blotches(content, stained)})
+
+
+def test_blotches_are_those_of_a_fit_to_each_window():
+    content, result = picture(6, 20, 24), picture(7, 20, 24)
+    lab, other = (cielab(image.reshape(-1, 3), 1.0).reshape(20, 24, 3) for image in (content, result))
+    wide, wide_other = (np.pad(image, ((8, 8), (8, 8), (0, 0)), "edge") for image in (lab, other[..., 1:]))
+    rest = []
+    for y, x in np.ndindex(20, 24):
+        colours, hues = (each[y : y + 17, x : x + 17].reshape(289, -1) for each in (wide, wide_other))
+        colours, hues = colours - colours.mean(0), hues - hues.mean(0)
+        fit = np.linalg.solve(colours.T @ colours / 289 + 4 * np.eye(3), colours.T @ hues / 289)
+        rest.append(((hues - colours @ fit) ** 2).mean(0).sum())
+    assert blotches(content, result) == pytest.approx(np.sqrt(np.mean(rest)), rel=1e-6)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import golden_masks, golden_photo
 
+from closed_form_matting import matting_laplacian
 from photo_files.fitted_masks import FittedMasks
 from photo_files.resizing import resize
 from photo_options import Options, UserError
@@ -102,8 +103,7 @@ def test_a_finer_grid_keeps_what_the_coarser_one_gave(photos):
 def objective(photos, regions, thin_network):
     objective = LookObjective(thin_network, Pair(*photos, regions.content, regions.style), 6, Weights.of(OPTIONS, 1.0))
     objective.begin(objective.graded())
-    yield objective
-    objective.release()
+    return objective
 
 
 def test_the_gradient_is_that_of_the_loss(objective):
@@ -132,6 +132,26 @@ def test_a_fit_is_near_the_image_it_is_fitted_to(objective, photos):
     assert np.abs(objective.image - image).mean() < 0.01
 
 
+def test_the_matting_term_is_the_quadratic_form_of_the_laplacian(objective, photos):
+    """Luan et al. 2017, eq. 4, of colours 0..1 a pixel, at the default weight 300 times that."""
+    losses = objective(0.1 * np.random.default_rng(3).normal(0, 1, objective.unchanged().shape)).losses
+    image, laplacian = objective.image.reshape(-1, 3).astype(np.float64), matting_laplacian(photos[0])
+    assert losses["affine"] == pytest.approx(300 / len(image) * np.vdot(image, laplacian @ image), rel=1e-3)
+
+
+def test_preconditioning_solves_for_the_roughness(objective):
+    """With no picture to see, the inverse is that of the roughness alone, and of a little of the identity."""
+    grid, nodes = objective.grid, objective.grid.nodes
+    objective.begin(objective.graded())
+    gradient = np.random.default_rng(4).normal(0, 1, objective.unchanged().shape)
+    solved = objective.precondition(gradient)
+    back = solved.reshape(len(solved), nodes, 12)
+    curvature = [1 / float(inverse[0, 0, 0, 0]) for inverse in objective._inverse]  # of the constant, which is not rough
+    rough = 2 * objective.weights.calm * 0.0011 * np.stack([grid.roughness() @ each for each in back])
+    again = rough + np.reshape(curvature, (-1, 1, 1)) * back
+    np.testing.assert_allclose(again, gradient.reshape(back.shape), atol=2e-3)
+
+
 def test_it_is_settled_when_the_picture_is(objective, photos):
     test = settled(objective, 0.5, 2)
     objective.image = photos[0]
@@ -145,10 +165,14 @@ def test_both_stages_of_style_option_2_are_told(photos, regions, thin_network):
     seen = []
     result = stylize(*photos, regions=regions, options=OPTIONS, network=thin_network, callback=seen.append)
     assert [stage.phase for stage in result.stages] == [SEGMENTED, REFINEMENT]
-    assert [stage.iterations for stage in result.stages] == [0, 3]
+    assert [stage.iterations for stage in result.stages] == [3, 3]
+    photorealism = ("affine", "invented", "hue", "lost")
+    assert not any(result.stages[0].losses[-1].get(term) for term in photorealism)
+    assert all(result.stages[1].losses[-1][term] > 0 for term in photorealism)
     assert all(stage.reason and stage.seconds > 0 and stage.size == (45, 61) for stage in result.stages)
     assert seen[0].share == 0 and seen[-1].share == 1
-    assert result.stages[1].losses[-1]["total"] < result.stages[1].losses[0]["total"]
+    for stage in result.stages:
+        assert stage.losses[-1]["total"] < stage.losses[0]["total"]
     for progress in seen:
         parts = sum(value for term, value in progress.losses.items() if term != "total")
         assert progress.losses["total"] == pytest.approx(parts, rel=1e-6)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from photo_files.colours import cielab
 from photo_files.luts import Lut
 from photo_solver.ciede2000 import ciede2000
 from photo_solver.lut_fit import fit_lut, fit_of
-from photo_solver.palette import cielab
 
 GREY = np.arange(17)
 
