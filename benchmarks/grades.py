@@ -17,13 +17,13 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from photo_files.colours import cielab
-from photo_files.photos import read_photo
-from photo_files.resizing import fitted
-from photo_options import Options
-from photo_solver.ciede2000 import ciede2000
-from photo_solver.palette import colour_grade
-from photo_style import stylize
+from photo_files.colours import cielab  # noqa: E402
+from photo_files.photos import read_photo  # noqa: E402
+from photo_files.resizing import fitted  # noqa: E402
+from photo_options import Options  # noqa: E402
+from photo_solver.ciede2000 import ciede2000  # noqa: E402
+from photo_solver.palette import colour_grade  # noqa: E402
+from photo_style import stylize  # noqa: E402
 
 GRADES = {
     "warm": lambda x: np.clip(x * (1.12, 1.0, 0.82) + (0.02, 0, -0.02), 0, 1),
@@ -56,13 +56,11 @@ def main() -> None:
         photo = read_photo(str(folder / "content.jpg"), "content image", options.max_pixels)
         pixels = photo.resized(*fitted(photo.size, 2 * arguments.max_size))
         middle = pixels.shape[1] // 2
+        halves = pixels[:, :middle], pixels[:, middle:]
         for name, grade in GRADES.items():
-            for way, (content, like) in enumerate(
-                ((pixels[:, :middle], pixels[:, middle:]), (pixels[:, middle:], pixels[:, :middle]))
-            ):
+            for way, (content, like) in enumerate((halves, halves[::-1])):
                 style, truth = grade(like).astype(np.float32), grade(content).astype(np.float32)
-                whole = [np.ones(image.shape[:2]) for image in (content, style)]
-                linear = colour_grade(content, style, *whole, noise=0.0)
+                linear = colour_grade(content, style, np.ones(content.shape[:2]), np.ones(style.shape[:2]), noise=0.0)
                 result = stylize(content, style, options=options)
                 found = [content, np.clip(content @ linear[:, :3].T + linear[:, 3], 0, 1)]
                 found += [result.at(content, realism=realism) for realism in options.realisms]

@@ -134,7 +134,7 @@ def descriptors(photo: np.ndarray) -> np.ndarray:
 
 
 def border_distances(lab: np.ndarray) -> dict[str, np.ndarray]:
-    """How far each cell of a photo, CIELAB (h, w, 3), is from its top, bottom and sides along the path of least change; (h, w)."""
+    """How far each cell of a photo, CIELAB (h, w, 3), is from top, bottom and sides along the path of least change; (h, w)."""
     smooth = median_filter(lab, (3, 3, 1)) * (_STEP_LIGHTNESS, 1, 1)
     height, width, _ = lab.shape
     cells = np.arange(height * width).reshape(height, width)

@@ -75,8 +75,8 @@ class Regions:
 
 def whole_image(content: np.ndarray, style: np.ndarray) -> Regions:
     """The one region of photos (H, W, 3) and (h, w, 3) that are matched as a whole."""
-    masks = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
-    return Regions(("whole image",), *masks, (REFERENCE_COLOURS["blue"],))
+    content_mask, style_mask = (np.ones((*photo.shape[:2], 1), np.float32) for photo in (content, style))
+    return Regions(("whole image",), content_mask, style_mask, (REFERENCE_COLOURS["blue"],))
 
 
 def read_regions(
