@@ -164,6 +164,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
 
     network, options = _network(options, content, style, content_photo, networks)
     logger.info("features: %s", network.description)
+    if options.style_option == 0 and networks.pretrained(options.vgg19_weights) is None:
+        logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
     import photo_style
 
     check_stop()
