@@ -20,11 +20,11 @@ from photo_files.atomic import remove_partials
 from photo_jobs.cluster import run_on_ray
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.manifest import find_jobs
-from photo_jobs.picture import INTERRUPTED, check_job, run_job
+from photo_jobs.picture import check_job, run_job
 from photo_jobs.places import Claims, log_path, make_folders, record_path
 from photo_jobs.records import finished, write_record
 from photo_jobs.report import Page
-from photo_jobs.stopping import check_stop
+from photo_jobs.stopping import INTERRUPTED, check_stop
 from photo_options import REGION, Options, UserError, one_line
 from vgg19.networks import Networks
 

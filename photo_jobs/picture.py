@@ -30,7 +30,7 @@ from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
 from photo_jobs.scores import scores
 from photo_jobs.start import load_tensorflow
-from photo_jobs.stopping import check_stop, ctrl_c_waits, stop_asked
+from photo_jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
 from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("deep_photostyle")
 
-# What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
 # Most iterations of each stage of a preview: the colours have settled by then.
 PREVIEW_ITERATIONS = 25
 _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"

@@ -303,7 +303,7 @@ def command(folder, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_the_program_with_the_best_image_saved(tmp_path, number):
     line = command(tmp_path, solver="reference", style_option=1, max_iter=100_000, save_iter=1)
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as program:

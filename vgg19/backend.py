@@ -15,7 +15,12 @@ __all__ = ["tf"]
 def _quiet() -> Iterator[None]:
     """Discards what TensorFlow's C++ parts write to standard error on start-up; a failing import still raises."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it holds after start-up only
-    standard_error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        standard_error = os.dup(2)
+    except OSError:  # it is closed: nothing can be written there
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield

@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from photo_jobs import picture
 from photo_jobs.job import Job
-from photo_jobs.picture import INTERRUPTED, check_job, run_job, run_one
+from photo_jobs.picture import check_job, run_job, run_one
 from photo_jobs.records import record_path
 from photo_jobs.start import load_tensorflow
+from photo_jobs.stopping import INTERRUPTED
 from photo_options import Options, UserError
 from photo_solver.stages import Progress
 from vgg19 import weights
