@@ -139,7 +139,7 @@ class Options:
     serial: str = _option(
         "./",
         "output",
-        "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json",
+        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
         metavar="DIR",
         seen=False,
         file="output",

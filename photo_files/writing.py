@@ -16,7 +16,7 @@ import numpy as np
 from pyvips.enums import ForeignKeep
 
 from photo_files import colour_profiles, tiff_exif
-from photo_files.atomic import partial_path, replacing
+from photo_files.atomic import partial_file, replacing
 from photo_files.colour_profiles import unit
 from photo_files.photos import STRIP, Photo
 from photo_files.resizing import resize
@@ -125,9 +125,8 @@ def check_place(path: str, role: str) -> None:
         raise UserError(f"{role} {path} is a folder; give a file name")
     try:
         folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
-        trial = folder / partial_path(path).name
-        trial.touch()
-        trial.unlink()
+        with partial_file(folder / Path(path).name):
+            pass
     except OSError as error:
         raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 

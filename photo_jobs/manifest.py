@@ -41,15 +41,15 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
     for name in OUTPUT_FILES:
         if getattr(options, name) != getattr(Options, name):
             raise UserError(f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest")
-    if path.is_dir():
+    if os.path.isdir(path):
         if options.content_image_path:
             raise UserError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
-        in_pairs = (path / "input").is_dir() and (path / "style").is_dir() and not options.apply_lut
+        in_pairs = os.path.isdir(path / "input") and os.path.isdir(path / "style") and not options.apply_lut
         find = _find_pairs if in_pairs else _find_contents
         found = find(path, options)
         return len(found), (_folder_job(paths, options, command) for paths in found)
-    if not path.is_file() or path.suffix.lower() not in _READERS:
-        wrong = "is of an unknown kind" if path.is_file() else "does not exist"
+    if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
+        wrong = "is of an unknown kind" if os.path.isfile(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:
@@ -87,17 +87,30 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
 
 def _photos(folder: Path) -> list[Path]:
     """The photos of a folder, in2 before in10."""
-    photos = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    photos = [path for path in _files(folder) if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
     if not photos:
         raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
-    return sorted(photos, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+    # Every second part is of digits; characters such as ² are none that int() takes.
+    return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The photos, and folders of masks, in a folder by their names without extension."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return {}
-    return {path.stem: path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in EXTENSIONS}
+    return {path.stem: path for path in _files(folder) if os.path.isdir(path) or path.suffix.lower() in EXTENSIONS}
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is in a folder.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"folder {folder} cannot be read ({error.strerror}); change its permissions") from error
 
 
 def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Outcome:
@@ -117,7 +130,7 @@ def _with_outputs(options: Options, folder: str) -> Options:
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
     if (options.content_seg_path or options.auto_seg_used) and not preview and not options.apply_lut:
-        preview = str(Path(serial) / "regions.jpg")
+        preview = str(Path(serial) / f"{output.stem}_regions.jpg")
     lut = str(Path(folder) / options.lut) if options.lut else ""
     return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview, lut=lut)
 

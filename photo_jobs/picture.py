@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,7 +98,8 @@ def run_one(options: Options, command: str) -> int:
         UserError: see `check_job` and `run_job`.
     """
     for role, path in results(options):
-        if role != "record" and not Path(path).parent.is_dir():  # a folder that --batch would make is here a slip, most often
+        # A folder that --batch would make is here a slip, most often.
+        if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
             raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
     check_job(options)
     with contextlib.closing(Claims()) as claims:

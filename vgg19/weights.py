@@ -71,8 +71,8 @@ def check_weights_path(choice: str) -> None:
     if choice in CHOICES:
         return
     path = Path(choice)
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "is not there"
+    if not os.path.isfile(path):
+        wrong = "is a folder" if os.path.isdir(path) else "is not there"
         raise UserError(f"weights {choice} {wrong}; give a .npy, .h5 or .npz file or one of {', '.join(CHOICES)}")
     if path.suffix.lower() not in _READERS:
         raise UserError(f"weights {choice} are of an unknown kind; give a .npy, .h5 or .npz file")
