@@ -1,18 +1,24 @@
-"""Files that appear whole or not at all, whenever the process is killed.
+"""Files that appear whole or not at all, and folders that go, whenever the process is killed.
 
 A file is written under a name of its own, and locked while it is: whoever can lock it knows that its writer has died. Numbers of
-processes would not tell, as containers and machines that share a folder have the same ones.
+processes would not tell, as containers and machines that share a folder have the same ones. So are folders while they are used.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError("this system has no file locks; use Linux, macOS, or Windows' WSL") from error
 
 _PARTIAL = r"\.[0-9a-f]{8}\.part"
 
@@ -89,3 +95,43 @@ def _remove_if_abandoned(partial: str) -> None:
             os.unlink(partial)
         finally:
             os.close(file)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A new folder among the temporary files, removed at the end; those that this user's killed processes left are removed first.
+
+    Args:
+        prefix: how the names of such folders begin.
+
+    Raises:
+        OSError: no folder can be made.
+    """
+    with os.scandir(tempfile.gettempdir()) as files:
+        left = [file.path for file in files if file.name.startswith(prefix) and file.is_dir(follow_symlinks=False)]
+    for path in left:
+        _remove_folder_if_abandoned(path)
+    while True:
+        folder = tempfile.mkdtemp(prefix=prefix)
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system that knows no locks, so that nobody removes the folder either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.isdir(folder):
+            break
+        os.close(lock)  # it was taken for abandoned and removed before it was locked
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder)
+        os.close(lock)
+
+
+def _remove_folder_if_abandoned(path: str) -> None:
+    with contextlib.suppress(OSError):  # somebody else's, or in use
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(folder).st_uid == os.getuid():
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+        finally:
+            os.close(folder)

@@ -10,7 +10,7 @@ import pytest
 from conftest import DATA
 
 from photo_files import atomic
-from photo_files.atomic import partial_file, remove_partials, replacing
+from photo_files.atomic import partial_file, remove_partials, replacing, temporary_folder
 from photo_files.photos import Photo
 from photo_files.writing import EXTENSIONS, write_photo
 
@@ -144,3 +144,49 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_anew(tmp_path, monke
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError), replacing(Path(tmp_path, "nowhere", "a.png")):
         pass
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The folder of temporary files."""
+    monkeypatch.setattr(atomic.tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def test_a_temporary_folder_goes_at_the_end_and_those_of_living_processes_stay(temporary):
+    with temporary_folder("mine-") as first:
+        (first / "a").touch()
+        with temporary_folder("mine-") as second:
+            assert (first / "a").exists() and first != second and second.parent == temporary
+        assert [first] == list(temporary.iterdir())
+    assert not list(temporary.iterdir())
+
+
+def test_what_killed_processes_left_goes_and_other_things_stay(temporary, monkeypatch):
+    (temporary / "mine-left" / "in").mkdir(parents=True)
+    (temporary / "mine-left" / "in" / "photo.png").touch()
+    (temporary / "others").mkdir()
+    (temporary / "mine-file").touch()
+    (temporary / "mine-link").symlink_to("others")
+    with temporary_folder("mine-") as folder:
+        assert {path.name for path in temporary.iterdir()} == {"others", "mine-file", "mine-link", folder.name}
+    (temporary / "mine-left").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 54321)  # it is another user's
+    with temporary_folder("mine-"):
+        assert (temporary / "mine-left").exists()
+
+
+def test_a_folder_that_is_removed_before_it_is_locked_is_made_anew(temporary, monkeypatch):
+    flock, locked = atomic.fcntl.flock, []
+
+    def slow(file, how):
+        locked.append(file)
+        if len(locked) == 1:
+            for path in temporary.iterdir():
+                atomic._remove_folder_if_abandoned(str(path))
+        flock(file, how)
+
+    monkeypatch.setattr(atomic.fcntl, "flock", slow)
+    with temporary_folder("mine-") as folder:
+        assert folder.is_dir()
+    assert len(locked) == 3
