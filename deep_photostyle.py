@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from photo_jobs.console import lasting_console
 from photo_jobs.stopping import INTERRUPTED, signals_stop, stop_asked
-from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError, one_line
+from photo_options import BOOLEANS, MOST_USED, VERSION, OptionError, Options, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -35,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="deep-photostyle",
         usage="%(prog)s --content_image_path FILE --style_image_path FILE [options]",
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped by Ctrl-C or SIGTERM.",
+        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option has a value that\n"
+        "it cannot have, alone or beside the others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -84,6 +85,9 @@ class _AboveTheBar(logging.StreamHandler):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
+    if os.name != "posix":  # Windows has neither the locks nor the signals that keep results safe
+        print(f"error: the system {sys.platform} is not supported; use Linux, macOS, or Windows' WSL", file=sys.stderr)
+        return 1
     # The many small products of the sparse solvers and of the learned features lose more by sharing a product between threads
     # than they gain, above all where other programs run; TensorFlow has threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -120,6 +124,8 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         return _run(Options(**chosen), command)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OptionError):
+            return 2
     except MemoryError as error:
         wrong = f"memory is too small ({one_line(str(error))})"
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)

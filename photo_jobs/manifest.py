@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import re
@@ -14,10 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from photo_files.inputs import open_input
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.places import by_products, results
-from photo_options import BOOLEANS, INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options, UserError
+from photo_options import BOOLEANS, INPUT_FILES, KINDS, OF_A_PICTURE, OUTPUT_FILES, OptionError, Options, UserError
 from photo_regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -40,10 +42,12 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
     path = Path(options.batch)
     for name in OUTPUT_FILES:
         if getattr(options, name) != getattr(Options, name):
-            raise UserError(f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest")
+            raise OptionError(
+                f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest"
+            )
     if os.path.isdir(path):
         if options.content_image_path:
-            raise UserError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
+            raise OptionError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
         in_pairs = os.path.isdir(path / "input") and os.path.isdir(path / "style") and not options.apply_lut
         find = _find_pairs if in_pairs else _find_contents
         found = find(path, options)
@@ -60,7 +64,7 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
 def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
     if options.style_image_path or options.content_seg_path or options.style_seg_path:
-        raise UserError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
+        raise OptionError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
     styles, masks = _by_stem(folder / "style"), _by_stem(folder / "segmentation")
     found = []
     for content in _photos(folder / "input"):
@@ -143,7 +147,7 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
     """
     try:
         # The names of files need not be UTF-8: what is none stands for itself.
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with io.TextIOWrapper(open_input(path), newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from _READERS[path.suffix.lower()](_lines(file))
     except UserError as error:
         raise UserError(f"manifest {path} line 1: {error}") from error
@@ -227,8 +231,7 @@ def _value(name: str | None, value: object) -> Any:
     try:
         return BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
-        wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"{name} {text} is not {wanted}; give {wanted}") from error
+        raise UserError(f"{name} {text} is not {KINDS[kind]}; give {KINDS[kind]}") from error
 
 
 def _check_name(name: str) -> None:

@@ -30,7 +30,7 @@ from photo_jobs.results import write_results
 from photo_jobs.scores import scores
 from photo_jobs.start import load_tensorflow
 from photo_jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
-from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
+from photo_options import REGION, SEMANTIC, VERSION, OptionError, Options, UserError
 from photo_regions import automatic, semantic
 from photo_regions.preview import preview
 from photo_regions.regions import Regions, check_both, read_regions, table
@@ -61,7 +61,7 @@ def check_job(options: Options) -> None:
     photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
     for name, role in photos[:1] if options.apply_lut else photos:
         if not getattr(options, name):
-            raise UserError(f"--{name} is missing; give the {role}")
+            raise OptionError(f"--{name} is missing; give the {role}")
         sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
     if options.init_image_path:
         check_readable(options.init_image_path, "init image", options.max_pixels)
@@ -165,6 +165,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         return Outcome(job.name, Status.CHECKED, job.options)
 
     network, options = _network(options, content, style, content_photo, networks)
+    hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
     logger.info("features: %s", network.description)
     import photo_style
 

@@ -13,7 +13,7 @@ from photo_jobs.region_files import region_files
 from photo_options import INPUT_FILES, REGION, SEMANTIC, Options, UserError
 from photo_regions.automatic import CONTENT_MASK, STYLE_MASK
 from photo_regions.segformer import PRESETS
-from vgg19.weights import CHOICES
+from vgg19.weights import CHOICES, weights_file
 
 # Snapshots by their names in the reference script; `*` stands for the number of a step.
 _NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
@@ -31,13 +31,16 @@ def log_path(options: Options) -> Path:
 
 
 def inputs(options: Options) -> dict[str, str]:
-    """The paths of a job's inputs, files and folders, by option."""
+    """The paths of a job's inputs, files and folders, by option; weights that are found, not given, are among them."""
     names = [*INPUT_FILES]
-    if options.vgg19_weights not in CHOICES:
-        names.append("vgg19_weights")
     if options.auto_seg_used == SEMANTIC and options.seg_model not in PRESETS:
         names.append("seg_model")
-    return {name: path for name in names if (path := getattr(options, name))}
+    paths = {name: path for name in names if (path := getattr(options, name))}
+    if options.vgg19_weights not in CHOICES:
+        paths["vgg19_weights"] = options.vgg19_weights
+    elif not options.apply_lut and (found := weights_file(options.vgg19_weights)):
+        paths["vgg19_weights"] = str(found)
+    return paths
 
 
 def results(options: Options) -> list[tuple[str, str]]:

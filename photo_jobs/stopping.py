@@ -14,7 +14,7 @@ from types import FrameType
 
 # The exit code after a stop, which shells report of a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class _State:
