@@ -7,14 +7,17 @@ python deep_photostyle.py --content_image_path C --style_image_path S --content_
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import logging
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
-from photo_jobs.stopping import signals_stop, stop_asked
-from photo_options import BOOLEANS, MOST_USED, VERSION, Options, UserError, one_line
+from photo_jobs.console import lasting_console
+from photo_jobs.stopping import INTERRUPTED, signals_stop, stop_asked
+from photo_options import BOOLEANS, MOST_USED, VERSION, OptionError, Options, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -32,7 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="deep-photostyle",
         usage="%(prog)s --content_image_path FILE --style_image_path FILE [options]",
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done, 1 something is wrong with the input, 2 with the options, 130 stopped with Ctrl-C or SIGTERM.",
+        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option has a value that\n"
+        "it cannot have, alone or beside the others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -81,37 +85,58 @@ class _AboveTheBar(logging.StreamHandler):
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the tool; returns its exit code."""
+    if os.name != "posix":  # Windows has neither the locks nor the signals that keep results safe
+        print(f"error: the system {sys.platform} is not supported; use Linux, macOS, or Windows' WSL", file=sys.stderr)
+        return 1
     # The many small products of the sparse solvers and of the learned features lose more by sharing a product between threads
     # than they gain, above all where other programs run; TensorFlow has threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if argv is None else argv
-    chosen = vars(build_parser().parse_args(arguments))
+    with lasting_console():
+        chosen = vars(build_parser().parse_args(arguments))
+        try:
+            with signals_stop(), _messages():
+                return _exit_code(chosen, " ".join(["deep_photostyle.py", *arguments]))
+        except KeyboardInterrupt:  # it came too late for anything else
+            return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """Shows the tool's messages on standard error."""
     handler = _AboveTheBar()
     handler.setFormatter(_OneLine())
     logger.addHandler(handler)
     level = logger.level
     # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
     logging.captureWarnings(True)
-    with signals_stop():
-        try:
-            return _run(Options(**chosen), " ".join(["deep_photostyle.py", *arguments]))
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except MemoryError as error:
-            wrong = f"memory is too small ({one_line(str(error))})"
-            print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            return 130
-        except Exception:
-            if not stop_asked():
-                raise
-            return 130  # a library has turned the KeyboardInterrupt into this
-        finally:
-            logging.captureWarnings(False)
-            logger.removeHandler(handler)
-            logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _exit_code(chosen: dict[str, Any], command: str) -> int:
+    """Runs the tool with the options that were chosen; reports what a user can fix."""
+    try:
+        return _run(Options(**chosen), command)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, OptionError):
+            return 2
+    except MemoryError as error:
+        wrong = f"memory is too small ({one_line(str(error))})"
+        print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception:
+        if not stop_asked():
+            raise
+        return INTERRUPTED  # a library has turned the KeyboardInterrupt into this
+    # A stop that was asked for while a file was written counts, too, where the file could not be.
+    return INTERRUPTED if stop_asked() else 1
 
 
 def _run(options: Options, command: str) -> int:

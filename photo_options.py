@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import os
 import pathlib
 import re
@@ -31,10 +32,14 @@ MOST_WEIGHT, MOST_TV = 1e18, 1e35
 AUTO, SEMANTIC = "auto", "semantic"
 # Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
 LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
+# Nodes a side of a LUT.
+LUT_SIZES = (17, 33, 65)
 
 # What is given or chosen on the page of --app.
 _PAGE_GIVES = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path", "auto_seg")
 
+# What to give for an option of each type.
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -66,6 +71,10 @@ class UserError(Exception):
     def __init__(self, message: str):
         """Takes the message, which may quote anything."""
         super().__init__(one_line(message))
+
+
+class OptionError(UserError):
+    """An option has a value that it cannot have, alone or beside the others."""
 
 
 def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
@@ -139,7 +148,7 @@ class Options:
     serial: str = _option(
         "./",
         "output",
-        "folder for the snapshots out_iter_N.png, tmp_result.png and the run's .json",
+        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
         metavar="DIR",
         seen=False,
         file="output",
@@ -165,7 +174,7 @@ class Options:
         metavar="FILE",
         file="output",
     )
-    lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=(17, 33, 65))
+    lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=LUT_SIZES)
     print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
     save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
     drop_exif: bool = _option(
@@ -397,53 +406,56 @@ class Options:
         for field in dataclasses.fields(self):
             value, rule = getattr(self, field.name), field.metadata
             name = "--" + field.name
+            kind = type(field.default)
+            if "choices" not in rule and not _is_of(kind, value):
+                raise OptionError(f"{name} {value!r} is of type {type(value).__name__}; give {KINDS[kind]}")
             if isinstance(value, float) and not math.isfinite(value):
-                raise UserError(f"{name} {value} is not a finite number; give a number")
-            if "choices" in rule and value not in rule["choices"]:
-                raise UserError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
+                raise OptionError(f"{name} {value} is not a finite number; give a number")
+            if "choices" in rule and not (_is_of(kind, value) and value in rule["choices"]):
+                raise OptionError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
             if "least" in rule and value < rule["least"]:
-                raise UserError(f"{name} {value} is too small; use {rule['least']} or more")
+                raise OptionError(f"{name} {value} is too small; use {rule['least']} or more")
             if "above" in rule and value <= rule["above"]:
-                raise UserError(f"{name} {value} is too small; use more than {rule['above']}")
+                raise OptionError(f"{name} {value} is too small; use more than {rule['above']}")
             if "most" in rule and value > rule["most"]:
-                raise UserError(f"{name} {value} is too large; use {rule['most']} or less")
+                raise OptionError(f"{name} {value} is too large; use {rule['most']} or less")
             if isinstance(value, str):
                 _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
         if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
-            raise UserError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
+            raise OptionError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
         _numbers("strength", self.strength, MOST_STRENGTH)
         _numbers("realism", self.realism, MOST_REALISM)
 
     def _check_combinations(self) -> None:
         """Options that do not go together."""
         if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
-            raise UserError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
+            raise OptionError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         if self.app:
             self._check_unset(("batch", "apply_lut", "lut", *_PAGE_GIVES), "--app")
             if self.solver not in ("auto", "maps"):
-                raise UserError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
+                raise OptionError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
         if self.solver == "maps" and self.style_option == 0:
-            raise UserError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
+            raise OptionError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
         if self.solver_used != "maps" and len(self.realisms) > 1:
-            raise UserError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
+            raise OptionError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
         for name in ("lut", "apply_lut"):
             if REGION in str(pathlib.PurePath(getattr(self, name)).parent):
-                raise UserError(f"--{name} {getattr(self, name)} has {REGION} in the folder; write it in the file's name")
+                raise OptionError(f"--{name} {getattr(self, name)} has {REGION} in the folder; write it in the file's name")
         if self.lut and pathlib.PurePath(self.lut).suffix.lower() not in LUT_EXTENSIONS:
-            raise UserError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
+            raise OptionError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
         for path in set(self.lut_paths) & set(self.output_images):
-            raise UserError(f"--lut {path} is the result's name too; give it another")
+            raise OptionError(f"--lut {path} is the result's name too; give it another")
         if self.apply_lut:
             of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
             self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
             if len(self.realisms) > 1:
-                raise UserError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
+                raise OptionError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
 
     def _check_unset(self, names: tuple[str, ...], where: str) -> None:
         """Refuses options of these names that are not at their defaults."""
         for name in names:
             if (value := getattr(self, name)) != getattr(Options, name):
-                raise UserError(f"--{name} {value} does not go with {where}; leave one of them out")
+                raise OptionError(f"--{name} {value} does not go with {where}; leave one of them out")
 
     @property
     def solve_size(self) -> int:
@@ -492,16 +504,24 @@ class Options:
         return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
 
 
+def _is_of(kind: type, value: object) -> bool:
+    """Whether a value is of an option's kind; NumPy's numbers are numbers, and only truth values are True or False."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    wanted = {int: numbers.Integral, float: numbers.Real, str: str}[kind]
+    return isinstance(value, wanted)
+
+
 def _check_text(name: str, value: str, is_path: bool) -> None:
     """Refuses text that no system could pass on, and paths that no file system could hold."""
     try:
         encoded = os.fsencode(value)
     except UnicodeEncodeError as error:
-        raise UserError(f"{name} {value} has characters that cannot be written; use other ones") from error
+        raise OptionError(f"{name} {value} has characters that cannot be written; use other ones") from error
     if b"\0" in encoded:
-        raise UserError(f"{name} {value} has a zero character; leave it out")
+        raise OptionError(f"{name} {value} has a zero character; leave it out")
     if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
-        raise UserError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
+        raise OptionError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
 
 
 def _with_suffix(path: str, suffix: str) -> str:
@@ -515,11 +535,11 @@ def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise UserError(f"--{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+        raise OptionError(f"--{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
     if not all(0 <= number <= most for number in numbers):  # not a number is none of them either
-        raise UserError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
+        raise OptionError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
     if len({f"{number:g}" for number in numbers}) < len(numbers):
-        raise UserError(f"--{name} {text} has a number twice; give each once")
+        raise OptionError(f"--{name} {text} has a number twice; give each once")
     return numbers
 
 

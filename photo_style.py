@@ -18,6 +18,7 @@ import numpy as np
 
 from photo_files.luts import Lut
 from photo_files.photos import Photo, read_photo
+from photo_files.pictures import check_kind, check_picture
 from photo_files.resizing import resize, shrunk
 from photo_files.writing import write_photo
 from photo_options import Options, UserError
@@ -32,6 +33,7 @@ from photo_solver.run import Pair, Run
 from photo_solver.sizes import LEAST_SIDE, network_side
 from photo_solver.smoothing import smooth_local_affine
 from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
+from vgg19.backend import check_process, memory_errors
 from vgg19.network import Network
 from vgg19.networks import Networks
 
@@ -63,6 +65,7 @@ _ROUNDING = 1e-3
 _MASK_REACH, _MASK_TRUST = 0.04, 3e-4
 
 
+@memory_errors()
 def stylize(
     content: np.ndarray,
     style: np.ndarray,
@@ -90,13 +93,23 @@ def stylize(
         photo's own size.
 
     Raises:
-        UserError: an array that is no such picture, no weights, a content photo too narrow for the solve size, or a loss that is
-            not finite (`photo_solver.optimum.NonFiniteLoss`).
+        UserError: an array that is no such picture, no weights, a content photo too narrow for the solve size, a process that was
+            forked from one that has used TensorFlow, or a loss that is not finite (`photo_solver.optimum.NonFiniteLoss`).
+        MemoryError: there is too little memory, of a GPU too.
     """
+    check_process()
+    for value, kind, name in ((options, Options, "options"), (regions, Regions, "regions"), (network, Network, "network")):
+        check_kind(value, kind, name)
+    if callback is not None and not callable(callback):
+        raise UserError(f"callback is of type {type(callback).__name__}; give a function of a Progress")
     options = options or Options()
     content, style = _picture(content, "content"), _picture(style, "style")
     init = None if init is None else _picture(init, "init")
     regions = regions or _own_regions(content, style, options)
+    for name, masks in (("content", regions.content), ("style", regions.style)):
+        if np.ndim(masks) != 3 or np.shape(masks)[2] != len(regions.names) or not np.size(masks):
+            wrong = f"masks of the {name} have the shape {np.shape(masks)}"
+            raise UserError(f"{wrong}; give (height, width, regions), with a name for each of the regions")
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
     if min(height, width) < LEAST_SIDE:
@@ -133,11 +146,7 @@ def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Re
 
 def _picture(array: np.ndarray, name: str) -> np.ndarray:
     """The array as float32, if it is a picture (H, W, 3), 0..1."""
-    array = np.asarray(array)
-    if array.ndim != 3 or array.shape[2] != 3:
-        raise UserError(f"{name} has the shape {array.shape}; give (height, width, 3): repeat a grey channel, leave alpha out")
-    if array.dtype.kind != "f":
-        raise UserError(f"{name} is of type {array.dtype}; divide its levels by their maximum to get floats from 0 to 1")
+    array = check_picture(array, name)
     if not np.isfinite(array).all():
         raise UserError(f"{name} has values that are not finite; replace them by numbers from 0 to 1")
     least, most = float(array.min()), float(array.max())

@@ -1,28 +1,64 @@
-"""Files that appear whole or not at all, whenever the process is killed."""
+"""Files that appear whole or not at all, and folders that go, whenever the process is killed.
+
+A file is written under a name of its own, and locked while it is: whoever can lock it knows that its writer has died. Numbers of
+processes would not tell, as containers and machines that share a folder have the same ones. So are folders while they are used.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
+import re
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError as error:
+    raise ImportError("this system has no file locks; use Linux, macOS, or Windows' WSL") from error
 
-def partial_path(path: str | os.PathLike) -> Path:
-    """Where a file is written before it takes its name: in the same folder, so that taking it is a single step."""
-    return Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
+_PARTIAL = r"\.[0-9a-f]{8}\.part"
+
+
+@contextlib.contextmanager
+def partial_file(path: str | os.PathLike) -> Iterator[Path]:
+    """A new empty file beside another one, whose name it can take in a single step; removed at the end if it has not.
+
+    Raises:
+        OSError: no file can be made there.
+    """
+    partial, lock = _new_partial(Path(path))
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _new_partial(path: Path) -> tuple[Path, int]:
+    """A new file and the descriptor that locks it."""
+    while True:
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        except FileExistsError:
+            continue
+        with contextlib.suppress(OSError):  # a file system that knows no locks, so that nobody removes the file either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.fstat(lock).st_nlink:
+            return partial, lock
+        os.close(lock)  # it was taken for abandoned and removed before it was locked
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A path to write to; the file takes its name if the block ends without an error, and is removed otherwise."""
-    partial = partial_path(path)
-    try:
+    with partial_file(path) as partial:
         yield partial
         _take_name(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _take_name(partial: Path, path: str | os.PathLike) -> None:
@@ -41,22 +77,61 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_partials(path: str | os.PathLike) -> None:
-    """Removes what a killed process left while it wrote a file; a `*` in the name matches anything.
+    """Removes what killed processes left while they wrote a file; a `*` in the name matches anything.
 
-    The files of other processes that still run on this machine stay: they may belong to another run of the same jobs.
+    What cannot be removed does no harm and stays: it is still being written, somebody else's, or no such file at all.
     """
-    for partial in Path(path).parent.glob(f".{glob.escape(Path(path).name).replace('[*]', '*')}.[0-9]*"):
-        number = partial.suffix[1:]
-        if not (number.isdecimal() and _is_running(int(number))):
-            partial.unlink(missing_ok=True)
+    name = re.compile(r"\." + ".*".join(map(re.escape, Path(path).name.split("*"))) + _PARTIAL, re.DOTALL)
+    with contextlib.suppress(OSError), os.scandir(Path(path).parent) as files:
+        for partial in [file.path for file in files if name.fullmatch(file.name) and file.is_file(follow_symlinks=False)]:
+            _remove_if_abandoned(partial)
 
 
-def _is_running(pid: int) -> bool:
-    """Whether another process of this number runs; this one's own writing has ended."""
+def _remove_if_abandoned(partial: str) -> None:
+    with contextlib.suppress(OSError):
+        file = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(partial)
+        finally:
+            os.close(file)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[Path]:
+    """A new folder among the temporary files, removed at the end; those that this user's killed processes left are removed first.
+
+    Args:
+        prefix: how the names of such folders begin.
+
+    Raises:
+        OSError: no folder can be made.
+    """
+    with os.scandir(tempfile.gettempdir()) as files:
+        left = [file.path for file in files if file.name.startswith(prefix) and file.is_dir(follow_symlinks=False)]
+    for path in left:
+        _remove_folder_if_abandoned(path)
+    while True:
+        folder = tempfile.mkdtemp(prefix=prefix)
+        lock = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # a file system that knows no locks, so that nobody removes the folder either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.isdir(folder):
+            break
+        os.close(lock)  # it was taken for abandoned and removed before it was locked
     try:
-        os.kill(pid, 0)
-    except PermissionError:  # it is somebody else's
-        return True
-    except (OSError, OverflowError):
-        return False
-    return pid != os.getpid()
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder)
+        os.close(lock)
+
+
+def _remove_folder_if_abandoned(path: str) -> None:
+    with contextlib.suppress(OSError):  # somebody else's, or in use
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(folder).st_uid == os.getuid():
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path)
+        finally:
+            os.close(folder)

@@ -8,6 +8,7 @@ side (Eskil Steenberg's layout). In both red runs fastest. Their numbers are col
 from __future__ import annotations
 
 import dataclasses
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import scipy.sparse
 
 from photo_files.atomic import write_text
 from photo_files.colour_profiles import unit
+from photo_files.inputs import open_input
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.vips import reason
 from photo_files.writing import check_place, write_photo
@@ -80,7 +82,7 @@ class Lut:
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
         try:
-            with open(path, encoding="utf-8-sig", errors="replace") as file:
+            with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", errors="replace") as file:
                 return _read_cube(path, os.path.getsize(path), iter(lambda: file.readline(_LINE), ""))
         except OSError as error:
             raise UserError(f"LUT {path} cannot be read ({reason(error)}); check the path") from error

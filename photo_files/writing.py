@@ -16,9 +16,10 @@ import numpy as np
 from pyvips.enums import ForeignKeep
 
 from photo_files import colour_profiles, tiff_exif
-from photo_files.atomic import partial_path, replacing
+from photo_files.atomic import partial_file, replacing
 from photo_files.colour_profiles import unit
 from photo_files.photos import STRIP, Photo
+from photo_files.pictures import check_kind, check_picture
 from photo_files.resizing import resize
 from photo_files.vips import pyvips, reason
 from photo_options import UserError
@@ -72,14 +73,15 @@ def write_photo(
         UserError: the file cannot be written.
     """
     form = _format(path)
+    check_kind(like, Photo, "like")
     if isinstance(image, np.ndarray):
-        whole = image
+        whole = check_picture(image, "image")
         height, width = whole.shape[:2]
         image = (whole[top : top + STRIP] for top in range(0, height, STRIP))
     elif like is not None:
         height, width = like.size
     else:
-        raise ValueError("strips without the photo they were made from")
+        raise UserError("image is no array; give one, or strips with the photo that they were made from as like")
     like = like or Photo(np.empty((0, 0, 3), np.uint8))
     dtype, alpha = like.samples.dtype, like.samples.shape[2] == 4
     if dtype == np.uint16 and form.dtype == np.uint8:
@@ -98,7 +100,7 @@ def write_photo(
         samples[top : top + len(strip), :, :3] = np.rint(levels * np.clip(strip, 0, 1))
         top += len(strip)
     if top != height:
-        raise ValueError(f"strips of {top} rows for a picture of {height}")
+        raise UserError(f"image has {top} rows in its strips, and its photo {height}; give strips of all rows")
 
     _save_as_far_as_possible(path, samples, like, text or {}, drop_exif, form)
 
@@ -125,9 +127,8 @@ def check_place(path: str, role: str) -> None:
         raise UserError(f"{role} {path} is a folder; give a file name")
     try:
         folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
-        trial = folder / partial_path(path).name
-        trial.touch()
-        trial.unlink()
+        with partial_file(folder / Path(path).name):
+            pass
     except OSError as error:
         raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 

@@ -1,11 +1,11 @@
-"""`--app`: serves the page on this machine until Ctrl-C, and removes all it was given."""
+"""`--app`: serves the page on this machine until Ctrl-C, and removes all it was given, and what a killed one left."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 from pathlib import Path
 
+from photo_files.atomic import temporary_folder
 from photo_jobs.page import Server
 from photo_options import Options, UserError
 
@@ -18,7 +18,7 @@ def run_app(options: Options) -> int:
     Raises:
         UserError: the address cannot be listened on.
     """
-    with tempfile.TemporaryDirectory(prefix="photostyle-") as root, _serving(options, Path(root)) as server:
+    with temporary_folder("deep-photostyle-page-") as root, _serving(options, root) as server:
         host = f"[{options.app_host}]" if ":" in options.app_host else options.app_host
         logger.info("the page is at http://%s:%d until Ctrl-C", host, server.server_address[1])
         if not server.is_local:

@@ -20,11 +20,11 @@ from photo_files.atomic import remove_partials
 from photo_jobs.cluster import run_on_ray
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.manifest import find_jobs
-from photo_jobs.picture import INTERRUPTED, check_job, run_job
-from photo_jobs.places import Claims, log_path, make_folders, record_path
+from photo_jobs.picture import check_job, run_job
+from photo_jobs.places import Claims, by_products, log_path, make_folders, results
 from photo_jobs.records import finished, write_record
 from photo_jobs.report import Page
-from photo_jobs.stopping import check_stop
+from photo_jobs.stopping import INTERRUPTED, check_stop
 from photo_options import REGION, Options, UserError, one_line
 from vgg19.networks import Networks
 
@@ -107,8 +107,8 @@ def check_ahead(
     for job in found:
         if isinstance(job, Job):
             try:
-                claims.write(job.options)
                 check_job(job.options)
+                claims.write(job.options)  # last, as a job that cannot run must not keep its files from another
             except UserError as error:
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
             except Exception as failure:  # whatever one job's files do, the others go on
@@ -132,18 +132,15 @@ class Worker:
 
     def run(self, job: Job, bar: tqdm) -> Outcome:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
-        options = job.options
+        options, error, log = job.options, "", log_path(job.options)
         with _warnings_caught() as warnings:
-            if not options.dry_run and (record := finished(options)):
-                return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
-            error, log = "", log_path(options)
-            snapshots = (str(log.with_name(name)) for name in ("tmp_result.png", "out_iter_*.png"))
-            luts = (path.replace(REGION, "*") for path in options.lut_paths)
-            for path in (*options.output_images, *luts, str(record_path(options)), *snapshots):
-                remove_partials(path)
             for _ in range(2):
                 warnings.clear()
                 try:
+                    if not options.dry_run and (record := finished(options)):
+                        return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
+                    for _, path in (*results(options), *by_products(options)):
+                        remove_partials(path.replace(REGION, "*"))
                     make_folders(options)
                     outcome = run_job(job, bar, self._networks)
                     if outcome.record:

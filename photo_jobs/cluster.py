@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from photo_jobs.job import Job, Outcome, Status
-from photo_options import Options, UserError
+from photo_options import Options, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -42,7 +42,7 @@ def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: ty
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise UserError(f"{asked} finds no Ray ({_reason(error)}); see whether ray status works") from error
     try:
         yield from _run(ray, jobs, _actor(ray, options, worker_class), options.workers)
@@ -112,18 +112,18 @@ def _run(ray, jobs: Iterator[Job | Outcome], actor, workers: int) -> Iterator[Ou
         worker, job, losses = at_work.pop(ended)
         try:
             outcome = ray.get(ended)
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayError as error:  # workers, machines, memory, disks and outcomes can be lost, each in its own way
             if job is None:
                 lost_starting += 1
                 if lost_starting == MOST_LOST:
                     raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); look at Ray's logs") from error
             elif losses + 1 == MOST_LOST:
-                yield Outcome(
-                    job.name, Status.FAILED, job.options, error=f"{MOST_LOST} workers were lost with it; give it more memory"
-                )
+                wrong = f"{MOST_LOST} workers were lost with it ({_reason(error)}); give it more memory, or look at Ray's logs"
+                yield Outcome(job.name, Status.FAILED, job.options, error=wrong)
             else:
-                logger.warning("%s: its worker was lost; it is run again", job.name)
+                logger.warning("%s: its worker was lost (%s); it is run again", job.name, _reason(error))
                 again.append((job, losses + 1))
+            del worker  # one that lives ends with its last reference, and gives its processors and memory to the next
             start()
         else:
             lost_starting = 0
@@ -134,7 +134,8 @@ def _run(ray, jobs: Iterator[Job | Outcome], actor, workers: int) -> Iterator[Ou
 
 def _reason(error: Exception, line: int = 0) -> str:
     """A line of what Ray says; the first is its summary, the last a worker's own error."""
-    return str(error).strip().splitlines()[line].strip()
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return one_line(lines[line].strip())
 
 
 def _check_reachable(address: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import os
 import re
@@ -14,10 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from photo_files.inputs import open_input
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.places import by_products, results
-from photo_options import BOOLEANS, INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options, UserError
+from photo_options import BOOLEANS, INPUT_FILES, KINDS, OF_A_PICTURE, OUTPUT_FILES, OptionError, Options, UserError
 from photo_regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -40,16 +42,18 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
     path = Path(options.batch)
     for name in OUTPUT_FILES:
         if getattr(options, name) != getattr(Options, name):
-            raise UserError(f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest")
-    if path.is_dir():
+            raise OptionError(
+                f"--{name} {getattr(options, name)} is for one picture; with --batch use --output_dir, or a manifest"
+            )
+    if os.path.isdir(path):
         if options.content_image_path:
-            raise UserError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
-        in_pairs = (path / "input").is_dir() and (path / "style").is_dir() and not options.apply_lut
+            raise OptionError(f"--content_image_path and --batch {path} both give the content photos; use one of them")
+        in_pairs = os.path.isdir(path / "input") and os.path.isdir(path / "style") and not options.apply_lut
         find = _find_pairs if in_pairs else _find_contents
         found = find(path, options)
         return len(found), (_folder_job(paths, options, command) for paths in found)
-    if not path.is_file() or path.suffix.lower() not in _READERS:
-        wrong = "is of an unknown kind" if path.is_file() else "does not exist"
+    if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
+        wrong = "is of an unknown kind" if os.path.isfile(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:
@@ -60,7 +64,7 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
 def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
     if options.style_image_path or options.content_seg_path or options.style_seg_path:
-        raise UserError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
+        raise OptionError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
     styles, masks = _by_stem(folder / "style"), _by_stem(folder / "segmentation")
     found = []
     for content in _photos(folder / "input"):
@@ -87,17 +91,30 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
 
 def _photos(folder: Path) -> list[Path]:
     """The photos of a folder, in2 before in10."""
-    photos = [path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    photos = [path for path in _files(folder) if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
     if not photos:
         raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
-    return sorted(photos, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)])
+    # Every second part is of digits; characters such as ² are none that int() takes.
+    return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """The photos, and folders of masks, in a folder by their names without extension."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return {}
-    return {path.stem: path for path in folder.iterdir() if path.is_dir() or path.suffix.lower() in EXTENSIONS}
+    return {path.stem: path for path in _files(folder) if os.path.isdir(path) or path.suffix.lower() in EXTENSIONS}
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is in a folder.
+
+    Raises:
+        UserError: it may not be read.
+    """
+    try:
+        return list(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"folder {folder} cannot be read ({error.strerror}); change its permissions") from error
 
 
 def _folder_job(paths: dict[str, Any], options: Options, command: str) -> Job | Outcome:
@@ -117,7 +134,7 @@ def _with_outputs(options: Options, folder: str) -> Options:
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
     if (options.content_seg_path or options.auto_seg_used) and not preview and not options.apply_lut:
-        preview = str(Path(serial) / "regions.jpg")
+        preview = str(Path(serial) / f"{output.stem}_regions.jpg")
     lut = str(Path(folder) / options.lut) if options.lut else ""
     return dataclasses.replace(options, output_image=str(output), serial=serial, mask_preview=preview, lut=lut)
 
@@ -130,7 +147,7 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
     """
     try:
         # The names of files need not be UTF-8: what is none stands for itself.
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        with io.TextIOWrapper(open_input(path), newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from _READERS[path.suffix.lower()](_lines(file))
     except UserError as error:
         raise UserError(f"manifest {path} line 1: {error}") from error
@@ -214,8 +231,7 @@ def _value(name: str | None, value: object) -> Any:
     try:
         return BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError) as error:
-        wanted = {bool: "True or False", int: "a whole number", float: "a number"}[kind]
-        raise UserError(f"{name} {text} is not {wanted}; give {wanted}") from error
+        raise UserError(f"{name} {text} is not {KINDS[kind]}; give {KINDS[kind]}") from error
 
 
 def _check_name(name: str) -> None:

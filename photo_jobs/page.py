@@ -131,7 +131,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_welcome(self) -> bool:
         """Whether this comes from the page and not from one of another site, nor under a name that one has pointed here."""
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        is_own = origin is None or urlsplit(origin).netloc == host
+        # Pictures and links of other sites have no origin, but browsers say whose they are; a link may lead to the page itself.
+        site = self.headers.get("Sec-Fetch-Site", "same-origin")
+        is_own = site in ("same-origin", "none") or urlsplit(self.path).path == "/"
+        is_own &= origin is None or urlsplit(origin).netloc == host
         return is_own and (not self.server.is_local or urlsplit(f"//{host}").hostname in _LOCAL)
 
     def _get(self) -> None:

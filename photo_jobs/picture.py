@@ -11,7 +11,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +29,8 @@ from photo_jobs.region_files import region_paths
 from photo_jobs.results import write_results
 from photo_jobs.scores import advice, scores
 from photo_jobs.start import load_tensorflow
-from photo_jobs.stopping import check_stop, ctrl_c_waits, stop_asked
-from photo_options import REGION, SEMANTIC, VERSION, Options, UserError
+from photo_jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
+from photo_options import REGION, SEMANTIC, VERSION, OptionError, Options, UserError
 from photo_regions.automatic import write_masks
 from photo_regions.finding import found_regions, needs_tensorflow
 from photo_regions.preview import preview
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("deep_photostyle")
 
-# What a shell reports of a program that Ctrl-C ended: 128 + SIGINT.
-INTERRUPTED = 130
 # Most iterations of each stage of a preview: the colours have settled by then.
 PREVIEW_ITERATIONS = 25
 _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
@@ -65,7 +62,7 @@ def check_job(options: Options) -> None:
     photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
     for name, role in photos[:1] if options.apply_lut else photos:
         if not getattr(options, name):
-            raise UserError(f"--{name} is missing; give the {role}")
+            raise OptionError(f"--{name} is missing; give the {role}")
         sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
     if options.init_image_path:
         check_readable(options.init_image_path, "init image", options.max_pixels)
@@ -102,7 +99,8 @@ def run_one(options: Options, command: str) -> int:
         UserError: see `check_job` and `run_job`.
     """
     for role, path in results(options):
-        if role != "record" and not Path(path).parent.is_dir():  # a folder that --batch would make is here a slip, most often
+        # A folder that --batch would make is here a slip, most often.
+        if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
             raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
     check_job(options)
     with contextlib.closing(Claims()) as claims:
@@ -163,6 +161,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         return Outcome(job.name, Status.CHECKED, job.options)
 
     network, options = _network(options, content, style, content_photo, networks)
+    hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
     logger.info("features: %s", network.description)
     if options.style_option == 0 and networks.pretrained(options.vgg19_weights) is None:
         logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")

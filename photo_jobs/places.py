@@ -1,9 +1,10 @@
-"""The files that a job reads and those that it writes: no input of any job is ever replaced, by whatever name it is reached."""
+"""The files that a job reads and those that it writes: each is written by one job, and never one that any job reads."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,11 @@ from photo_jobs.region_files import region_files
 from photo_options import INPUT_FILES, REGION, SEMANTIC, Options, UserError
 from photo_regions.automatic import CONTENT_MASK, STYLE_MASK
 from photo_regions.segformer import PRESETS
-from vgg19.weights import CHOICES
+from vgg19.weights import CHOICES, weights_file
+
+# Snapshots by their names in the reference script; `*` stands for the number of a step.
+_NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
+_A_SNAPSHOT = re.compile(r"(.*)out_iter_(\d+|\*)\.png", re.DOTALL)
 
 
 def record_path(options: Options) -> Path:
@@ -26,31 +31,39 @@ def log_path(options: Options) -> Path:
 
 
 def inputs(options: Options) -> dict[str, str]:
-    """The paths of a job's inputs, files and folders, by option."""
+    """The paths of a job's inputs, files and folders, by option; weights that are found, not given, are among them."""
     names = [*INPUT_FILES]
-    if options.vgg19_weights not in CHOICES:
-        names.append("vgg19_weights")
     if options.auto_seg_used == SEMANTIC and options.seg_model not in PRESETS:
         names.append("seg_model")
-    return {name: path for name in names if (path := getattr(options, name))}
+    paths = {name: path for name in names if (path := getattr(options, name))}
+    if options.vgg19_weights not in CHOICES:
+        paths["vgg19_weights"] = options.vgg19_weights
+    elif not options.apply_lut and (found := weights_file(options.vgg19_weights)):
+        paths["vgg19_weights"] = str(found)
+    return paths
 
 
 def results(options: Options) -> list[tuple[str, str]]:
-    """What a job writes for itself alone and how to call it; `{region}` stays in the path of a LUT."""
+    """What a job writes for its user and how to call it; `{region}` stays in the path of a LUT."""
     files = [("output image", path) for path in options.output_images] + [("LUT", path) for path in options.lut_paths]
     files += [("mask preview", options.mask_preview)] if options.mask_preview else []
     return [*files, ("record", str(record_path(options)))]
 
 
 def by_products(options: Options) -> list[tuple[str, str]]:
-    """What a job may write besides, which jobs with the same `serial` share."""
-    serial, files = Path(options.serial), [("log", str(log_path(options)))]
+    """What a job may write besides and how to call it; `*` stands for the number of a snapshot."""
+    files = [("log", str(log_path(options)))]
     if options.auto_seg_used:
-        files += [("mask", str(serial / name)) for name in (CONTENT_MASK, STYLE_MASK)]
-    if not options.apply_lut:
-        files += [("snapshot", str(path)) for path in serial.glob("out_iter_*.png")]
-        files += [("snapshot", str(serial / "tmp_result.png"))] if options.style_option == 2 else []
+        files += [("mask", os.path.join(options.serial, name)) for name in (CONTENT_MASK, STYLE_MASK)]
+    if not (options.apply_lut or options.dry_run):
+        files += [("snapshot", snapshot_path(options, _NUMBERED))]
+        files += [("snapshot", snapshot_path(options, FIRST_STAGE))] if options.style_option == 2 else []
     return files
+
+
+def snapshot_path(options: Options, name: str) -> str:
+    """Where a snapshot is, by its name in the reference script; in a batch, whose jobs may share it, after the job's own."""
+    return os.path.join(options.serial, f"{Path(options.output_image).stem}_{name}" if options.batch else name)
 
 
 def make_folders(options: Options) -> None:
@@ -68,7 +81,7 @@ def make_folders(options: Options) -> None:
 
 
 class Claims:
-    """Who reads and who writes what, of all jobs of a run: each result is one job's, and none of them an input of any.
+    """Who reads and who writes what, of all jobs of a run: each file is written by one job, and none of them an input of any.
 
     It is kept on disk, if there is much of it, in a file that goes when it is closed: a manifest of any length must not fill
     the memory.
@@ -79,7 +92,8 @@ class Claims:
         self._base = sqlite3.connect("", isolation_level=None)
         self._base.execute("PRAGMA journal_mode=OFF")
         for table in ("read", "written"):
-            self._base.execute(f"CREATE TABLE {table} (file BLOB PRIMARY KEY, name BLOB) WITHOUT ROWID")
+            self._base.execute(f"CREATE TABLE {table} (file BLOB PRIMARY KEY, snapshots BLOB, name BLOB) WITHOUT ROWID")
+            self._base.execute(f"CREATE INDEX {table}_snapshots ON {table} (snapshots)")
         self._last: set[str] = set()
 
     def close(self) -> None:
@@ -91,38 +105,69 @@ class Claims:
         paths = set(inputs(options).values())
         for path in paths - self._last:  # a style serves many jobs in a row
             with contextlib.suppress(OSError):  # of a folder that may not be read; the job will say so
-                rows = [(key, os.fsencode(file)) for file in _files(path) for key in _keys(file)]
-                self._base.executemany("INSERT OR IGNORE INTO read VALUES (?, ?)", rows)
+                for file in _files(path):
+                    self._add("read", _keys(file), file)
         self._last = paths
 
     def write(self, options: Options) -> None:
-        """Takes what a job writes; what all jobs read must be known by then.
+        """Takes what a job writes, or nothing of it; what all jobs read must be known by then.
 
         Raises:
             UserError: it is what this or another job writes or reads.
         """
-        for role, path in results(options):
-            key, content = _keys(path)[0], os.fsencode(options.content_image_path)
-            try:
-                self._base.execute("INSERT INTO written VALUES (?, ?)", (key, content))
-            except sqlite3.IntegrityError:
-                (other,) = self._base.execute("SELECT name FROM written WHERE file = ?", (key,)).fetchone()
-                raise UserError(f"{role} {path} is also written for {os.fsdecode(other)}; give each its own name") from None
-        for role, pattern in (*results(options), *by_products(options)):
-            for path in _files(pattern) if role == "LUT" else (pattern,):
-                for key in _keys(path):
-                    if found := self._base.execute("SELECT name FROM read WHERE file = ?", (key,)).fetchone():
-                        raise UserError(f"{role} {path} would replace the input {os.fsdecode(found[0])}; choose another place")
+        taken: list[bytes] = []
+        try:
+            for role, pattern in (*results(options), *by_products(options)):
+                for path in _files(pattern) if role == "LUT" else (pattern,):
+                    if name := self._find("read", path):
+                        raise UserError(f"{role} {path} would replace the input {name}; choose another place")
+                if name := self._find("written", pattern):
+                    raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
+                # A written file takes the place of another name's: what the disk holds there now does not count.
+                self._add("written", _keys(pattern)[:1], options.content_image_path)
+                taken.append(_keys(pattern)[0][0])
+        except UserError:
+            self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
+            raise
+
+    def _add(self, table: str, keys: list[tuple[bytes, bytes | None]], name: str) -> None:
+        rows = [(*key, os.fsencode(name)) for key in keys]
+        self._base.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
+
+    def _find(self, table: str, path: str) -> str | None:
+        """The name beside a file in a table, or beside one of the snapshots that a path stands for."""
+        for file, snapshots in _keys(path):
+            query = f"SELECT name FROM {table} WHERE file IN (?, ?) OR snapshots = ?"
+            if found := self._base.execute(query, (file, snapshots, file)).fetchone():
+                return os.fsdecode(found[0])
+        return None
 
 
-def _keys(path: str) -> list[bytes]:
-    """What tells a file from all others: its true path, and, where it is there, its place on the disk, links or not."""
-    keys = [os.fsencode(os.path.realpath(path))]
+def _keys(path: str) -> list[tuple[bytes, bytes | None]]:
+    """What tells a file from all others, and what stands for all snapshots of a job if it could be one of them.
+
+    These are its true path and, where it is there, its place on the disk, links or not.
+    """
+    true = os.path.realpath(path)
+    folder, name = os.path.split(true)
+    numbered = _A_SNAPSHOT.fullmatch(name)
+    keys = []
+    for file, parent in ((true, folder), (_place(path), _place(folder))):
+        snapshots = f"{parent}/{numbered[1]}{_NUMBERED}" if numbered and parent else None
+        if numbered and numbered[2] == "*":
+            file = snapshots
+        if file:
+            keys.append((os.fsencode(file), os.fsencode(snapshots) if snapshots else None))
+    return keys
+
+
+def _place(path: str) -> str | None:
+    """Device and number of a file or folder, if it is there."""
     try:
         stat = os.stat(path)
     except OSError:
-        return keys
-    return [*keys, b"%d:%d" % (stat.st_dev, stat.st_ino)]
+        return None
+    return f"{stat.st_dev}:{stat.st_ino}"
 
 
 def _files(path: str) -> Iterator[str]:

@@ -6,12 +6,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from photo_files.writing import write_photo
+from photo_jobs.places import FIRST_STAGE, snapshot_path
 from photo_jobs.stopping import check_stop, ctrl_c_waits
 from photo_options import Options, UserError
 from photo_solver.stages import Progress
@@ -33,7 +33,7 @@ class Watch:
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
             if self._phase:  # the reference hands its first stage's result on in this file
-                self._save("tmp_result.png")
+                self._save(FIRST_STAGE)
             self._phase = progress.phase
         if progress.stage != self._stage:
             self._stage, self._least = progress.stage, np.inf
@@ -58,7 +58,7 @@ class Watch:
         if not (self.best and self._saves):
             return
         try:
-            write_photo(str(Path(self._options.serial) / name), self.best.image)
+            write_photo(snapshot_path(self._options, name), self.best.image)
         except UserError as error:  # a full disk, most often; the result matters more
             self._saves = False
             logger.warning("%s; there are no more snapshots", str(error).split(";")[0])

@@ -12,10 +12,11 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from photo_files.atomic import write_text
+from photo_files.inputs import open_input
 from photo_jobs.job import Record, RegionShare
 from photo_jobs.places import inputs, record_path
 from photo_jobs.region_files import region_files
@@ -26,14 +27,20 @@ from photo_solver.stages import Stage
 _MOST_BYTES = 256 * 2**20
 
 
-def input_hashes(options: Options) -> dict[str, str]:
+def input_hashes(options: Options, only: Collection[str] | None = None) -> dict[str, str]:
     """SHA-256 of every input file or folder of masks, of a file of weights, and of a folder with a model, by option.
+
+    Args:
+        options: of the job.
+        only: the inputs that are wanted; all if None.
 
     Raises:
         UserError: an input cannot be read.
     """
     hashes = {}
     for name, path in inputs(options).items():
+        if only is not None and name not in only:
+            continue
         try:
             hashes[name] = _sha256_of_all(region_files(path).items()) if name == "apply_lut" and REGION in path else sha256(path)
         except OSError as error:
@@ -129,7 +136,7 @@ def _sha256_of_all(files: Iterable[tuple[str, str]]) -> str:
 @functools.lru_cache(maxsize=64)  # a style and its weights serve many jobs
 def _sha256(path: str, *state: int) -> str:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_input(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

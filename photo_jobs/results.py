@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import tempfile
@@ -64,7 +65,10 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
 
 def _saved_elsewhere(write: Callable[[str, bool], None], path: str, serial: str) -> str:
     """Writes a picture where nothing is replaced, at the size where it was solved if not at its own; says where it is."""
-    for small, folder in itertools.product((False, True), (serial, tempfile.gettempdir())):
+    folders = [serial]
+    with contextlib.suppress(OSError):  # no folder for temporary files can be written to
+        folders.append(tempfile.gettempdir())
+    for small, folder in itertools.product((False, True), folders):
         place = None
         try:
             place = Path(tempfile.mkdtemp(prefix="deep-photostyle-", dir=folder), Path(path).name)
@@ -74,4 +78,4 @@ def _saved_elsewhere(write: Callable[[str, bool], None], path: str, serial: str)
                 place.parent.rmdir()
             continue
         return f"it is saved as {place}{', at the size where it was solved' * small}"
-    return f"free disk space or memory and run it again, for {serial} and {tempfile.gettempdir()} cannot hold it either"
+    return f"free disk space or memory and run it again, for {' and '.join(folders)} cannot hold it either"

@@ -41,9 +41,10 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
         return
+    memory = gpu_memory() if 0 < gpu_share < 1 else None
     for gpu in gpus:
-        if 0 < gpu_share < 1:
-            memory = tf.config.LogicalDeviceConfiguration(int(gpu_share * gpu_memory()[1] / MIB))
-            tf.config.set_logical_device_configuration(gpu, [memory])
+        if memory:
+            share = tf.config.LogicalDeviceConfiguration(int(gpu_share * memory[1] / MIB))
+            tf.config.set_logical_device_configuration(gpu, [share])
         else:
             tf.config.experimental.set_memory_growth(gpu, True)

@@ -1,6 +1,6 @@
-"""Ctrl-C, and SIGTERM, by which systems that shut down and schedulers whose time is up end a program.
+"""Ctrl-C, SIGTERM, by which systems that shut down and schedulers whose time is up end a program, and SIGHUP, a terminal's end.
 
-Both raise KeyboardInterrupt. Inside a library that calls Python back, such as TensorFlow while it is imported or traces a
+Each raises KeyboardInterrupt. Inside a library that calls Python back, such as TensorFlow while it is imported or traces a
 function, that exception can be lost or turn into another error. So a flag also remembers the request, and every step checks it.
 """
 
@@ -9,61 +9,74 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
-_asked = threading.Event()
+# The exit code after a stop, which shells report of a program that Ctrl-C ended: 128 + SIGINT.
+INTERRUPTED = 130
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class _State:
+    """Plain attributes, since a signal may come while another one is handled: a lock, as events have, would wait for itself."""
+
+    asked = False  # whether a stop was
+    holding = 0  # how many blocks hold the exception back
+
+
+_state = _State()
 
 
 def stop_asked() -> bool:
     """Whether one of the signals has come within `signals_stop`."""
-    return _asked.is_set()
+    return _state.asked
 
 
 def check_stop() -> None:
     """Raises KeyboardInterrupt if one of the signals has come within `signals_stop`."""
-    if _asked.is_set():
+    if _state.asked:
         raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def signals_stop() -> Iterator[None]:
-    """Makes both signals ask for a stop, except those that the program was started to ignore."""
+    """Makes the signals ask for a stop, except those that the program was started to ignore."""
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        _asked.set()
-        raise KeyboardInterrupt
-
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in handled}
     try:
-        with _handled_by(stop, [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
-            yield
+        yield
     finally:
-        _asked.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _state.asked = False
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Handles a signal. Those after the first ask for nothing new, and must not interrupt the saving of what there is."""
+    if _state.asked:
+        return
+    _state.asked = True
+    if not _state.holding:
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
 def ctrl_c_waits() -> Iterator[None]:
-    """Holds both signals back to the end: libraries call into Python meanwhile, and what is raised there is lost."""
+    """Holds a stop back to the end: libraries call into Python meanwhile, and what is raised there is lost.
+
+    An error in the block is raised as it is; that a stop was asked for is then what `stop_asked` says.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    pressed: list[int] = []
-    with _handled_by(lambda number, _: pressed.append(number), _SIGNALS):
-        yield
-    for number in pressed[:1]:
-        signal.raise_signal(number)
-
-
-@contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None], numbers: Iterable[int]) -> Iterator[None]:
-    """Handles these signals in another way, to the end."""
-    before = {number: signal.signal(number, handler) for number in numbers}
+    asked_before = _state.asked
+    _state.holding += 1
     try:
         yield
     finally:
-        for number, one in before.items():
-            signal.signal(number, one)
+        _state.holding -= 1
+    if not asked_before:
+        check_stop()

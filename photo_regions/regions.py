@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -111,7 +111,7 @@ def read_regions(
     if listed and options.strict_masks:
         raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
     both = (("content segmentation", content_seg_path, content), ("style segmentation", style_seg_path, style))
-    folders = [Path(path).is_dir() for _, path, _ in both]
+    folders = [os.path.isdir(path) for _, path, _ in both]
     if all(folders):
         classes, palette = _of_folders(both, options)
     elif any(folders):
@@ -144,7 +144,7 @@ def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[s
         UserError: the mask cannot be read or has no flat colours.
     """
     mask, listed = [("content segmentation", path, photo)], _parse_classes(options.seg_classes)
-    (classes,), palette = _of_folders(mask, options) if Path(path).is_dir() else _of_files(mask, listed, options)
+    (classes,), palette = _of_folders(mask, options) if os.path.isdir(path) else _of_files(mask, listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
         raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see --seg_classes")

@@ -8,7 +8,6 @@ result is locally affine in the content's colours by construction (Luan et al. 2
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,6 +16,7 @@ import scipy.sparse
 
 from photo_files.colours import LUMA
 from photo_files.fitted_masks import FittedMasks
+from photo_files.machine import cores
 
 # Nodes along the luma axis.
 LEVELS = 8
@@ -142,7 +142,7 @@ class Look:
         if not self.maps.any():
             return content
         starts = range(0, len(content), _ROWS)
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             parts = threads.map(lambda top: self._change(content[top : top + _ROWS], first_row + top, height), starts)
             change = np.concatenate(list(parts))
         return np.clip(content + np.float32(strength) * change, 0, 1)

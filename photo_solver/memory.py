@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from closed_form_matting import DIRECT_PIXELS
+from photo_files.machine import control_groups, number_in
 from photo_files.resizing import fitted
 from photo_options import Options, UserError
 from photo_solver.optimizers import LBFGSB_PAIRS, PAIRS
@@ -39,6 +39,15 @@ _ACTIVATIONS = 1.12
 _FILL, _FACTOR_COPIES = 19.1, 2
 # Pairs that each solver keeps, and bytes a pixel of each.
 _PAIRS = {"maps": (0, 0), "pixels": (PAIRS, 2 * 3 * 4), "reference": (LBFGSB_PAIRS, 2 * 3 * 8)}
+
+
+# Seconds to wait for nvidia-smi, which takes one or two, and for ever where a driver hangs.
+_PATIENCE = 20
+# Of control groups, version 2 and 1: the files with limit and usage, and how memory.stat calls what can be reclaimed.
+_GROUP_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 class Bytes(NamedTuple):
@@ -141,41 +150,45 @@ def free_memory(root: str = "/") -> float:
     Args:
         root: where `proc` and `sys` are.
     """
-    meminfo = Path(root, "proc/meminfo")
-    if not meminfo.exists():
-        names = getattr(os, "sysconf_names", {})
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if "SC_PHYS_PAGES" in names else float("inf")
-    available = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
-    free = [1024.0 * int(available.split()[1])]
-    for line in Path(root, "proc/self/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            top, limit, usage, reclaimable = "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
-        elif "memory" in controllers.split(","):
-            top, limit, usage = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            reclaimable = "total_inactive_file"
-        else:
-            continue
-        # In a container the path may be the host's; its own limit is then at the top.
-        group = Path(path.lstrip("/"))
-        for folder in (Path(root, top, each) for each in (group, *group.parents)):
-            if (folder / limit).exists() and (most := (folder / limit).read_text().strip()) != "max":
-                cached = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[reclaimable]
-                free.append(int(most) - int((folder / usage).read_text()) + int(cached))
+    free = [_available(root)]
+    for folder in control_groups("memory", root):
+        for limit, usage, reclaimable in _GROUP_FILES:
+            if (most := number_in(folder / limit)) is not None:
+                free.append(most - (number_in(folder / usage) or 0) + _table(folder / "memory.stat").get(reclaimable, 0))
     return max(0.0, min(free))
 
 
-def gpu_memory() -> tuple[float, float]:
-    """Free and total bytes of the smallest GPU that this process may use, from NVIDIA's own tool.
+def _available(root: str) -> float:
+    """Bytes that are available by /proc/meminfo, or else all that there are."""
+    if (available := _table(Path(root, "proc/meminfo")).get("MemAvailable:")) is not None:
+        return 1024.0 * available
+    names = getattr(os, "sysconf_names", {})
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if "SC_PHYS_PAGES" in names else float("inf")
 
-    TensorFlow reports what it has taken, not what is available.
+
+def _table(path: Path) -> dict[str, int]:
+    """The numbers of a file with a name and a number on each line; what is none is left out."""
+    try:
+        lines = [line.split() for line in path.read_text(errors="replace").splitlines()]
+    except OSError:
+        return {}
+    return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdecimal()}
+
+
+def gpu_memory() -> tuple[float, float] | None:
+    """Free and total bytes of the GPU that TensorFlow uses, from NVIDIA's own tool; None where that does not say.
+
+    It is the first that this process may use; `vgg19.backend` has CUDA count them as the tool does. TensorFlow itself reports
+    what it has taken, not what is available.
     """
-    command = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits"]
-    if chosen := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        command += ["-i", chosen]
-    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    free, total = zip(*([MIB * float(number) for number in line.split(",")] for line in lines), strict=True)
-    return min(free), min(total)
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    command = ["nvidia-smi", "--query-gpu=memory.free,memory.total", "--format=csv,noheader,nounits", "-i", chosen]
+    try:
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_PATIENCE).stdout
+        free, total = (MIB * int(number) for number in said.split(","))
+    except (OSError, subprocess.SubprocessError, ValueError):  # it is not there, fails, hangs, or says [N/A]
+        return None
+    return free, total
 
 
 def _free_gpu_memory(share: float) -> float | None:
@@ -184,7 +197,11 @@ def _free_gpu_memory(share: float) -> float | None:
 
     if not tf.config.get_visible_devices("GPU"):
         return None
-    if not shutil.which("nvidia-smi"):
+    if (memory := gpu_memory()) is None:
         return float("inf")
-    free, total = gpu_memory()
-    return share * total if 0 < share < 1 else free
+    free, total = memory
+    if 0 < share < 1:
+        return share * total
+    # What TensorFlow has taken, it keeps; what of it is not in use now is free for this job.
+    taken = tf.config.experimental.get_memory_info("GPU:0")
+    return free + taken["peak"] - taken["current"]

@@ -9,8 +9,9 @@ import numpy as np
 
 from photo_files.luts import Lut
 from photo_files.photos import STRIP, Photo
+from photo_files.pictures import check_picture
 from photo_files.resizing import resize
-from photo_options import Options, UserError
+from photo_options import LUT_SIZES, Options, UserError
 from photo_solver.affine_field import Look
 from photo_solver.carrying import apply_maps, confine_maps, fit_maps
 from photo_solver.lut_fit import Fit, fit_lut, fit_of
@@ -50,6 +51,9 @@ class Result:
 
         Returns:
             float32 (H, W, 3), 0..1.
+
+        Raises:
+            UserError: this is no photo, or the realism was not solved for.
         """
         return np.concatenate(list(self.restyler(photo, realism)(strength)))
 
@@ -62,8 +66,10 @@ class Result:
             realism: see `at`.
 
         Raises:
-            UserError: there is no region of this name, or nothing of it at this size.
+            UserError: there is no region of this name, or nothing of it at this size; or no such size or realism.
         """
+        if size not in LUT_SIZES:
+            raise UserError(f"LUT size {size} is unknown; use one of {', '.join(map(str, LUT_SIZES))}")
         lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region))
         title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
         return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
@@ -83,10 +89,13 @@ class Result:
 
     def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
         """As `at`, strip by strip: a function from a strength to rows of the picture, from top to bottom."""
+        if realism is not None and self.looks and realism not in self.looks:
+            solved = ", ".join(f"{each:g}" for each in self.looks)
+            raise UserError(f"realism {realism} was not solved for; use one of {solved}")
         if isinstance(photo, Photo):
             size, strips = photo.size, photo.strips
         else:
-            pixels = photo
+            pixels = check_picture(photo, "photo")
             size = pixels.shape[0], pixels.shape[1]
 
             def strips(height: int = STRIP) -> Iterator[np.ndarray]:

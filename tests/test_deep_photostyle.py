@@ -128,7 +128,7 @@ sys.exit(99 if loaded else code)
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["--help"], 0), (["--lbfgs", "maybe"], 2), (["--style_option", "3"], 1), (["--content_image_path", "none.png"], 1)],
+    [(["--help"], 0), (["--lbfgs", "maybe"], 2), (["--style_option", "3"], 2), (["--content_image_path", "none.png"], 1)],
 )
 def test_help_and_wrong_arguments_answer_at_once_without_tensorflow(arguments, code):
     # Processor time, and the better of two, because the machine may be busy with something else.
@@ -141,6 +141,19 @@ def test_help_and_wrong_arguments_answer_at_once_without_tensorflow(arguments, c
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     if "none.png" not in arguments:  # that takes NumPy and libvips, which look at the files
         assert min(seconds) < 0.5
+
+
+def test_a_system_without_locks_and_signals_is_told_in_one_line():
+    code = """
+import os, signal, sys
+sys.modules["fcntl"] = sys.modules["resource"] = None
+del signal.SIGHUP
+from deep_photostyle import main
+os.name, sys.platform = "nt", "win32"
+sys.exit(main(["--content_image_path", "a.png"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, one_line(done.stderr)) == (1, "the system win32 is not supported; use Linux, macOS, or Windows' WSL")
 
 
 # What a user can get wrong: one line, nothing written
@@ -188,7 +201,7 @@ WRONG_VALUES = {
 @pytest.mark.parametrize(("argument", "message"), WRONG_VALUES.items())
 def test_values_that_make_no_sense(run, tmp_path, argument, message):
     code, error = run(argument)
-    assert code == 1
+    assert code == 2
     assert one_line(error) == message
     assert files(tmp_path) == []
 

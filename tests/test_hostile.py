@@ -303,7 +303,7 @@ def command(folder, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_the_program_with_the_best_image_saved(tmp_path, number):
     line = command(tmp_path, solver="reference", style_option=1, max_iter=100_000, save_iter=1)
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as program:
@@ -325,7 +325,7 @@ def test_sigterm_ends_a_batch_with_its_report(tmp_path):
     line = command(tmp_path, solver="reference", style_option=1, max_iter=100_000, save_iter=1, batch="photos")
     line = [part for part in line if not part.startswith(("--content_image_path", "--serial", "--output_image"))]
     with subprocess.Popen([*line, "--output_dir=out"], stderr=subprocess.PIPE, text=True, cwd=tmp_path) as program:
-        third, until = tmp_path / "out" / "a" / "out_iter_3.png", time.monotonic() + 120
+        third, until = tmp_path / "out" / "a" / "a_out_iter_3.png", time.monotonic() + 120
         while not third.exists() and program.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         program.terminate()

@@ -5,9 +5,10 @@ import math
 import pickle
 import re
 
+import numpy as np
 import pytest
 
-from photo_options import MOST_CHARACTERS, Options, UserError, one_line
+from photo_options import MOST_CHARACTERS, OptionError, Options, UserError, one_line
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
@@ -138,3 +139,30 @@ def test_an_error_is_one_line_of_bounded_length_whatever_it_quotes():
     long = str(UserError(f"file {'x' * 1_000_000} is missing; check the path"))
     assert len(long) <= MOST_CHARACTERS and long.startswith("file xx") and long.endswith("x is missing; check the path")
     assert len(one_line("\0" * 1_000_000)) <= MOST_CHARACTERS
+
+
+WRONG_TYPES = {
+    bool: (1, "yes", None),
+    int: ("64", 1.5, True, None),
+    float: ("1", True, None, 1j),
+    str: (1, 0.7, None, b"a", ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_value_of_another_type_is_told(name):
+    kind = type(FIELDS[name].default)
+    for value in WRONG_TYPES[kind]:
+        with pytest.raises(UserError, match=rf"^--{name} .* is (unknown|of type {type(value).__name__}); (use one of|give) "):
+            Options(**{name: value})
+
+
+def test_numbers_of_numpy_are_numbers():
+    options = Options(max_size=np.int64(64), style_weight=np.float32(2), content_weight=3, seed=np.uint8(1))
+    assert (options.max_size, options.style_weight, options.content_weight, options.seed) == (64, 2, 3, 1)
+
+
+def test_what_is_wrong_with_options_is_told_from_other_errors():
+    for wrong in ({"max_iter": 0}, {"realism": "9"}, {"solver": "foo"}, {"output_image": "a\0"}, {"solver": "maps"}):
+        with pytest.raises(OptionError):
+            Options(**wrong)

@@ -14,10 +14,11 @@ import photo_solver.run
 from photo_files.resizing import resize
 from photo_options import Options, UserError
 from photo_regions.regions import Regions
+from photo_solver.affine_field import Look
 from photo_solver.optimum import NonFiniteLoss
 from photo_solver.smoothing import smooth_local_affine
 from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
-from photo_style import Result, stylize
+from photo_style import Result, stylize, write_photo
 
 SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
 
@@ -266,6 +267,57 @@ def test_an_array_that_is_no_picture_is_told(photos, thin_network, wrong, told):
     for pair in ((wrong, photos[1]), (photos[0], wrong)):
         with pytest.raises(UserError, match=told):
             run(pair, thin_network)
+
+
+LIBRARY = {
+    "no pixels": (lambda photo, result: stylize(photo[:0], photo), "content has the shape (0, "),
+    "no pixels of style": (lambda photo, result: stylize(photo, photo[:, :0]), "style has the shape ("),
+    "ragged": (lambda photo, result: stylize([[1, 2], [3]], photo), "content is no array ("),
+    "nothing": (lambda photo, result: stylize(None, photo), "content has the shape (); "),
+    "text": (lambda photo, result: stylize("content.png", photo), "content has the shape (); "),
+    "options": (
+        lambda photo, result: stylize(photo, photo, options={"max_size": 64}),
+        "options is of type dict; give photo_options.",
+    ),
+    "regions": (lambda photo, result: stylize(photo, photo, regions=photo), "regions is of type ndarray; give photo_regions."),
+    "network": (
+        lambda photo, result: stylize(photo, photo, network="learned"),
+        "network is of type str; give vgg19.network.Network",
+    ),
+    "callback": (lambda photo, result: stylize(photo, photo, callback=3), "callback is of type int; give a function"),
+    "masks": (
+        lambda photo, result: stylize(photo, photo, regions=Regions(("a",), photo, photo)),
+        "masks of the content have the shape (",
+    ),
+    "LUT size": (lambda photo, result: result.lut(size=20), "LUT size 20 is unknown; use one of 17, 33, 65"),
+    "realism": (lambda photo, result: result.at(photo, realism=2.5), "realism 2.5 was not solved for; use one of 0.5"),
+    "a grey photo": (lambda photo, result: result.at(photo[..., 0]), "photo has the shape ("),
+    "levels": (lambda photo, result: result.at((255 * photo).astype(np.uint8)), "photo is of type uint8; "),
+    "a grey picture": (lambda photo, result: write_photo("a.png", photo[..., 0]), "image has the shape ("),
+    "four channels": (lambda photo, result: write_photo("a.png", photo[..., [0, 1, 2, 0]]), "image has the shape ("),
+    "a picture of levels": (
+        lambda photo, result: write_photo("a.png", np.zeros((9, 9, 3), np.uint8)),
+        "image is of type uint8; ",
+    ),
+    "no picture": (lambda photo, result: write_photo("a.png", photo[:0]), "image has the shape (0, "),
+    "like": (
+        lambda photo, result: write_photo("a.png", photo, like=photo),
+        "like is of type ndarray; give photo_files.photos.Photo",
+    ),
+    "strips alone": (lambda photo, result: write_photo("a.png", [photo]), "image is no array; "),
+}
+
+
+@pytest.mark.parametrize("case", LIBRARY)
+def test_what_the_caller_can_fix_is_a_user_error(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    photo = np.full((20, 24, 3), 0.5, np.float32)
+    calls, message = LIBRARY[case]
+    look = Look(np.zeros((1, 8, 1, 1, 3, 4), np.float32), None)
+    with pytest.raises(UserError) as error:
+        calls(photo, Result(photo, photo, looks={0.5: look}))
+    assert str(error.value).startswith(message) and "; " in str(error.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vgg19.backend import tf
+from vgg19.backend import check_process, tf
 from vgg19.layers import CONVOLUTIONS, block_of, is_first
 from vgg19.weights import Weights
 
@@ -22,6 +22,7 @@ class Network:
 
     def __init__(self, weights: Weights, description: str = "given weights"):
         """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `CONVOLUTIONS`."""
+        check_process()
         self.description = description
         self._layers = {name: (tf.constant(weights[name][0]), tf.constant(weights[name][1])) for name in CONVOLUTIONS}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vgg19.layers import CONVOLUTIONS, block_of
-from vgg19.weights import find_weights
+from vgg19.weights import find_weights, weights_file
 
 if TYPE_CHECKING:
     from vgg19.network import Network
@@ -17,20 +17,22 @@ class Networks:
     """Finds networks by `Options.vgg19_weights`, and keeps the pretrained ones, so that runs share them."""
 
     def __init__(self) -> None:
-        self._pretrained: dict[str, Network | None] = {}
+        self._pretrained: dict[str, tuple[object, Network | None]] = {}  # by choice, with the state of its file
 
     def pretrained(self, choice: str) -> Network | None:
         """The pretrained network; None where features are to be learned, which are a pair's own.
 
+        It is the one that a new program would find, whatever file has come or changed since the last run.
+
         Raises:
             UserError: the weights cannot be found or read.
         """
-        if choice not in self._pretrained:
+        if choice not in self._pretrained or self._pretrained[choice][0] != _file_state(choice):
             from vgg19.network import Network
 
-            found = find_weights(choice)
-            self._pretrained[choice] = Network(*found) if found else None
-        return self._pretrained[choice]
+            found = find_weights(choice)  # it may download a file
+            self._pretrained[choice] = _file_state(choice), Network(*found) if found else None
+        return self._pretrained[choice][1]
 
     def channels(self, choice: str) -> dict[str, int]:
         """Number of channels of each layer; raises as `pretrained`."""
@@ -58,3 +60,12 @@ class Networks:
             return pretrained
         weights = learn_weights([content, style], seed)
         return Network(weights, "learned from the two photos")
+
+
+def _file_state(choice: str) -> object:
+    """What changes when the weights of a choice do."""
+    path = weights_file(choice)
+    if path is None:
+        return None
+    stat = path.stat()
+    return path, stat.st_size, stat.st_mtime_ns, stat.st_ino

@@ -13,6 +13,7 @@ Neither TensorFlow nor Keras is imported before something must be downloaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -40,7 +41,9 @@ from vgg19.layers import CONVOLUTIONS
 
 CHOICES = ("auto", "pretrained", "learned")
 # Where vgg19.npy is looked for: the working folder, beside this file in a checkout, and the user's data.
-PLACES = (Path("vgg19.npy"), Path(__file__).with_name("vgg19.npy"), platformdirs.user_data_path("deep-photostyle") / "vgg19.npy")
+PLACES = [Path("vgg19.npy"), Path(__file__).with_name("vgg19.npy")]
+with contextlib.suppress(RuntimeError):  # there is no home, as in some containers
+    PLACES.append(platformdirs.user_data_path("deep-photostyle") / "vgg19.npy")
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"  # file_hash in keras.applications.VGG19
 DOWNLOAD_TIMEOUT = 10.0  # seconds
@@ -71,13 +74,21 @@ def check_weights_path(choice: str) -> None:
     if choice in CHOICES:
         return
     path = Path(choice)
-    if not path.is_file():
-        wrong = "is a folder" if path.is_dir() else "is not there"
+    if not os.path.isfile(path):
+        wrong = "is a folder" if os.path.isdir(path) else "is not there"
         raise UserError(f"weights {choice} {wrong}; give a .npy, .h5 or .npz file or one of {', '.join(CHOICES)}")
     if path.suffix.lower() not in _READERS:
         raise UserError(f"weights {choice} are of an unknown kind; give a .npy, .h5 or .npz file")
     if not os.access(path, os.R_OK):
         raise UserError(f"weights {choice} may not be read; change the file's permissions")
+
+
+def weights_file(choice: str) -> Path | None:
+    """The file that `find_weights` reads for a choice; None where it has to download one, or features are learned."""
+    if choice == "learned":
+        return None
+    places = (*PLACES, _keras_copy()) if choice in CHOICES else (Path(choice),)
+    return next((path for path in places if path and path.is_file()), None)
 
 
 def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weights, str] | None:
@@ -103,13 +114,16 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         return load_weights(choice), f"VGG19 weights {choice}"
     if own := next((path for path in PLACES if path.is_file()), None):
         return load_weights(own), f"VGG19 weights {own.name}"
-    keras_copy = _keras_home() / "models" / KERAS_FILE
+    keras_copy = _keras_copy()
     try:
+        if keras_copy is None:
+            raise OSError("there is no home folder for them")
         if not keras_copy.is_file() or _md5(keras_copy) != KERAS_MD5:
             _download(_keras_url(), keras_copy, KERAS_MD5, timeout)
     except (OSError, http.client.HTTPException) as error:
         wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
-        remedy = f"put {KERAS_FILE} into {keras_copy.parent} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
+        folder = keras_copy.parent if keras_copy else "$KERAS_HOME/models"
+        remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
         if choice == "pretrained":
             raise UserError(f"{wrong}; {remedy}") from error
         logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, remedy)
@@ -261,8 +275,10 @@ def _read_npz(path: str | os.PathLike) -> Iterator[Tensor]:
 _READERS = {".npy": _read_npy, ".h5": _read_h5, ".hdf5": _read_h5, ".npz": _read_npz}
 
 
-def _keras_home() -> Path:
-    return Path(os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser())
+def _keras_copy() -> Path | None:
+    """Where Keras keeps its download; None without a home."""
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    return None if home.startswith("~") else Path(home, "models", KERAS_FILE)
 
 
 def _keras_url() -> str:

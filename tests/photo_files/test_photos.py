@@ -483,9 +483,9 @@ def test_failing_write_keeps_the_old_file_and_no_other(tmp_path, monkeypatch, ex
 
 def test_strips_must_make_up_the_photo(tmp_path):
     photo = Photo(gradient())
-    with pytest.raises(ValueError, match="strips of 20 rows for a picture of 37"):
+    with pytest.raises(UserError, match=r"^image has 20 rows in its strips, and its photo 37; "):
         write_photo(str(tmp_path / "a.png"), iter([photo.rows(0, 20)]), like=photo)
-    with pytest.raises(ValueError, match="strips without the photo"):
+    with pytest.raises(UserError, match=r"^image is no array; "):
         write_photo(str(tmp_path / "a.png"), photo.strips())
     assert not list(tmp_path.iterdir())
 

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from deep_photostyle import main
 from photo_jobs import batch
 from photo_jobs.batch import Worker, check_ahead
 from photo_jobs.job import Job, Outcome, Status
+from photo_jobs.manifest import find_jobs
 from photo_jobs.places import Claims
 from photo_options import Options, UserError
 
@@ -228,14 +228,48 @@ def test_networks_are_shared_between_the_jobs_of_a_worker(tmp_path, no_networks)
 
 def test_what_a_killed_run_was_writing_is_removed(tmp_path, no_networks):
     (tmp_path / "a").mkdir()
-    with subprocess.Popen(["true"]) as ended:
-        gone = ended.pid
-    leftovers = [tmp_path / f".a.png.{gone}", tmp_path / "a" / f".out_iter_1.png.{gone}", tmp_path / "a" / f".a.json.{gone}"]
-    others = [tmp_path / f".b.png.{gone}", tmp_path / ".a.png.bak", tmp_path / f".a.png.{os.getppid()}"]
-    for path in (*leftovers, *others):
+    names = ["a.png", "a/out_iter_1.png", "a/tmp_result.png", "a/a.json", "a/a.log", "b.png"]
+    for path in map(Path, names):
+        (tmp_path / path.with_name(f".{path.name}.0123abcd.part")).touch()
+    others = [tmp_path / ".a.png.bak", tmp_path / ".a.png.1234", tmp_path / ".b.png.0123abcd.part"]
+    for path in others:
         path.touch()
-    assert run(Worker(), job(tmp_path)).status == "done"
-    assert [path.exists() for path in (*leftovers, *others)] == [False] * 3 + [True] * 3
+    assert run(Worker(), job(tmp_path, style_option=2)).status == "done"
+    assert sorted(tmp_path.rglob(".*")) == sorted(others)
+
+
+@pytest.mark.parametrize("fails", ["finished", "remove_partials", "make_folders", "results"])
+def test_whatever_fails_before_a_job_costs_that_job_alone(tmp_path, no_networks, monkeypatch, fails):
+    def fail(*_):
+        raise OSError("what\never")
+
+    monkeypatch.setattr(batch, fails, fail)
+    (tmp_path / "a").mkdir()
+    outcome = run(Worker(), job(tmp_path))
+    assert (outcome.status, outcome.error) == ("failed", f"OSError: what ever (more in {tmp_path}/a/a.log)")
+
+
+def test_a_line_corrected_below_is_done(tmp_path, caplog):
+    good, found = job(tmp_path), [job(tmp_path, content_image_path="mistyped.png"), job(tmp_path)]
+    bad, corrected = checked(found, found)
+    assert bad.error.startswith("content image mistyped.png does not exist; ") and corrected == good
+
+
+def test_photos_are_in_the_order_of_their_numbers_whatever_their_digits(tmp_path):
+    names = ["10.png", "2.png", "5²3.png", "5²10.png", "a².png", "٣.png", "²1.png"]
+    for name in names:
+        shutil.copy(DATA / "content.png", tmp_path / name)
+    _, found = find_jobs(Options(batch=str(tmp_path), style_image_path="style.png"), "")
+    assert [each.name for each in found] == ["2.png", "٣.png", "5²3.png", "5²10.png", "10.png", "a².png", "²1.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    def closed(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(UserError, match=rf"^folder {tmp_path} cannot be read \(Permission denied\); change its permissions$"):
+        find_jobs(Options(batch=str(tmp_path)), "")
 
 
 def test_one_failure_stops_no_other_job_and_the_exit_code_tells(arguments, no_networks, tmp_path, capsys):

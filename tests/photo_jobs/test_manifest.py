@@ -54,7 +54,7 @@ def test_the_papers_layout(tmp_path):
     ]
     assert [job.options.output_image for job in found] == ["out/in1.png", "out/in2.png", "out/in10.png"]
     assert [job.options.serial for job in found] == ["out/in1", "out/in2", "out/in10"]
-    assert found[0].options.mask_preview == "out/in1/regions.jpg"
+    assert found[0].options.mask_preview == "out/in1/in1_regions.jpg"
 
 
 def test_content_photos_with_one_style(tmp_path):

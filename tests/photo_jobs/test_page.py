@@ -2,6 +2,10 @@
 
 import http.client
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -91,6 +95,50 @@ def test_browsers_are_told_to_load_nothing_from_elsewhere(ask, path):
 )
 def test_pages_of_other_sites_may_not_ask(ask, headers, status):
     assert ask("GET", "/", **headers)[0] == status
+
+
+@pytest.mark.parametrize(
+    ("site", "path", "status"),
+    [
+        ("same-origin", "/page.js", 200),
+        ("none", "/page.js", 200),  # typed by the user
+        ("cross-site", "/page.js", 403),
+        ("same-site", "/page.js", 403),
+        ("cross-site", "/messages", 403),
+        ("cross-site", "/", 200),  # a link to the page
+    ],
+)
+def test_pictures_of_other_sites_may_not_ask(ask, server, site, path, status):
+    assert ask("GET", path, **{"sec-fetch-site": site})[0] == status
+    assert not server.sessions
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+def test_no_photo_stays_when_the_page_has_ended_or_at_the_next_start(tmp_path, number):
+    def start():
+        line = [sys.executable, "deep_photostyle.py", "--app", "--app_port=0"]
+        environment = os.environ | {"TMPDIR": str(tmp_path)}
+        program = subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stderr=subprocess.PIPE, text=True)
+        assert "the page is at" in program.stderr.readline()
+        return program
+
+    def end(program, number):
+        program.send_signal(number)
+        program.communicate(timeout=60)
+
+    with start() as other, start() as program:
+        (one, two) = tmp_path.iterdir()
+        for folder in (one, two):
+            (folder / "photo.png").touch()
+        end(program, number)
+        clean = number not in (signal.SIGQUIT, signal.SIGKILL)
+        assert len(list(tmp_path.iterdir())) == (1 if clean else 2)
+        with start() as again:
+            assert len(list(tmp_path.rglob("photo.png"))) == 1  # that of the other page, which lives
+            end(again, signal.SIGTERM)
+        end(other, signal.SIGTERM)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

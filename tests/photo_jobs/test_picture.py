@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from tqdm import tqdm
 
 from photo_jobs import picture
 from photo_jobs.job import Job
-from photo_jobs.picture import INTERRUPTED, check_job, run_job, run_one
-from photo_jobs.records import record_path
+from photo_jobs.picture import check_job, run_job, run_one
+from photo_jobs.records import finished, record_path
 from photo_jobs.start import load_tensorflow
+from photo_jobs.stopping import INTERRUPTED
 from photo_options import Options, UserError
 from photo_solver.stages import Progress
 from vgg19 import weights
@@ -187,6 +189,20 @@ def no_internet(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setattr(weights, "PLACES", (tmp_path / "none.npy",))
     monkeypatch.setattr(weights, "_download", unreachable)
+
+
+def test_weights_that_are_downloaded_are_in_the_record(options, no_internet, tmp_path, monkeypatch):
+    def download(url, path, *_):
+        path.parent.mkdir(parents=True)
+        shutil.copy(DATA / "thin_vgg19.npy", path)
+
+    monkeypatch.setattr(weights, "KERAS_FILE", "thin.npy")
+    monkeypatch.setattr(weights, "_download", download)
+    chosen = changed(options, vgg19_weights="auto")
+    assert run_one(chosen, "") == 0
+    assert finished(chosen) is not None
+    os.remove(tmp_path / "keras" / "models" / "thin.npy")
+    assert finished(chosen) is None
 
 
 def test_without_weights_to_be_had_features_are_learned_after_one_warning(options, caplog, no_internet, monkeypatch):

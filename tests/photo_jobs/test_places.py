@@ -45,7 +45,8 @@ def refused(*jobs):
 
 
 def test_files_of_their_own_are_fine(options, tmp_path):
-    claim(options, dataclasses.replace(options, output_image=str(tmp_path / "out" / "b.png")))
+    jobs = dataclasses.replace(options, batch="jobs.csv", style_option=2)
+    claim(*(dataclasses.replace(jobs, output_image=str(tmp_path / "out" / name)) for name in ("a.png", "b.png")))
 
 
 def link(make, folder):
@@ -120,6 +121,51 @@ def test_each_file_is_written_by_one_job(options, tmp_path):
     os.symlink(tmp_path / "out", tmp_path / "also out")
     twin = dataclasses.replace(other, output_image=str(tmp_path / "also out" / "a.png"))
     assert "is also written for" in refused(options, twin)
+
+
+BY_PRODUCTS = {
+    "first stage": ("x/tmp_result.png", {"style_option": 2}),
+    "snapshot": ("x/out_iter_300.png", {}),
+    "mask": ("x/auto_style_seg.png", {"auto_seg": "3"}),
+}
+
+
+@pytest.mark.parametrize("by_product", BY_PRODUCTS)
+@pytest.mark.parametrize("many", [False, True])
+def test_no_by_product_replaces_another_jobs_result(options, tmp_path, by_product, many):
+    name, changes = BY_PRODUCTS[by_product]
+    own = name.replace("x/", "x/a_") if many and by_product != "mask" else name
+    result = dataclasses.replace(options, output_image=str(tmp_path / own), serial=str(tmp_path / "y"))
+    other = dataclasses.replace(options, serial=str(tmp_path / "x"), batch="jobs.csv" if many else "", **changes)
+    for jobs in ((result, other), (other, result)):
+        assert refused(*jobs).endswith(f" is also written for {options.content_image_path}; give each its own name")
+    os.mkdir(tmp_path / "y")
+    os.symlink(tmp_path / "y", tmp_path / "x")  # the same by another way
+    linked = dataclasses.replace(result, output_image=str(tmp_path / own.replace("x/", "y/")))
+    assert "is also written for" in refused(linked, other)
+
+
+def test_results_named_like_snapshots_are_each_others_concern_no_more_than_others(options, tmp_path):
+    names = ("out_iter_1.png", "out_iter_2.png")
+    claim(*(dataclasses.replace(options, output_image=str(tmp_path / name), serial=str(tmp_path / name[:-4])) for name in names))
+
+
+def test_results_that_are_links_of_one_file_are_several_files(options, tmp_path):
+    jobs = [
+        dataclasses.replace(options, output_image=str(tmp_path / f"{name}.png"), serial=str(tmp_path / name)) for name in "ab"
+    ]
+    shutil.copy(DATA / "content.png", tmp_path / "a.png")
+    os.link(tmp_path / "a.png", tmp_path / "b.png")
+    claim(*jobs)
+
+
+def test_a_job_that_is_refused_claims_nothing(options, tmp_path):
+    with contextlib.closing(Claims()) as claims:
+        claims.write(options)
+        other = dataclasses.replace(options, output_image=str(tmp_path / "b.png"), mask_preview=options.output_image)
+        with pytest.raises(UserError, match="is also written for"):
+            claims.write(other)
+        claims.write(dataclasses.replace(other, mask_preview="", serial=str(tmp_path / "b")))
 
 
 def test_nor_does_one_job_write_two_results_in_one_file(options):

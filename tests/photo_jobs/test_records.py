@@ -11,8 +11,10 @@ from PIL import Image
 
 from photo_files.atomic import write_text
 from photo_jobs import records
+from photo_jobs.places import inputs
 from photo_jobs.records import finished, input_hashes, record_path, write_record
 from photo_options import INPUT_FILES, VERSION, Options, UserError
+from vgg19 import weights
 
 
 @pytest.fixture
@@ -78,17 +80,42 @@ def test_a_broken_record_is_none(done, text):
 
 
 def test_a_file_of_weights_and_a_folder_of_masks_are_inputs_too(done, tmp_path):
-    weights, masks = tmp_path / "weights.npz", tmp_path / "masks"
-    weights.write_bytes(b"a")
+    own, masks = tmp_path / "weights.npz", tmp_path / "masks"
+    own.write_bytes(b"a")
     masks.mkdir()
     (masks / "sky.png").write_bytes(b"b")
-    options = dataclasses.replace(done, vgg19_weights=str(weights), content_seg_path=str(masks), style_seg_path=str(masks))
+    options = dataclasses.replace(done, vgg19_weights=str(own), content_seg_path=str(masks), style_seg_path=str(masks))
     before = input_hashes(options)
-    weights.write_bytes(b"other")
+    own.write_bytes(b"other")
     (masks / "sky.png").rename(masks / "land.png")
     after = input_hashes(options)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"vgg19_weights", "content_seg_path", "style_seg_path"}
+
+
+@pytest.mark.parametrize("choice", ["auto", "pretrained"])
+def test_weights_that_are_found_are_inputs_too(done, tmp_path, monkeypatch, choice):
+    keras_copy = tmp_path / "keras" / "models" / weights.KERAS_FILE
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(weights, "PLACES", (tmp_path / "here.npy", tmp_path / "home.npy"))
+    options = dataclasses.replace(done, vgg19_weights=choice)
+    write_record(made_record(options), options)
+    keras_copy.parent.mkdir(parents=True)
+    for path in (keras_copy, tmp_path / "home.npy", tmp_path / "here.npy"):  # what comes later is looked for first
+        path.write_bytes(path.name.encode())
+        assert finished(options) is None
+        write_record(made_record(options), options)
+        assert finished(options) is not None
+    rewrite_bytes(tmp_path / "here.npy")
+    assert finished(options) is None
+    without = Options(content_image_path="a.png", apply_lut="a.cube", vgg19_weights=choice)
+    for other in (dataclasses.replace(options, vgg19_weights="learned"), without):
+        assert "vgg19_weights" not in inputs(other)
+
+
+def rewrite_bytes(path):
+    """Other bytes of the same number in the file."""
+    path.write_bytes(path.read_bytes()[::-1])
 
 
 def test_a_folder_with_a_model_is_an_input_where_it_is_used(done, tmp_path):

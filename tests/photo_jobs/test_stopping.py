@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, also where a library loses what they raise."""
+"""Ctrl-C, SIGTERM and SIGHUP, also where a library loses what they raise."""
 
 import signal
 import subprocess
@@ -11,10 +11,11 @@ from conftest import DATA
 import photo_style
 from deep_photostyle import main
 from photo_files.photos import read_photo
-from photo_jobs import picture, scores, start
+from photo_jobs import picture, results, scores, start
 from photo_jobs.stopping import check_stop, ctrl_c_waits, signals_stop, stop_asked
+from photo_options import UserError
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
 
 @pytest.fixture
@@ -63,6 +64,53 @@ def test_a_signal_waits_for_the_end(number):
             done.append("all of it")
         done.append("more")
     assert done == ["all of it"]
+
+
+@SIGNALS
+def test_a_signal_that_waits_is_kept_where_the_block_fails(number):
+    with signals_stop():
+        with pytest.raises(OSError, match="full"), ctrl_c_waits():
+            signal.raise_signal(number)
+            raise OSError("full")
+        assert stop_asked()
+
+
+@SIGNALS
+def test_more_signals_do_not_interrupt_what_the_first_one_ends(number):
+    saved = []
+    with signals_stop(), pytest.raises(KeyboardInterrupt):
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            with ctrl_c_waits():
+                signal.raise_signal(signal.SIGINT)
+                saved.append("the best picture")
+            saved.append("the report")
+    assert saved == ["the best picture", "the report"]
+
+
+@pytest.mark.parametrize("step", [1, 4, 8, 12])
+def test_a_signal_within_the_handler_of_another_does_not_hang(step):
+    code = f"""
+import faulthandler, os, signal, sys
+from photo_jobs.stopping import signals_stop
+faulthandler.dump_traceback_later(10, exit=True)
+steps = []
+def trace(frame, event, argument):
+    steps.append(frame)
+    if len(steps) == {step}:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return trace
+try:
+    with signals_stop():
+        sys.settrace(trace)
+        os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    sys.settrace(None)
+    sys.exit(17)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1], timeout=60).returncode == 17
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -148,6 +196,24 @@ def test_a_signal_that_is_lost_in_a_job_ends_the_batch_after_it(arguments, tmp_p
     assert main([*chosen, f"--batch={manifest}", f"--output_dir={tmp_path}/out"]) == 130
     assert len(calls) == 1 and not (tmp_path / "out" / "2.png").exists()
     assert (tmp_path / "out" / "1" / "1.json").exists() == (lose == "while it is scored")
+
+
+@SIGNALS
+@pytest.mark.parametrize("many", [False, True])
+def test_a_signal_during_a_write_that_fails_ends_the_run(arguments, tmp_path, monkeypatch, capsys, number, many):
+    def full(path, *_):
+        signal.raise_signal(number)
+        raise UserError(f"output image {path} cannot be written (no space left); choose another place")
+
+    monkeypatch.setattr(results, "write_photo", full)
+    if many:
+        (tmp_path / "jobs.csv").write_text("output_image\n1.png\n2.png\n")
+        arguments = [each for each in arguments if not each.startswith(("--output_image", "--serial"))]
+        arguments += [f"--batch={tmp_path}/jobs.csv", f"--output_dir={tmp_path}/out"]
+    assert main(arguments) == 130
+    (error,) = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ") and "cannot be written (no space left); " in error
+    assert "2.png" not in error
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from PIL import Image
 from photo_jobs.picture import run_one
 from photo_options import Options, UserError
 from photo_solver import memory
-from photo_solver.memory import GIB, MIB, free_memory, solving_bytes, within_memory
+from photo_solver.memory import GIB, MIB, free_memory, gpu_memory, solving_bytes, within_memory
+from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS
 
 WIDTHS = {"learned": (32, 64, 96, 128, 128), "vgg19": (64, 128, 256, 512, 512)}
@@ -160,6 +161,111 @@ def test_limits_of_the_older_groups(tmp_path):
 def test_no_less_than_nothing_is_free(tmp_path):
     files = {"memory.max": "5\n", "memory.current": "9\n", "memory.stat": "inactive_file 0\n"}
     assert free_memory(system(tmp_path, "0::/\n", files)) == 0
+
+
+LIMIT = {"a/memory.max": "1000000\n", "a/memory.current": "5\n", "a/memory.stat": "inactive_file 3\n"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 999_998),
+        ({"a/memory.stat": None}, 999_995),
+        ({"a/memory.stat": "anon 3\nnonsense\ninactive_file\n"}, 999_995),
+        ({"a/memory.current": None}, 1_000_003),
+        ({"a/memory.current": "unknown"}, 1_000_003),
+        ({"a/memory.max": "unknown"}, 8 * GIB),
+        ({"a/memory.max": None}, 8 * GIB),
+    ],
+)
+def test_what_a_control_group_does_not_say_is_unknown(tmp_path, changes, expected):
+    files = {name: text for name, text in (LIMIT | changes).items() if text is not None}
+    assert free_memory(system(tmp_path, "0::/a\n", files)) == expected
+
+
+@pytest.mark.parametrize("groups", ["garbage\n", "\n", "0::\n", "x:y:z:/a\n"])
+def test_groups_of_another_form_are_none(tmp_path, groups):
+    assert free_memory(system(tmp_path, groups, {})) == 8 * GIB
+
+
+def test_without_a_list_of_groups_what_is_available_counts(tmp_path):
+    root = system(tmp_path, "", {})
+    (tmp_path / "proc/self/cgroup").unlink()
+    assert free_memory(root) == 8 * GIB
+
+
+@pytest.mark.parametrize("text", ["MemTotal: 9 kB\n", "", "MemAvailable:\n", "MemAvailable: many kB\n", "\xff"])
+def test_where_it_is_unknown_what_is_available_all_memory_counts(tmp_path, text):
+    root = system(tmp_path, "0::/\n", {})
+    (tmp_path / "proc/meminfo").write_text(text, encoding="latin-1")
+    assert free_memory(root) == free_memory(str(tmp_path / "nowhere")) > 64 * MIB
+
+
+@pytest.fixture
+def smi(tmp_path, monkeypatch):
+    """A function that makes nvidia-smi a shell script."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def make(script, first="#!/bin/sh\n"):
+        (tmp_path / "nvidia-smi").write_text(f"{first}{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+
+    return make
+
+
+@pytest.mark.parametrize("said", ["100, 200", "100, 200\n\n", " 100 ,200 "])
+def test_memory_of_a_gpu(smi, said):
+    smi(f"printf '{said}'")
+    assert gpu_memory() == (100 * MIB, 200 * MIB)
+
+
+@pytest.mark.parametrize(("visible", "asked"), [(None, "0"), ("3,1", "3"), ("GPU-1-2", "GPU-1-2"), ("MIG-5", "MIG-5")])
+def test_the_gpu_that_tensorflow_uses_is_the_one_that_is_asked(smi, monkeypatch, visible, asked):
+    smi('test "$4" = "$ASKED" && echo 1, 2')
+    monkeypatch.setenv("ASKED", asked)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert gpu_memory() == (MIB, 2 * MIB)
+
+
+UNKNOWN = {
+    "fails": "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18",
+    "no devices": "echo 'No devices were found'; exit 6",
+    "not available": "echo '[N/A], [N/A]'",
+    "not permitted": "echo '[Insufficient Permissions], 81559'",
+    "says nothing": "",
+    "says more": "echo 1, 2, 3",
+    "is no text": "printf '\\377'",
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_what_nvidias_tool_does_not_say_is_unknown(smi, case):
+    smi(UNKNOWN[case])
+    assert gpu_memory() is None
+
+
+def test_nor_is_a_tool_that_is_none_or_hangs_or_is_not_there_an_error(smi, tmp_path, monkeypatch):
+    smi("no program", first="")
+    assert gpu_memory() is None
+    monkeypatch.setattr(memory, "_PATIENCE", 0.2)
+    smi("exec sleep 60")
+    assert gpu_memory() is None
+    (tmp_path / "nvidia-smi").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory() is None
+
+
+@pytest.mark.parametrize(
+    ("known", "share", "expected"), [((5, 9), 0.0, 7), ((5, 10), 0.5, 5), (None, 0.0, np.inf), (None, 0.5, np.inf)]
+)
+def test_what_tensorflow_holds_and_does_not_use_is_free(monkeypatch, known, share, expected):
+    config = tf.config
+    monkeypatch.setattr(config, "get_visible_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(config.experimental, "get_memory_info", lambda device: {"current": 1, "peak": 3})
+    monkeypatch.setattr(memory, "gpu_memory", lambda: known)
+    assert memory._free_gpu_memory(share) == expected
 
 
 def test_where_there_is_no_proc_all_memory_counts(tmp_path):

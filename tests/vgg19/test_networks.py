@@ -1,10 +1,13 @@
 """Finding networks: pretrained ones once, learned ones for each pair."""
 
-from conftest import golden_photo
+import os
+
+from conftest import DATA, golden_photo
 
 import vgg19.networks
 from vgg19.layers import CONVOLUTIONS
 from vgg19.networks import Networks
+from vgg19.weights import load_weights
 
 
 def test_weights_are_looked_for_once_and_learned_networks_are_not_shared(monkeypatch):
@@ -17,3 +20,22 @@ def test_weights_are_looked_for_once_and_learned_networks_are_not_shared(monkeyp
     assert first is not second and first.description == "learned from the two photos"
     assert networks.channels("learned") == dict.fromkeys(CONVOLUTIONS, 8)
     assert networks.pretrained("learned") is None
+
+
+def test_weights_that_come_or_change_are_read_anew_and_others_are_kept(tmp_path, monkeypatch):
+    path, asked = tmp_path / "vgg19.npy", []
+
+    def find(choice):
+        asked.append(choice)
+        return (load_weights(path), "own") if path.exists() else None
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("vgg19.weights.PLACES", (path,))
+    monkeypatch.setattr(vgg19.networks, "find_weights", find)
+    networks = Networks()
+    assert networks.pretrained("auto") is networks.pretrained("auto") is None
+    path.write_bytes((DATA / "thin_vgg19.npy").read_bytes())
+    first = networks.pretrained("auto")
+    assert networks.pretrained("auto") is first is not None and len(asked) == 2
+    os.utime(path, ns=(1, 1))
+    assert networks.pretrained("auto") is not first and len(asked) == 3

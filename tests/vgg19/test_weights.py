@@ -7,6 +7,8 @@ import os
 import pickle
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -427,6 +429,29 @@ def test_path_and_learned(keras_home, caplog):
     assert str(THIN) in description
     assert find_weights("learned") is None
     assert not caplog.records
+
+
+def test_without_a_home_nothing_is_downloaded(monkeypatch, tmp_path):
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where there is neither HOME nor an entry of the user
+    monkeypatch.setattr(weights, "PLACES", (tmp_path / "vgg19.npy",))
+    with pytest.raises(
+        UserError, match=r"^pretrained VGG19 weights cannot be downloaded \(there is no home folder for them\); put "
+    ):
+        find_weights("pretrained")
+
+
+def test_a_user_without_a_home_can_import_it():
+    code = """
+import os, pathlib, platformdirs
+def nobody(*_, **__):
+    raise RuntimeError("could not determine the home directory")
+platformdirs.user_data_path = pathlib.Path.home = pathlib.Path.expanduser = nobody
+os.path.expanduser = lambda path: path
+from vgg19.weights import PLACES
+assert len(PLACES) == 2
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=THIN.parents[2], check=True, timeout=60)
 
 
 def test_url_and_hash_are_those_of_keras():
