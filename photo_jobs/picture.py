@@ -22,7 +22,7 @@ from photo_files.writing import check_place, check_writable, write_photo
 from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.lut_results import check_luts, write_luts
-from photo_jobs.places import Claims, make_folders, record_path, results
+from photo_jobs.places import Claims, make_folders, mask_paths, record_path, results
 from photo_jobs.progress import Watch
 from photo_jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from photo_jobs.region_files import region_paths
@@ -146,7 +146,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
             load_tensorflow(options.device, options.gpus_per_job)
         regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
-            logger.info("masks of the regions: %s and %s; correct copies and give them", *write_masks(regions, options.serial))
+            write_masks(regions, *mask_paths(options))
+            logger.info("masks of the regions: %s and %s; correct copies and give them", *mask_paths(options))
     else:
         regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
     del style_photo  # it may be large

@@ -54,15 +54,20 @@ def by_products(options: Options) -> list[tuple[str, str]]:
     """What a job may write besides and how to call it; `*` stands for the number of a snapshot."""
     files = [("log", str(log_path(options)))]
     if options.auto_seg_used:
-        files += [("mask", os.path.join(options.serial, name)) for name in (CONTENT_MASK, STYLE_MASK)]
+        files += [("mask", path) for path in mask_paths(options)]
     if not (options.apply_lut or options.dry_run):
-        files += [("snapshot", snapshot_path(options, _NUMBERED))]
-        files += [("snapshot", snapshot_path(options, FIRST_STAGE))] if options.style_option == 2 else []
+        files += [("snapshot", by_product_path(options, _NUMBERED))]
+        files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []
     return files
 
 
-def snapshot_path(options: Options, name: str) -> str:
-    """Where a snapshot is, by its name in the reference script; in a batch, whose jobs may share it, after the job's own."""
+def mask_paths(options: Options) -> tuple[str, str]:
+    """Where the masks of found regions are, of the content and of the style."""
+    return by_product_path(options, CONTENT_MASK), by_product_path(options, STYLE_MASK)
+
+
+def by_product_path(options: Options, name: str) -> str:
+    """Where a by-product of this name is; in a batch, whose jobs may share a folder, after the job's own name."""
     return os.path.join(options.serial, f"{Path(options.output_image).stem}_{name}" if options.batch else name)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from photo_files.writing import write_photo
-from photo_jobs.places import FIRST_STAGE, snapshot_path
+from photo_jobs.places import FIRST_STAGE, by_product_path
 from photo_jobs.stopping import check_stop, ctrl_c_waits
 from photo_options import Options, UserError
 from photo_solver.stages import Progress
@@ -58,7 +58,7 @@ class Watch:
         if not (self.best and self._saves):
             return
         try:
-            write_photo(snapshot_path(self._options, name), self.best.image)
+            write_photo(by_product_path(self._options, name), self.best.image)
         except UserError as error:  # a full disk, most often; the result matters more
             self._saves = False
             logger.warning("%s; there are no more snapshots", str(error).split(";")[0])

@@ -10,7 +10,6 @@ they are written as flat colours, to be corrected by hand.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse
@@ -98,18 +97,16 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     return Regions(names, _whole(content_masks), _whole(style_masks), colours)
 
 
-def write_masks(regions: Regions, folder: str) -> tuple[str, str]:
-    """Writes both masks into a folder, as flat colours, each pixel in that of the region it is most in; returns their paths.
+def write_masks(regions: Regions, *paths: str) -> None:
+    """Writes the masks of content and style to two paths, as flat colours, each pixel in that of the region it is most in.
 
     Pixels in no region, which only style photos have, get a colour that is no region's.
     """
     spare = next(colour for colour in PALETTE if all(colour_distance(colour, other) > SAME for other in regions.colours))
     colours = np.array([*regions.colours, spare], np.float32) / 255
-    paths = str(Path(folder) / CONTENT_MASK), str(Path(folder) / STYLE_MASK)
     for path, masks in zip(paths, (regions.content, regions.style), strict=True):
         index = np.where(masks.any(axis=-1), masks.argmax(axis=-1), len(regions.colours))
         write_photo(path, colours[index])
-    return paths
 
 
 def _grid(photo: np.ndarray) -> tuple[int, int]:

@@ -35,6 +35,13 @@ def regions(photos):
     return find_regions(*photos, 3)
 
 
+def masks_in(folder, regions):
+    """The paths of both masks, written into a folder."""
+    paths = [str(folder / name) for name in (automatic.CONTENT_MASK, automatic.STYLE_MASK)]
+    write_masks(regions, *paths)
+    return paths
+
+
 def overlap(masks, area):
     """Intersection over union of each mask (H, W, R) with a bool area (H, W)."""
     return np.minimum(masks, area[..., None]).sum(axis=(0, 1)) / np.maximum(masks, area[..., None]).sum(axis=(0, 1))
@@ -62,7 +69,7 @@ def test_the_same_seed_gives_the_same_regions(photos, regions):
 
 
 def test_written_masks_are_read_as_the_same_regions(tmp_path, photos, regions):
-    paths = write_masks(regions, str(tmp_path))
+    paths = masks_in(tmp_path, regions)
     assert [path.name for path in sorted(tmp_path.iterdir())] == [automatic.CONTENT_MASK, automatic.STYLE_MASK]
     read = read_regions(*paths, *photos, Options())
     assert set(read.names) == set(regions.names) and not read.unmatched
@@ -130,7 +137,7 @@ def test_a_dry_run_finds_regions_and_stops(tmp_path, arguments, caplog):
 
 
 def test_a_dry_run_with_masks_needs_no_tensorflow(tmp_path, arguments, regions):
-    masks = write_masks(regions, str(tmp_path))
+    masks = masks_in(tmp_path, regions)
     given = [*arguments, "--content_seg_path", masks[0], "--style_seg_path", masks[1], "--auto_seg", "2", "--dry_run"]
     program = f"import sys, deep_photostyle as d; sys.exit(d.main({given!r}) or 3 * ('tensorflow' in sys.modules))"
     root = Path(__file__).parents[2]
@@ -141,7 +148,7 @@ def test_a_dry_run_with_masks_needs_no_tensorflow(tmp_path, arguments, regions):
 
 
 def test_a_dry_run_of_a_batch_solves_none(tmp_path, arguments, regions, caplog):
-    pair = [str(tmp_path / "day.png"), str(tmp_path / "night.png"), *write_masks(regions, str(tmp_path))]
+    pair = [str(tmp_path / "day.png"), str(tmp_path / "night.png"), *masks_in(tmp_path, regions)]
     header = "content_image_path,style_image_path,content_seg_path,style_seg_path"
     (tmp_path / "jobs.csv").write_text(f"{header}\n{','.join(pair)}\n")
     assert main(["--batch", str(tmp_path / "jobs.csv"), "--output_dir", str(tmp_path / "out"), "--dry_run"]) == 0

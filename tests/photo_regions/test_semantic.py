@@ -93,7 +93,8 @@ def test_what_has_no_kin_joins_its_surroundings_in_the_content_and_is_left_out_o
         Unmatched("vehicle", 24 / 960, 0, "only in the content: merged into the nearest region"),
         Unmatched("person", 0, 48 / 960, "only in the style: not used"),
     )
-    paths = write_masks(regions, str(tmp_path))
+    paths = [str(tmp_path / name) for name in ("c.png", "s.png")]
+    write_masks(regions, *paths)
     read = read_regions(*paths, painted(content), painted(style), Options(seg_classes="sky=00ffff,grass=aaff00"))
     assert read.names == regions.names
     assert np.array_equal(read.content, regions.content) and np.array_equal(read.style, regions.style)
@@ -103,7 +104,9 @@ def test_every_region_is_read_back_from_the_masks(tmp_path):
     names = bands(*NAMES, height=5 * len(NAMES))
     regions = regions_of(names, names[::-1])
     assert set(regions.names) == set(NAMES)
-    read = read_regions(*write_masks(regions, str(tmp_path)), painted(names), painted(names), Options())
+    paths = [str(tmp_path / name) for name in ("c.png", "s.png")]
+    write_masks(regions, *paths)
+    read = read_regions(*paths, painted(names), painted(names), Options())
     order = [read.colours.index(colour) for colour in regions.colours]
     assert np.array_equal(read.content[..., order], regions.content) and np.array_equal(read.style[..., order], regions.style)
 
