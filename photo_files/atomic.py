@@ -15,14 +15,21 @@ def partial_path(path: str | os.PathLike) -> Path:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A path to write to; the file takes its name if the block ends without an error, and is removed otherwise."""
+def temporary(path: str | os.PathLike) -> Iterator[Path]:
+    """A path to write to, beside `path`; the file is removed when the block ends."""
     partial = partial_path(path)
     try:
         yield partial
-        _take_name(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A path to write to; the file takes its name if the block ends without an error, and is removed otherwise."""
+    with temporary(path) as partial:
+        yield partial
+        _take_name(partial, path)
 
 
 def _take_name(partial: Path, path: str | os.PathLike) -> None:

@@ -191,7 +191,14 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
         return image, None
     if colour_profiles.is_rgb(profile):
         with contextlib.suppress(pyvips.Error):
-            return image, None if colour_profiles.is_srgb(profile) else profile
+            if colour_profiles.is_srgb(profile):
+                return image, None
+            if colour_profiles.has_way_back(profile):
+                return image, profile
+            logger.warning(
+                "%s has a profile for input alone, as of a scanner; it is converted to sRGB, and the result stays so", name
+            )
+            return _without_profile(colour_profiles.converted(image, depth)), None
     logger.warning("%s has a colour profile that cannot be used; its colours are taken as sRGB", name)
     return _without_profile(image), None
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.resizing import fitted, shrunk
-from photo_files.writing import check_place, check_writable, write_photo
+from photo_files.writing import check_place, check_result, check_writable, write_photo
 from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.lut_results import check_luts, write_luts
@@ -166,6 +166,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, job.options)
 
+    check_result(options.output_images[0], content_photo, options.drop_exif)
     network, options = _network(options, content, style, content_photo, networks)
     logger.info("features: %s", network.description)
     import photo_style

@@ -12,7 +12,7 @@ from PIL import Image
 
 from photo_files.photos import STRIP, Photo, check_readable, read_photo, thumbnail
 from photo_files.resizing import resize
-from photo_files.writing import check_writable, write_photo
+from photo_files.writing import check_result, check_writable, write_photo
 from photo_options import UserError
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
@@ -454,6 +454,18 @@ def test_check_writable_leaves_no_trace(tmp_path):
     (tmp_path / "b.PNG").write_bytes(b"old")
     check_writable(str(tmp_path / "b.PNG"))
     assert (tmp_path / "b.PNG").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+def test_check_result_writes_a_strip_and_leaves_no_trace(tmp_path, caplog, extension):
+    photo = read_photo(save(tmp_path / "in.tif", gradient(np.uint16, 4), profile="p3"))
+    photo.metadata["exif-data"] = DAMAGED_EXIF
+    (tmp_path / f"out{extension}").write_bytes(b"old")
+    check_result(str(tmp_path / f"out{extension}"), photo)
+    assert sorted(os.listdir(tmp_path)) == ["in.tif", f"out{extension}"] and not caplog.records
+    assert (tmp_path / f"out{extension}").read_bytes() == b"old"
+    with pytest.raises(UserError, match=r"output image .*out.* cannot be written \(.*\); choose another place or format"):
+        check_result(str(tmp_path / "none" / f"out{extension}"), photo)
 
 
 def test_too_large_for_the_format_leaves_nothing_behind(tmp_path):
