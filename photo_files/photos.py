@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 from pyvips.enums import ForeignKeep
 
-from photo_files import colour_profiles, tiff_exif
+from photo_files import colour_profiles, kinds, tiff_exif
 from photo_files.colour_profiles import to_srgb
 from photo_files.resizing import resize_vips
 from photo_files.vips import pyvips, reason, source
@@ -165,7 +165,16 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
     try:
         image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file") from error
+        raise UserError(f"{role} {path} {kinds.wrong_kind(path)}") from error
+    if image.get("vips-loader").startswith("tiff") and kinds.is_raw(path):
+        raise UserError(f"{role} {path} {kinds.RAW}")
+    if image.interpretation.startswith("lab"):
+        raise UserError(f"{role} {path} {kinds.LAB}")
+    if image.get_typeof("heif-compression") and image.get("heif-compression") == "hevc":
+        try:
+            pyvips.Image.new_from_source(source(path), "").getpoint(0, 0)
+        except pyvips.Error as error:  # many libraries know the format, and for its patents not this kind of it
+            raise UserError(f"{role} {path} {kinds.HEIC}") from error
     size = f"{image.width}x{image.height} pixels"
     if min(image.width, image.height) < MIN_SIDE:
         raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")

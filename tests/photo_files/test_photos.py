@@ -1,5 +1,6 @@
 """Pictures in files. Pillow, with which `images` touches no file, makes and reads them wherever it can hold them."""
 
+import base64
 import dataclasses
 import os
 import struct
@@ -376,6 +377,83 @@ def test_bad_input_is_told_before_decoding(tmp_path, make, message):
             read(path, "style image")
         assert str(error.value).startswith(f"style image {path} ") and message in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def tiff(path, tags=None, mark=b""):
+    """A TIFF file with more tags, or with a mark where its pixels begin, behind the header of eight bytes."""
+    if tags:
+        Image.fromarray(gradient()).save(path, "TIFF", tiffinfo=tags)
+        return str(path)
+    save(path.with_suffix(".tif"), gradient())
+    file = bytearray(path.with_suffix(".tif").read_bytes())
+    file[8 : 8 + len(mark)] = mark
+    return write(path, file)
+
+
+RAW = {
+    "preview": {"tags": {254: 1}},
+    "DNG": {"tags": {50706: b"\1\4\0\0"}},
+    "CR2": {"mark": b"CR\2\0"},
+}
+
+
+@pytest.mark.parametrize("how", RAW.values(), ids=RAW)
+def test_a_raw_file_is_refused_though_it_has_a_preview(tmp_path, how):
+    path = tiff(tmp_path / "photo.nef", **how)
+    for read in (read_photo, check_readable):
+        with pytest.raises(UserError, match=r"photo\.nef is a raw file; develop it, and give the TIFF or JPEG$"):
+            read(path, "content image")
+
+
+def test_pages_and_pictures_at_full_size_are_no_raw_files(tmp_path):
+    for kind in (0, 2):
+        assert np.array_equal(read_photo(tiff(tmp_path / "a.tif", {254: kind})).samples, gradient())
+
+
+OTHERS = {
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "a raw file": b"FUJIFILMCCD-RAW 0201FF383501",
+    "JPEG XL": b"\xff\x0a\xfa\x1f\x01",
+    "a Photoshop document": b"8BPS\0\1\0\0",
+    "OpenEXR": b"\x76\x2f\x31\x01\2\0\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_kind_that_is_not_read_has_its_name_in_the_message(tmp_path, kind):
+    path = write(tmp_path / "photo.jpg", OTHERS[kind] + bytes(100))
+    with pytest.raises(UserError, match=rf"^content image .*photo\.jpg is {kind}[^;]*; (export|convert|develop) it"):
+        check_readable(path, "content image")
+
+
+# A picture of 64x64 red pixels by heif-enc 1.15, packed.
+HEIC = (
+    "c-muNV30{GsVvAy%}izhg51nBLl8SRGck>Ufzcs1wIq=N0u(b+a*CjAhJwuG5(YHDSCCnf3uZ9_u~KGEKG;YX2OysjESv(Nfgl@*l`}K*(%|Yvft*w(C@-Td*$~7$kX"
+    "cYv0HhaX79{5b=`x^%Gb0NJ+)lX<41fOq`o+M&&#VB{DDJ?>!}$L{NC7j$+#Mj2L2eh5gCbB)%ZZT@RbqicBg@UaC6i`7d*I-3paCQZCR&t$%Gq5Q4;F1uasXN)l384"
+    "k3boJyiUkTXD>6X>%v@YtKuRpLAQu)=K<_d)GBpEP#knbopm0jpU|i24kz4=k?tchy4*mcCFDH;uGkgF4Ul;5D|37?d|Ed4~9;*Kn{<P=wrFj#37yOZo7o2o%Bd7UN"
+    "@%;0=mdqy~J#DoyE#b&X_!?xR>#DyZjOB{?l{~rl;1i}NEEODm|0@6hQ^k4G"
+)
+
+
+def test_heic_is_read_or_has_its_name_in_the_message(tmp_path):
+    path = write(tmp_path / "photo.heic", zlib.decompress(base64.b85decode(HEIC)))
+    try:
+        photo = read_photo(path)
+    except UserError as error:
+        assert str(error).endswith("photo.heic is HEIC, which is not read here; export it as JPEG, PNG or TIFF")
+        with pytest.raises(UserError, match="is HEIC"):
+            check_readable(path, "content image")
+    else:
+        np.testing.assert_allclose(photo.pixels.mean(axis=(0, 1)), [1, 0, 0], atol=0.1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_lab_is_refused_by_its_name(tmp_path, depth):
+    path = str(tmp_path / "a.tif")
+    lab = pyvips.Image.new_from_array(gradient()).copy(interpretation="srgb").colourspace("lab" if depth == 8 else "labs")
+    lab.tiffsave(path)
+    with pytest.raises(UserError, match="has Lab colours, which are not read; save it as RGB of 8 or 16 bits"):
+        check_readable(path, "content image")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
