@@ -112,8 +112,9 @@ def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixe
         max_pixels: megapixels above which the file is refused, before anything is decoded.
 
     Returns:
-        uint8 (H, W) grey or label values; (H, W, 3) colours, palettes looked up; (H, W, 4) with alpha. Samples of 16 bits
-        are labels if they fit in 8, and scaled otherwise.
+        uint8 (H, W) grey or label values, also where they stand in three equal channels; (H, W, 3) colours, palettes looked up;
+        (H, W, 4) with an alpha that is not opaque throughout. Samples of 16 bits are brought to 8, but for those (H, W) that
+        would lose by it: uint16.
 
     Raises:
         UserError: as `read_photo`.
@@ -124,9 +125,22 @@ def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixe
         samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
     except pyvips.Error as error:
         raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
-    if samples.dtype == np.uint16:
-        samples = (samples if samples.max() < 256 else np.rint(samples / 257)).astype(np.uint8)
-    return samples[..., [0, 0, 0, 1]] if samples.ndim == 3 and samples.shape[2] == 2 else samples
+    if samples.ndim == 3 and samples.shape[2] == 2:
+        samples = samples[..., [0, 0, 0, 1]]
+    if samples.ndim == 3 and samples.shape[2] == 4 and samples[..., 3].min() == np.iinfo(samples.dtype).max:
+        samples = samples[..., :3]
+    if samples.ndim == 3 and samples.shape[2] == 3 and (samples[..., :1] == samples[..., 1:]).all():
+        samples = samples[..., 0]
+    return _as_8_bits(samples)
+
+
+def _as_8_bits(samples: np.ndarray) -> np.ndarray:
+    """Samples of a mask of 8 or 16 bits as uint8, the very values where they fit; uint16 (H, W) that would lose as they are."""
+    if samples.dtype == np.uint8 or samples.max() < 256:
+        return samples.astype(np.uint8)
+    if samples.ndim == 3 or not (samples % 257).any():
+        return np.rint(samples / 257).astype(np.uint8)
+    return samples
 
 
 def thumbnail(path: str, long_side: int, max_pixels: float = Options.max_pixels) -> bytes:

@@ -26,6 +26,9 @@ logger = logging.getLogger("deep_photostyle")
 _STEPS = (40, 105, 170, 235)
 PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
 
+# The largest label, of 16 bits.
+_MOST_LABEL = 65535
+
 # What the mask is to the user, its path, and its photo.
 _Mask = tuple[str, str, np.ndarray]
 
@@ -214,10 +217,10 @@ def _of_files(masks: Sequence[_Mask], listed: dict[str, Colour], options: Option
         if options.strict_masks:
             classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
         elif drawn:
-            classes.append(_completed(file, _named(drawn[0], palette, labels), drawn[1], photo))
+            classes.append(_completed(file, _named(file, drawn[0], palette, mask_classes.SAME), drawn[1], photo))
         else:
-            colours, found = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(_Classes(file, _named(colours, palette, labels), found))
+            colours, found, within = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(file, colours, palette, within, labels), found))
     if labels:
         palette = dict(zip(palette, PALETTE, strict=False))
     return classes, palette
@@ -290,8 +293,8 @@ def _parse_classes(text: str) -> dict[str, Colour]:
     """Names and colours of `--seg_classes`: "sky=0000ff,water=00ffff", or of label images "sky=2,water=21"."""
     classes: dict[str, Colour] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|\d{1,3})", part)
-        if not found or (len(found[2]) <= 3 and int(found[2]) > 255):
+        found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|[0-9]{1,5})", part)
+        if not found or (len(found[2]) <= 5 and int(found[2]) > _MOST_LABEL):
             raise UserError(f"--seg_classes {part} is no class; write name=colour as in sky=0000ff, or name=label as in sky=2")
         name, value = found[1].strip(), found[2]
         red, green, blue = bytes.fromhex(value) if len(value) == 6 else (int(value),) * 3
@@ -299,20 +302,44 @@ def _parse_classes(text: str) -> dict[str, Colour]:
     return classes
 
 
-def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) -> list[str]:
-    """The name of each colour: the nearest of the palette's, or else one of its own, added to the palette."""
-    known, names = list(palette.items()), []
-    for colour in colours:
-        name, other = min(known, key=lambda item: mask_classes.colour_distance(item[1], colour), default=("", colour))
-        if not name or mask_classes.colour_distance(other, colour) > (0 if labels else mask_classes.SAME):
-            usual = [
-                usual
-                for usual, other in REFERENCE_COLOURS.items()
-                if mask_classes.colour_distance(other, colour) <= mask_classes.SAME
-            ]
-            name = f"label {colour[0]}" if labels else usual[0] if usual else ""
+def _named(file: str, colours: Sequence[Colour], palette: dict[str, Colour], within: int, labels: bool = False) -> list[str]:
+    """The name of each colour of a mask: of the nearest of the palette's, or one of its own, which is added to the palette.
+
+    Two colours of a mask never have one name, and the nearest pair comes first, so that equal colours are one class.
+
+    Args:
+        file: what to call the mask in messages.
+        colours: K different colours.
+        palette: colours by name.
+        within: levels by which a colour may differ from the palette's.
+        labels: whether colours are labels.
+    """
+    distances = [
+        (mask_classes.colour_distance(other, colour), column, name)
+        for column, colour in enumerate(colours)
+        for name, other in palette.items()
+        if labels or max(other) <= 255  # else a label of 16 bits, and no colour
+    ]
+    names: dict[int, str] = {}
+    for distance, column, name in sorted(distances):
+        if distance <= within and column not in names and name not in names.values():
+            names[column] = name
+            if distance > mask_classes.NOISE:
+                pair = _hex(colours[column]), name, _hex(palette[name])
+                logger.warning("%s has the colour %s, which is taken for class %s (%s); use the same in both masks", file, *pair)
+    for column, colour in enumerate(colours):
+        if column not in names:
+            near = (usual for usual, other in REFERENCE_COLOURS.items() if _is_near(colour, other))
+            name = f"label {colour[0]}" if labels else next(near, "")
             if not name or name in palette:
-                name = "#" + bytes(colour).hex()
-            palette[name] = colour
-        names.append(name)
-    return names
+                name = _hex(colour)
+            palette[name], names[column] = colour, name
+    return [names[column] for column in range(len(colours))]
+
+
+def _is_near(colour: Colour, other: Colour) -> bool:
+    return mask_classes.colour_distance(colour, other) <= mask_classes.SAME
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + "".join(f"{level:02x}" for level in colour)

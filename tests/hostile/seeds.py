@@ -122,13 +122,13 @@ def bigtiffs() -> list[bytes]:
 
 @functools.cache
 def masks() -> list[bytes]:
-    """Flat colours as PNG and JPEG, labels, soft grey, alpha, 16 bits."""
+    """Flat colours as PNG and JPEG, labels, soft grey, alpha, labels of 16 bits, small and large."""
     columns = np.arange(WIDTH)[None, :] // 8 + np.zeros((HEIGHT, 1), int)
     colours = np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.uint8)[columns]
     alpha = np.dstack([colours, np.where(columns == 1, 0, 255)]).astype(np.uint8)
-    wide = pyvips.Image.new_from_array(columns.astype(np.uint16)).copy(interpretation="grey16")
+    wide = [pyvips.Image.new_from_array((columns * n + n).astype(np.uint16)).copy(interpretation="grey16") for n in (1, 300)]
     found = [_saved(Image.fromarray(each), "PNG") for each in (colours, columns.astype(np.uint8), levels(1)[..., 0], alpha)]
-    return [*found, _saved(Image.fromarray(colours), "JPEG"), wide.pngsave_buffer()]
+    return [*found, _saved(Image.fromarray(colours), "JPEG"), *(each.pngsave_buffer() for each in wide)]
 
 
 @functools.cache
