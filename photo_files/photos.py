@@ -30,6 +30,8 @@ logger = logging.getLogger("deep_photostyle")
 MIN_SIDE = 16
 # Rows that are in float at one time when a whole photo is written.
 STRIP = 256
+# EXIF's orientations that swap height and width.
+_ON_ITS_SIDE = range(5, 9)
 # Pixels per millimetre that libvips can write.
 _MOST_RESOLUTION = 1e6
 
@@ -43,12 +45,14 @@ class Photo:
         profile: the ICC profile of these colours, or None where it is as good as sRGB.
         metadata: what belongs into the result beside the pixels, by libvips' names: EXIF, XMP, ICC profile.
         resolution: pixels per millimetre, across and down.
+        orientation: how its file stores it, by EXIF's number; 1 is upright.
     """
 
     samples: np.ndarray
     profile: bytes | None = None
     metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
+    orientation: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,8 +94,9 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     image = _open(path, role, max_pixels)
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         logger.warning("%s %s holds %d pictures; only the first is used", role, path, image.get("n-pages"))
+    orientation = _orientation(image)
     try:
-        if image.get_typeof("orientation") and image.get("orientation") != 1:
+        if orientation != 1:
             image = image.copy_memory().autorot()  # turning takes the rows out of order
         image, profile = _rgb(image, f"{role} {path}")
         samples = image.numpy()
@@ -100,16 +105,27 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     resolution = (image.xres, image.yres)
     if not all(0 <= each <= _MOST_RESOLUTION for each in resolution):  # damaged
         resolution = Photo.resolution
-    return Photo(samples, profile, _metadata(image, role, path), resolution)
+    return Photo(samples, profile, _metadata(image, role, path), resolution, orientation)
 
 
-def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixels) -> np.ndarray:
+def read_mask_samples(
+    path: str,
+    role: str,
+    max_pixels: float = Options.max_pixels,
+    size: tuple[int, int] = (0, 0),
+    orientation: int = 1,
+) -> np.ndarray:
     """A mask as its file holds it, upright. Its colours are labels, so that no colour profile is heeded.
+
+    Programs that do not know of EXIF make the mask of a photo as that is stored. Such a mask is turned with its photo where only
+    one of both ways fits its shape; where both do, a warning says so.
 
     Args:
         path: the file.
         role: what the file is to the user, for messages.
         max_pixels: megapixels above which the file is refused, before anything is decoded.
+        size: (height, width) of the upright photo that it is the mask of.
+        orientation: how that photo is stored, by EXIF's number.
 
     Returns:
         uint8 (H, W) grey or label values, also where they stand in three equal channels; (H, W, 3) colours, palettes looked up;
@@ -121,7 +137,11 @@ def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixe
     """
     image = _open(path, role, max_pixels)
     try:
-        image = image.copy_memory().autorot()  # turning needs the pixels out of order
+        image = image.copy_memory()  # turning needs the pixels out of order
+        if orientation != 1 and _orientation(image) == 1 and _is_stored(image, f"{role} {path}", size, orientation):
+            image = image.copy()
+            image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        image = image.autorot()
         samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
     except pyvips.Error as error:
         raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
@@ -132,6 +152,30 @@ def read_mask_samples(path: str, role: str, max_pixels: float = Options.max_pixe
     if samples.ndim == 3 and samples.shape[2] == 3 and (samples[..., :1] == samples[..., 1:]).all():
         samples = samples[..., 0]
     return _as_8_bits(samples)
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two pictures of these sizes (height, width) have one shape, give or take a pixel that rounding made."""
+    return abs(size[0] * other[1] - size[1] * other[0]) <= max(*size, *other)
+
+
+def _is_stored(image: pyvips.Image, name: str, size: tuple[int, int], orientation: int) -> bool:
+    """Whether a mask is as its photo is stored, by their shapes; a warning where these do not tell."""
+    lies, stands = same_shape((image.width, image.height), size), same_shape((image.height, image.width), size)
+    if orientation in _ON_ITS_SIDE and lies != stands:
+        if lies:
+            logger.warning("%s lies on its side, as its photo is stored; it is turned with it", name)
+        return lies
+    if stands:
+        wrong = "%s may not be upright, for its photo is stored turned (EXIF orientation %d); see the preview, and turn it if so"
+        logger.warning(wrong, name, orientation)
+    return False
+
+
+def _orientation(image: pyvips.Image) -> int:
+    """EXIF's number of how the picture is stored, 1 to 8."""
+    number = image.get("orientation") if image.get_typeof("orientation") else 1
+    return number if 1 <= number <= 8 else 1
 
 
 def _as_8_bits(samples: np.ndarray) -> np.ndarray:

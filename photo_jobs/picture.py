@@ -154,7 +154,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         masks = automatic.write_masks(regions, options.serial)
         logger.info("regions found: %s and %s; correct copies by hand and give them as masks", *masks)
     else:
-        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
+        orientations = content_photo.orientation, style_photo.orientation
+        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
     del style_photo  # it may be large
     if options.refine_masks:
         regions = regions.refined(content, style)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from photo_files.photos import read_mask_samples
+from photo_files.photos import read_mask_samples, same_shape
 from photo_files.resizing import resize
 from photo_options import Options, UserError
 
@@ -51,16 +51,17 @@ HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
 _REACH = 16
 
 
-def read_samples(role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> np.ndarray:
+def read_samples(
+    role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> np.ndarray:
     """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4); or labels of 16 bits, uint16 (h, w).
 
     Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
-    is refused.
+    is refused. A mask that is as its photo is stored, by EXIF's `orientation`, is turned with it.
     """
-    samples = read_mask_samples(path, role, max_pixels)
+    samples = read_mask_samples(path, role, max_pixels, size, orientation)
     height, width = samples.shape[:2]
-    # A difference of one pixel comes from rounding when the photo or the mask was scaled down.
-    if abs(height * size[1] - width * size[0]) > max(height, width, *size):
+    if not same_shape((height, width), size):
         shapes = (width, height, size[1], size[0])
         logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
     if samples.dtype == np.uint8 or is_label_image(samples):
@@ -88,12 +89,14 @@ def without_alpha(samples: np.ndarray) -> np.ndarray:
     return over_black if len(classes) > 1 and nearest(over_black, classes, NOISE)[1].mean() > FLAT else alpha
 
 
-def read_folder(role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> dict[str, np.ndarray]:
+def read_folder(
+    role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> dict[str, np.ndarray]:
     """The samples of each file of a folder, as `read_samples` gives them, by the name of the region, that of the file."""
     paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
     if not 0 < len(paths) <= MOST_CLASSES:
         raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {MOST_CLASSES} at most")
-    return {path.stem: read_samples(role, str(path), size, max_pixels) for path in paths}
+    return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 
 def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:

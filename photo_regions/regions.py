@@ -29,8 +29,8 @@ PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEP
 # The largest label, of 16 bits.
 _MOST_LABEL = 65535
 
-# What the mask is to the user, its path, and its photo.
-_Mask = tuple[str, str, np.ndarray]
+# What the mask is to the user, its path, its photo, and how that is stored.
+_Mask = tuple[str, str, np.ndarray, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +82,7 @@ def read_regions(
     content: np.ndarray,
     style: np.ndarray,
     options: Options,
+    orientations: tuple[int, int] = (1, 1),
 ) -> Regions:
     """Reads and matches the masks of both photos.
 
@@ -97,6 +98,7 @@ def read_regions(
         content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
         style: the style photo, float32 (h, w, 3).
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are used.
+        orientations: how the files of the two photos store them, by EXIF's numbers; masks may be stored likewise.
 
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
@@ -108,12 +110,15 @@ def read_regions(
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:
         raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
-    both = (("content segmentation", content_seg_path, content), ("style segmentation", style_seg_path, style))
-    folders = [Path(path).is_dir() for _, path, _ in both]
+    both = (
+        ("content segmentation", content_seg_path, content, orientations[0]),
+        ("style segmentation", style_seg_path, style, orientations[1]),
+    )
+    folders = [Path(path).is_dir() for _, path, *_ in both]
     if all(folders):
         classes, palette = _of_folders(both, options)
     elif any(folders):
-        role, path, _ = both[folders.index(False)]
+        role, path, *_ = both[folders.index(False)]
         raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
     else:
         classes, palette = _of_files(both, listed, options)
@@ -127,13 +132,14 @@ def check_both(content_seg_path: str, style_seg_path: str) -> None:
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
 
 
-def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[str], np.ndarray]:
+def read_classes(path: str, photo: np.ndarray, options: Options, orientation: int = 1) -> tuple[list[str], np.ndarray]:
     """The classes of the mask of a content photo alone, named as `read_regions` names them.
 
     Args:
         path: a file, or a folder of grey files, one per class and named after it.
         photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `max_pixels` are used.
+        orientation: how the photo's file stores it, by EXIF's number.
 
     Returns:
         K different names, and float32 (H, W, K), sum over K at most 1.
@@ -141,7 +147,7 @@ def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[s
     Raises:
         UserError: the mask cannot be read or has no flat colours.
     """
-    mask, listed = [("content segmentation", path, photo)], _parse_classes(options.seg_classes)
+    mask, listed = [("content segmentation", path, photo, orientation)], _parse_classes(options.seg_classes)
     (classes,), palette = _of_folders(mask, options) if Path(path).is_dir() else _of_files(mask, listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
@@ -191,8 +197,11 @@ class _Classes:
 def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each folder of masks, and the palette of all."""
     classes = []
-    folders = [mask_classes.read_folder(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
-    for (role, path, photo), files in zip(masks, folders, strict=True):
+    folders = [
+        mask_classes.read_folder(role, path, photo.shape[:2], options.max_pixels, orientation)
+        for role, path, photo, orientation in masks
+    ]
+    for (role, path, photo, _), files in zip(masks, folders, strict=True):
         file, names, samples = f"{role} {path}", list(files), list(files.values())
         strokes = None if options.strict_masks else scribbles.folder_strokes(file, samples, options.seg_scribbles)
         if strokes is None:
@@ -205,14 +214,17 @@ def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes
 
 def _of_files(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each mask, and the palette of all."""
-    files = [f"{role} {path}" for role, path, _ in masks]
-    samples = [mask_classes.read_samples(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
+    files = [f"{role} {path}" for role, path, *_ in masks]
+    samples = [
+        mask_classes.read_samples(role, path, photo.shape[:2], options.max_pixels, orientation)
+        for role, path, photo, orientation in masks
+    ]
     choice = "never" if options.strict_masks else options.seg_scribbles
     strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]
     labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
     palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
-    for (_, _, photo), file, mask, drawn in zip(masks, files, samples, strokes, strict=True):
+    for (_, _, photo, _), file, mask, drawn in zip(masks, files, samples, strokes, strict=True):
         size = photo.shape[:2]
         if options.strict_masks:
             classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))

@@ -210,7 +210,7 @@ def test_orientation_is_applied_once(tmp_path, extension, orientation, upright):
     exif[0x0112] = orientation
     Image.fromarray(gradient()).save(tmp_path / f"in.{extension}", exif=exif)
     photo = read_photo(str(tmp_path / f"in.{extension}"))
-    assert np.array_equal(photo.samples, upright(gradient()))
+    assert np.array_equal(photo.samples, upright(gradient())) and photo.orientation == orientation
     write_photo(str(tmp_path / f"out.{extension}"), photo.strips(), like=photo)
     assert exif_of(tmp_path / f"out.{extension}")[0] == 1
     assert np.array_equal(read_photo(str(tmp_path / f"out.{extension}")).samples, upright(gradient()))

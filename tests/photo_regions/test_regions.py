@@ -232,6 +232,47 @@ def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
     assert "50x60, another shape than its photo of 84x60; it is stretched" in caplog.text
 
 
+# How the photo is stored, by EXIF's number, from how it is upright: 6 is turned clockwise to be seen.
+STORED = {5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a), 8: lambda a: np.rot90(a, -1)}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_mask_as_its_photo_is_stored_is_turned_with_it(regions_of, tmp_path, caplog, orientation, scale):
+    expected = regions_of(SCENE, OTHER)
+    stored = np.ascontiguousarray(STORED[orientation](SCENE)).repeat(scale, 0).repeat(scale, 1)
+    Image.fromarray(stored).save(tmp_path / "stored.png")
+    (tmp_path / "folder").mkdir()
+    Image.fromarray((stored == RED).all(axis=-1)).save(tmp_path / "folder" / "red.png")
+    regions = read_regions(
+        str(tmp_path / "stored.png"), str(tmp_path / "style.png"), PHOTO, PHOTO, Options(), orientations=(orientation, 1)
+    )
+    np.testing.assert_array_equal(regions.content, in_order_of(expected, regions.names))
+    (record,) = caplog.records
+    assert "content segmentation" in record.getMessage() and "it is turned with it" in record.getMessage()
+    _, masks = read_classes(str(tmp_path / "folder"), PHOTO, Options(), orientation)
+    np.testing.assert_array_equal(masks[..., 0] > 0.5, (SCENE == RED).all(axis=-1))
+
+
+def test_a_mask_that_is_upright_or_says_how_it_is_stored_is_not_turned_again(tmp_path, caplog):
+    for name, mask, number in (("upright", SCENE, 1), ("own", STORED[6](SCENE), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = number
+        Image.fromarray(np.ascontiguousarray(mask)).save(tmp_path / f"{name}.png", exif=exif)
+        names, masks = read_classes(str(tmp_path / f"{name}.png"), PHOTO, Options(), 6)
+        np.testing.assert_array_equal(masks[..., names.index("red")], (SCENE == RED).all(axis=-1))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_whose_shape_does_not_say_how_it_is_stored_is_told(tmp_path, caplog, orientation):
+    size = (60, 60) if orientation == 6 else SIZE
+    Image.fromarray(painted(BLUE, (RED, 0.5, 1, 0, 1), size=size)).save(tmp_path / "a.png")
+    read_classes(str(tmp_path / "a.png"), np.full((*size, 3), 0.5, np.float32), Options(), orientation)
+    (record,) = caplog.records
+    assert f"a.png may not be upright, for its photo is stored turned (EXIF orientation {orientation})" in record.getMessage()
+
+
 # Kinds of mask
 
 
