@@ -235,18 +235,22 @@ def records() -> list[bytes]:
 
 @functools.cache
 def cubes() -> list[bytes]:
-    """Tables of one and of three dimensions, with every keyword."""
+    """Tables of one and of three dimensions, and of both, with every keyword, untidy, and in UTF-16."""
     three = "\n".join(f"{r} {g} {b}" for b in (0, 0.5, 1) for g in (0, 0.5, 1) for r in (0, 0.5, 1))
     head = 'TITLE "a look"\n# a comment\n'
     found = [f"{head}LUT_3D_SIZE 3\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 1 1 1\n{three}\n"]
     found += ["LUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 2\n0 0 0\n0.5 0.4 0.3\n1 1 1\n", f"\ufeffLUT_3D_SIZE 3\r\n{three}"]
-    return [text.encode() for text in found]
+    found.append(f"LUT_1D_SIZE 2\nLUT_3D_SIZE 3\nLUT_3D_INPUT_RANGE 0 1\n0 0 0 # black\n1, 1, 1\n{three}\nTITLE x\x1a\0")
+    return [*(text.encode() for text in found), found[0].encode("utf-16")]
 
 
 @functools.cache
 def halds() -> list[bytes]:
-    """HaldCLUTs of nine nodes a side, of 8 and of 16 bits."""
+    """HaldCLUTs of nine nodes a side, of 8 and of 16 bits, and one in tiles."""
     steps = np.linspace(0, 1, 9)
     table = np.stack(np.meshgrid(steps, steps, steps, indexing="ij")[::-1], -1).reshape(27, 27, 3)
     wide = pyvips.Image.new_from_array(np.rint(65535 * table).astype(np.uint16)).copy(interpretation="rgb16")
-    return [_saved(Image.fromarray(np.rint(255 * table).astype(np.uint8)), "PNG"), wide.pngsave_buffer(), wide.tiffsave_buffer()]
+    narrow = np.rint(255 * table).astype(np.uint8)
+    tiles = narrow.reshape(3, 3, 9, 9, 3).transpose(0, 2, 1, 3, 4).reshape(27, 27, 3)
+    found = [_saved(Image.fromarray(each), "PNG") for each in (narrow, tiles)]
+    return [*found, wide.pngsave_buffer(), wide.tiffsave_buffer()]
