@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from photo_files.kinds import OTHER_EXTENSIONS
 from photo_files.photos import read_mask_samples, same_shape
 from photo_files.resizing import resize
+from photo_files.writing import EXTENSIONS
 from photo_options import Options, UserError
 
 Colour = tuple[int, int, int]
@@ -92,10 +94,18 @@ def without_alpha(samples: np.ndarray) -> np.ndarray:
 def read_folder(
     role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
 ) -> dict[str, np.ndarray]:
-    """The samples of each file of a folder, as `read_samples` gives them, by the name of the region, that of the file."""
-    paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+    """The samples of each picture of a folder, as `read_samples` gives them, by the name of the region, that of the file.
+
+    Other files, such as the lists that networks write beside masks, are passed over.
+    """
+    kinds = EXTENSIONS | OTHER_EXTENSIONS
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in kinds and not path.name.startswith("."))
     if not 0 < len(paths) <= MOST_CLASSES:
-        raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {MOST_CLASSES} at most")
+        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MOST_CLASSES} at most")
+    regions: dict[str, Path] = {}
+    for path in paths:
+        if (other := regions.setdefault(path.stem, path)) != path:
+            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures of one region; keep one of them")
     return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 
@@ -276,7 +286,7 @@ def nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple
     """For each pixel the index of the nearest colour, int (h, w), and whether it has it but for the noise, bool (h, w)."""
     signed: type = np.int16 if samples.dtype == np.uint8 else np.int32
     samples = rgb(samples).astype(signed)
-    index, least = np.zeros(samples.shape[:2], np.intp), np.full(samples.shape[:2], np.iinfo(signed).max, signed)
+    index, least = np.zeros(samples.shape[:2], np.intp), np.full_like(samples[..., 0], np.iinfo(signed).max)
     for number, colour in enumerate(colours):
         distance = np.abs(samples - np.array(colour, signed)).max(axis=-1)
         index[distance < least] = number

@@ -411,8 +411,25 @@ def test_a_folder_beside_a_file_or_without_pictures_is_an_error(tmp_path):
     Image.fromarray(SCENE).save(tmp_path / "s.png")
     with pytest.raises(UserError, match=r"style segmentation .*s\.png is a file and the other mask a folder"):
         read_regions(str(tmp_path / "regions"), str(tmp_path / "s.png"), PHOTO, PHOTO, Options())
-    with pytest.raises(UserError, match="holds 0 files; give one picture for each region"):
+    with pytest.raises(UserError, match="holds 0 pictures; give one for each region"):
         read_regions(str(tmp_path / "regions"), str(tmp_path / "regions"), PHOTO, PHOTO, Options())
+
+
+def test_files_of_a_folder_that_are_no_pictures_are_passed_over(tmp_path, caplog):
+    for name in ("0", "1"):
+        Image.fromarray((SCENE[..., 0] == (255 if name == "0" else 0)).astype(np.uint8) * 255).save(tmp_path / f"{name}.png")
+    for name in ("metadata.csv", "Thumbs.db", ".DS_Store", "._0.png", "readme"):
+        (tmp_path / name).write_bytes(b"no picture")
+    names, masks = read_classes(str(tmp_path), PHOTO, Options())
+    assert names == ["0", "1"] and not caplog.records
+    np.testing.assert_array_equal(masks[..., 0] == 1, SCENE[..., 0] == 255)
+
+
+def test_two_pictures_of_one_region_are_refused(tmp_path):
+    for name in ("sky.png", "sky.tif"):
+        Image.fromarray(SCENE[..., 0]).save(tmp_path / name)
+    with pytest.raises(UserError, match=r"holds sky\.png and sky\.tif, two pictures of one region; keep one of them"):
+        read_classes(str(tmp_path), PHOTO, Options())
 
 
 # Strict masks
