@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import logging
 import os
+import re
 import sys
 from typing import NoReturn
 
@@ -23,6 +24,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error on one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
+        if found := re.fullmatch(r"argument (--\w+): expected one argument", message):
+            message += f"; write one that starts with - as {found[1]}=-name.jpg"
         self.exit(2, f"error: {one_line(message)}; --help lists the options\n")
 
 
