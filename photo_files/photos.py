@@ -11,14 +11,15 @@ import contextlib
 import dataclasses
 import logging
 import os
-import re
 from collections.abc import Iterator
 
 import numpy as np
 from pyvips.enums import ForeignKeep
 
-from photo_files import colour_profiles, kinds, tiff_exif
+from photo_files import colour_profiles, kinds, tiff_exif, xmp
+from photo_files.bmp import is_bmp, read_bmp
 from photo_files.colour_profiles import to_srgb
+from photo_files.colour_signals import read_signal
 from photo_files.resizing import resize_vips
 from photo_files.vips import pyvips, reason, source
 from photo_options import Options, UserError
@@ -32,6 +33,8 @@ MIN_SIDE = 16
 STRIP = 256
 # EXIF's orientations that swap height and width.
 _ON_ITS_SIDE = range(5, 9)
+# Marks a JPEG that has a gain map, among the metadata of libvips' picture.
+_GAIN_MAP = "deep-photostyle-gain-map"
 # Pixels per millimetre that libvips can write.
 _MOST_RESOLUTION = 1e6
 
@@ -94,8 +97,13 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     image = _open(path, role, max_pixels)
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         logger.warning("%s %s holds %d pictures; only the first is used", role, path, image.get("n-pages"))
-    orientation = _orientation(image)
+    orientation, told = _orientation(image), read_signal(path, image)
+    if told.hdr:
+        raise UserError(f"{role} {path} is HDR ({told.hdr}), which is not read; export it as SDR, in sRGB or Display P3")
     try:
+        if told.profile:
+            image = _grey_as_rgb(image).copy()
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", told.profile)
         if orientation != 1:
             image = image.copy_memory().autorot()  # turning takes the rows out of order
         image, profile = _rgb(image, f"{role} {path}")
@@ -220,24 +228,29 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         raise UserError(f"{role} {path} is a folder; give a file")
     if not os.path.isfile(path) or os.path.getsize(path) == 0:  # a pipe would be waited for
         raise UserError(f"{role} {path} is empty; get a whole copy of it")
+
+    def check_size(width: int, height: int) -> None:
+        size = f"{width}x{height} pixels"
+        if min(width, height) < MIN_SIDE:
+            raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
+        if width * height > 1e6 * max_pixels:
+            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise --max_pixels")
+
     try:
         image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")
+        if image.get("vips-loader").startswith("uhdr"):  # which knows of no XMP; without its gain map the photo is a JPEG
+            image = pyvips.Image.jpegload_source(source(path), access="sequential", fail_on="error").copy()
+            image.set_type(pyvips.GValue.gint_type, _GAIN_MAP, 1)
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} {kinds.wrong_kind(path)}") from error
-    if image.get("vips-loader").startswith("tiff") and kinds.is_raw(path):
-        raise UserError(f"{role} {path} {kinds.RAW}")
-    if image.interpretation.startswith("lab"):
-        raise UserError(f"{role} {path} {kinds.LAB}")
-    if image.get_typeof("heif-compression") and image.get("heif-compression") == "hevc":
+        if not is_bmp(path):
+            raise UserError(f"{role} {path} {kinds.wrong_kind(path)}") from error
         try:
-            pyvips.Image.new_from_source(source(path), "").getpoint(0, 0)
-        except pyvips.Error as error:  # many libraries know the format, and for its patents not this kind of it
-            raise UserError(f"{role} {path} {kinds.HEIC}") from error
-    size = f"{image.width}x{image.height} pixels"
-    if min(image.width, image.height) < MIN_SIDE:
-        raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
-    if image.width * image.height > 1e6 * max_pixels:
-        raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise --max_pixels")
+            return read_bmp(path, check_size)
+        except OSError as damage:
+            raise UserError(f"{role} {path} is damaged or cut short ({reason(damage)}); get a whole copy of it") from damage
+    check_size(image.width, image.height)
+    if wrong := kinds.wrong_kind_of(image, path):
+        raise UserError(f"{role} {path} {wrong}")
     if image.format not in ("uchar", "ushort") or image.bands > (5 if image.interpretation == "cmyk" else 4):
         raise UserError(f"{role} {path} has {image.bands} channels of type {image.format}; save it as RGB of 8 or 16 bits")
     return image
@@ -247,8 +260,8 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
     """(picture in RGB with or without alpha, its ICC profile if that differs from sRGB)."""
     profile = colour_profiles.trimmed(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else None
     depth = 16 if image.format == "ushort" else 8
-    if image.interpretation in ("b-w", "grey16") and profile is None:
-        return image[0].bandjoin([image[0], *image.bandsplit()]), None
+    if profile is None and image.interpretation in ("b-w", "grey16"):
+        return _grey_as_rgb(image), None
     if image.interpretation not in ("rgb", "srgb", "rgb16"):
         kind = "CMYK" if image.interpretation == "cmyk" else "greyscale with a colour profile"
         logger.warning("%s is %s; it is converted to sRGB, and the result stays so", name, kind)
@@ -268,6 +281,14 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
             return _without_profile(colour_profiles.converted(image, depth)), None
     logger.warning("%s has a colour profile that cannot be used; its colours are taken as sRGB", name)
     return _without_profile(image), None
+
+
+def _grey_as_rgb(image: pyvips.Image) -> pyvips.Image:
+    """A grey picture in three channels, with alpha where it has one; others as they are."""
+    if image.interpretation not in ("b-w", "grey16"):
+        return image
+    kind = "rgb16" if image.format == "ushort" else "srgb"
+    return image[0].bandjoin([image[0], *image.bandsplit()]).copy(interpretation=kind)
 
 
 def _without_profile(image: pyvips.Image) -> pyvips.Image:
@@ -291,6 +312,11 @@ def _metadata(image: pyvips.Image, role: str, path: str) -> dict[str, bytes]:
             metadata |= {"exif-data": exif} if exif else {}
     if "icc-profile-data" in metadata:
         metadata["icc-profile-data"] = colour_profiles.trimmed(metadata["icc-profile-data"])
+    more = bool(image.get_typeof(_GAIN_MAP))
     if "xmp-data" in metadata:
-        metadata["xmp-data"] = re.sub(rb'(tiff:Orientation(?:="|>))\d', rb"\g<1>1", metadata["xmp-data"])
+        whole = xmp.upright(metadata["xmp-data"])
+        metadata["xmp-data"] = xmp.of_one_picture(whole)
+        more = more or metadata["xmp-data"] != whole
+    if more:
+        logger.warning("%s %s holds a gain map for HDR or a film beside the photo; it is left out of the result", role, path)
     return metadata

@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import pickle
+import struct
 from collections.abc import Iterator
 
 import h5py
@@ -21,7 +22,8 @@ from vgg19.layers import CONVOLUTIONS
 WIDTH, HEIGHT = 24, 18
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
-    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/" '
+    b'h:Version="1"><h:Max><rdf:Seq><rdf:li>2</rdf:li></rdf:Seq></h:Max></rdf:Description></rdf:RDF></x:xmpmeta>'
 )
 
 
@@ -37,7 +39,7 @@ def exif() -> bytes:
     """EXIF with text, rationals, a GPS directory and an orientation, as JPEG has it."""
     block = Image.Exif()
     block[0x0112], block[0x010F], block[0x011A] = 6, "a camera", 72.0
-    block.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:02:02 20:20:20", 0x927C: b"maker's note"})
+    block.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:02:02 20:20:20", 0x927C: b"maker's note", 0xA005: {1: "R03"}})
     block.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
     return block.tobytes()
 
@@ -76,12 +78,24 @@ def _saved(picture: Image.Image, form: str, **how) -> bytes:
 
 @functools.cache
 def pngs() -> list[bytes]:
-    """RGB with all metadata, RGBA, grey, a palette with a transparent colour, interlaced, 16 bits."""
+    """RGB with all metadata, RGBA, grey, a palette with a transparent colour, interlaced, 16 bits, colours in chunks."""
     found = [with_metadata("PNG", exif(), icc(), XMP)]
     found += [_saved(Image.fromarray(levels(4)), "PNG"), _saved(Image.fromarray(levels(1)[..., 0]), "PNG")]
     found.append(_saved(Image.fromarray(levels(3)).quantize(5), "PNG", transparency=1))
     wide = pyvips.Image.new_from_array(levels(3, np.uint16)).copy(interpretation="rgb16")
-    return [*found, wide.pngsave_buffer(), wide.cast("uchar").copy(interpretation="srgb").pngsave_buffer(interlace=True)]
+    found += [wide.pngsave_buffer(), wide.cast("uchar").copy(interpretation="srgb").pngsave_buffer(interlace=True)]
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", (55_556).to_bytes(4, "big"))
+    info.add(b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000))
+    points = PngImagePlugin.PngInfo()
+    points.add(b"cICP", bytes([12, 13, 0, 1]))
+    return [*found, *(_saved(Image.fromarray(levels(3)), "PNG", pnginfo=each) for each in (info, points))]
+
+
+@functools.cache
+def bmps() -> list[bytes]:
+    """RGB, grey, a palette, one bit."""
+    return [_saved(Image.fromarray(levels(3)).convert(mode), "BMP") for mode in ("RGB", "L", "P", "1")]
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from photo_files.photos import STRIP, Photo, check_readable, read_photo, thumbnail
+from photo_files.photos import STRIP, Photo, check_readable, read_mask_samples, read_photo, thumbnail
 from photo_files.resizing import resize
 from photo_files.writing import check_result, check_writable, write_photo
 from photo_options import UserError
@@ -265,6 +265,34 @@ def test_xmp_does_not_turn_the_result_again(tmp_path):
     assert read_photo(str(tmp_path / "in.jpg")).metadata["xmp-data"] == xmp.replace(b"6", b"1")
 
 
+GAIN_MAP = (
+    b"""<x:xmpmeta><a xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" xmp:Rating="5"/></x:xmpmeta>"""
+)
+
+
+def test_xmp_promises_no_gain_map_that_is_not_there(tmp_path, caplog):
+    Image.fromarray(gradient()).save(tmp_path / "in.jpg", xmp=GAIN_MAP)
+    photo = read_photo(str(tmp_path / "in.jpg"))
+    write_photo(str(tmp_path / "out.jpg"), photo.strips(), photo)
+    with Image.open(tmp_path / "out.jpg") as written:
+        assert b"hdrgm:Version" not in written.info["xmp"] and b'xmp:Rating="5"' in written.info["xmp"]
+    (record,) = caplog.records
+    assert "in.jpg holds a gain map for HDR or a film beside the photo; it is left out" in record.getMessage()
+
+
+@pytest.mark.skipif(not pyvips.type_find("VipsOperation", "uhdrsave"), reason="this libvips writes no Ultra HDR")
+def test_ultra_hdr_is_read_as_the_jpeg_that_it_is_and_keeps_its_xmp(tmp_path, caplog):
+    light = pyvips.Image.new_from_array(np.tile(gradient(), (2, 2, 1))).copy(interpretation="srgb").colourspace("scrgb") * 2.5
+    file = light.copy(interpretation="scrgb").uhdrsave_buffer(Q=95)
+    body = b"http://ns.adobe.com/xap/1.0/\0" + GAIN_MAP
+    path = write(tmp_path / "in.jpg", file[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + file[2:])
+    photo = read_photo(path)
+    with Image.open(path) as picture:
+        assert np.abs(photo.samples - np.asarray(picture.convert("RGB"), int)).max() <= 2
+    assert b'xmp:Rating="5"' in photo.metadata["xmp-data"] and b"hdrgm:Version" not in photo.metadata["xmp-data"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_damaged_exif_of_a_tiff_is_told(tmp_path, caplog):
     path = tmp_path / "in.tif"
     save_with_exif(path)
@@ -445,6 +473,32 @@ def test_heic_is_read_or_has_its_name_in_the_message(tmp_path):
             check_readable(path, "content image")
     else:
         np.testing.assert_allclose(photo.pixels.mean(axis=(0, 1)), [1, 0, 0], atol=0.1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+def test_bmp_is_read(tmp_path, mode):
+    picture = Image.fromarray(gradient()).convert(mode)
+    picture.save(tmp_path / "a.bmp")
+    photo = read_photo(str(tmp_path / "a.bmp"))
+    assert np.array_equal(photo.samples, np.asarray(picture.convert("RGB")))
+    expected = np.asarray(picture.convert("RGB" if mode in ("RGB", "P") else "L"))
+    assert np.array_equal(read_mask_samples(str(tmp_path / "a.bmp"), "mask"), expected)
+    write_photo(str(tmp_path / "out.png"), photo.strips(), photo)
+    assert np.array_equal(read_photo(str(tmp_path / "out.png")).samples, photo.samples)
+
+
+def test_bmp_is_checked_before_it_is_decoded(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "a.bmp")
+    whole = (tmp_path / "a.bmp").read_bytes()
+    for width, height, message in (
+        (53, 15, "53x15 pixels, too few"),
+        (60000, 60000, "60000x60000 pixels, more than 200 million"),
+    ):
+        path = write(tmp_path / "b.bmp", whole[:18] + struct.pack("<ll", width, height) + whole[26:])
+        with pytest.raises(UserError, match=message):
+            check_readable(path, "content image")
+    with pytest.raises(UserError, match=r"b\.bmp is damaged or cut short \(.*\); get a whole copy of it"):
+        read_photo(write(tmp_path / "b.bmp", whole[:-500]))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
