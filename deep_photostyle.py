@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -26,6 +27,8 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error on one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
+        if found := re.fullmatch(r"argument (--\w+): expected one argument", message):
+            message += f"; write one that starts with - as {found[1]}=-name.jpg"
         self.exit(2, f"error: {one_line(message)}; --help lists the options\n")
 
 

@@ -40,6 +40,16 @@ def is_srgb(profile: bytes) -> bool:
     return np.abs(to_srgb(grid, profile).numpy() - unit(grid)).max() <= 1.5 / 255
 
 
+def has_way_back(profile: bytes) -> bool:
+    """Whether colours can be converted to this profile too; many of scanners and cameras only lead from the device."""
+    try:
+        with from_srgb(profile) as convert:
+            convert(np.zeros((1, 1, 3), np.float32))
+    except pyvips.Error:
+        return False
+    return True
+
+
 def to_srgb(samples: np.ndarray, profile: bytes | None) -> pyvips.Image:
     """The picture in sRGB, computed when its pixels are asked for.
 
@@ -53,17 +63,23 @@ def to_srgb(samples: np.ndarray, profile: bytes | None) -> pyvips.Image:
     image = pyvips.Image.new_from_array(samples)[0:3]
     levels = np.iinfo(samples.dtype).max
     if profile is not None:
-        wide = samples.dtype == np.uint16
-        image = image.copy(interpretation="rgb16" if wide else "srgb")
+        image = image.copy(interpretation="rgb16" if samples.dtype == np.uint16 else "srgb")
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-        if wide:
-            # In one step, 16 bits are converted by a coarse table, up to 0.1 wrong where sRGB ends; in float XYZ it is 0.01.
-            image = image.icc_import(embedded=True, pcs="xyz", **COLORIMETRIC)
-            image = image.icc_export(output_profile="srgb", pcs="xyz", depth=16, **COLORIMETRIC)
-        else:
-            image = image.icc_transform("srgb", embedded=True, depth=16, **COLORIMETRIC)
+        image = converted(image, 16)
         levels = 65535
     return (image / float(levels)).cast("float")
+
+
+def converted(image: pyvips.Image, depth: int) -> pyvips.Image:
+    """A picture of RGB, by its embedded profile, in sRGB of so many bits, 16 where it has them itself; its alpha is kept."""
+    colours, alpha = image[0:3], image.bandsplit()[3:]
+    if image.format == "ushort":
+        # In one step, 16 bits are converted by a coarse table, up to 0.1 wrong where sRGB ends; in float XYZ it is 0.01.
+        colours = colours.icc_import(embedded=True, pcs="xyz", **COLORIMETRIC)
+        colours = colours.icc_export(output_profile="srgb", pcs="xyz", depth=16, **COLORIMETRIC)
+    else:
+        colours = colours.icc_transform("srgb", embedded=True, depth=depth, **COLORIMETRIC)
+    return colours.bandjoin(alpha) if alpha else colours
 
 
 @contextlib.contextmanager

@@ -1,17 +1,14 @@
 """Colour look-up tables (LUTs): what they do to a photo, and the files that hold them.
 
-Two kinds of file, which most programs for photos and films read: `.cube` text (Adobe, "Cube LUT Specification", version 1.0,
-2013), with a table of one or of three dimensions; and HaldCLUT, a picture of L^3 x L^3 pixels that holds a table of L^2 nodes a
-side (Eskil Steenberg's layout). In both red runs fastest. Their numbers are colours as files hold them, 0..1, not linear light.
+Two kinds of file, which most programs for photos and films read: `.cube` text, with a table of one or of three dimensions
+(`cube`); and HaldCLUT, a picture of L^3 x L^3 pixels that holds a table of L^2 nodes a side (Eskil Steenberg's layout). In both
+red runs fastest. Their numbers are colours as files hold them, 0..1, not linear light.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
-import itertools
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,21 +17,12 @@ import scipy.sparse
 
 from photo_files.atomic import write_text
 from photo_files.colour_profiles import unit
-from photo_files.inputs import open_input
+from photo_files.cube import Cube, Table, read_cube
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.vips import reason
 from photo_files.writing import check_place, write_photo
 from photo_options import LUT_EXTENSIONS, UserError
 
-# Nodes a side that the specification allows, by the keyword that gives them.
-_MOST_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
-# Keywords for the lowest and the highest colour of the table; the second kind is DaVinci Resolve's, a pair for all channels.
-_DOMAIN, _RANGE = ("DOMAIN_MIN", "DOMAIN_MAX"), ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE")
-# The largest number in a table or its domain, far beyond what films and displays need; the least width of a domain.
-_MOST_NUMBER, _LEAST_RANGE = 1e6, 1e-6
-# A file is read no further if its header has more lines, or a line more characters, or if it has more bytes for each row that
-# the header promises. The specification allows 250 characters a line.
-_HEADER_LINES, _LINE, _ROW_BYTES = 1000, 1000, 250
 _HALD_EXTENSIONS = (".png", ".tif", ".tiff")
 # Levels L of a HaldCLUT: the least that can be a picture here, and the table of 256 nodes a side.
 _HALD_LEVELS = range(3, 17)
@@ -54,6 +42,7 @@ class Lut:
         high: the colour of the last node.
         title: one line.
         comments: more lines.
+        shaper: curves that colours go through before the table; its colours are the curves' results.
     """
 
     table: np.ndarray
@@ -61,6 +50,7 @@ class Lut:
     high: tuple[float, ...] = (1.0, 1.0, 1.0)
     title: str = ""
     comments: tuple[str, ...] = ()
+    shaper: Lut | None = None
 
     @classmethod
     def identity(cls, size: int) -> Lut:
@@ -81,11 +71,10 @@ class Lut:
         if extension != ".cube":
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
-        try:
-            with io.TextIOWrapper(open_input(path), encoding="utf-8-sig", errors="replace") as file:
-                return _read_cube(path, os.path.getsize(path), iter(lambda: file.readline(_LINE), ""))
-        except OSError as error:
-            raise UserError(f"LUT {path} cannot be read ({reason(error)}); check the path") from error
+        found = read_cube(path)
+        *before, last = (cls(each.table, each.low, each.high) for each in found.tables)
+        shaper = before[0] if before else None
+        return dataclasses.replace(last, title=found.title, comments=found.comments, shaper=shaper)
 
     def write(self, path: str) -> None:
         """Writes a `.cube` file, or for `.png` a HaldCLUT of 16 bits, whole or not at all.
@@ -103,8 +92,9 @@ class Lut:
             text: dict[str, object] = {"title": self.title, "comment": " ".join(self.comments)}
             write_photo(path, picture, Photo(np.empty((0, 0, 3), np.uint16)), {k: v for k, v in text.items() if v})
             return
+        tables = [Table(lut.table, lut.low, lut.high) for lut in (self.shaper, self) if lut]
         try:
-            write_text(Path(path), "\n".join(self._cube_lines()) + "\n")
+            write_text(Path(path), "\n".join(Cube(tuple(tables), self.title, self.comments).lines()) + "\n")
         except OSError as error:
             raise UserError(f"LUT {path} cannot be written ({reason(error)}); choose another place") from error
 
@@ -121,7 +111,8 @@ class Lut:
         Returns:
             float32 (..., 3); outside 0..1 where the table is.
         """
-        colours = np.ascontiguousarray(image, np.float32).reshape(-1, 3)
+        shaped = self.shaper(image) if self.shaper else image
+        colours = np.ascontiguousarray(shaped, np.float32).reshape(-1, 3)
         result = np.empty_like(colours)
         low = np.array(self.low, np.float32)
         scale = np.float32(len(self.table) - 1) / (np.array(self.high, np.float32) - low)
@@ -147,17 +138,6 @@ class Lut:
         same = [level for level in _HALD_LEVELS if level**2 == len(self.table)]
         finer = (level for level in _HALD_LEVELS if level >= _HALD_LEVEL and level**2 >= len(self.table))
         return same[0] if same else next(finer, _HALD_LEVELS[-1])
-
-    def _cube_lines(self) -> Iterator[str]:
-        """The lines of a `.cube` file."""
-        if self.title:
-            yield 'TITLE "{}"'.format(self.title.replace('"', "'"))
-        yield from (f"# {line}" for comment in self.comments for line in comment.splitlines())
-        yield f"LUT_{'3' if self.table.ndim == 4 else '1'}D_SIZE {len(self.table)}"
-        for keyword, colour in zip(_DOMAIN, (self.low, self.high), strict=True):
-            yield " ".join([keyword, *(f"{value:.9g}" for value in colour)])
-        rows = self.table.transpose(2, 1, 0, 3).reshape(-1, 3) if self.table.ndim == 4 else self.table
-        yield from (f"{red:.7f} {green:.7f} {blue:.7f}" for red, green, blue in rows.tolist())
 
 
 def tetrahedra(position: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -206,6 +186,10 @@ def check_lut_writable(path: str) -> None:
 
 
 def _read_hald(path: str) -> Lut:
+    """A HaldCLUT, or a picture of its size with a tile for each blue, red across and green down, as GPUImage's filter has it.
+
+    Both have the same red in a pixel. A table that is read the wrong way jumps from node to node.
+    """
     most = _HALD_LEVELS[-1] ** 6 / 1e6
     height, width = check_readable(path, "LUT", most)
     level = round(width ** (1 / 3))
@@ -214,70 +198,12 @@ def _read_hald(path: str) -> Lut:
             f"LUT {path} has {width}x{height} pixels, no HaldCLUT, which has 216x216, 343x343, 512x512 and so on; give one"
         )
     colours = unit(read_photo(path, "LUT", most).samples[..., :3])
-    return Lut(np.ascontiguousarray(colours.reshape(level**2, level**2, level**2, 3).transpose(2, 1, 0, 3)))
+    nodes = level**2
+    in_rows = colours.reshape(nodes, nodes, nodes, 3).transpose(2, 1, 0, 3)
+    in_tiles = colours.reshape(level, nodes, level, nodes, 3).transpose(3, 1, 0, 2, 4).reshape(nodes, nodes, nodes, 3)
+    return Lut(np.ascontiguousarray(in_tiles if 2 * _roughness(in_tiles) < _roughness(in_rows) else in_rows))
 
 
-def _read_cube(path: str, length: int, lines: Iterator[str]) -> Lut:
-    """A `.cube` file of so many bytes, from its lines."""
-    title, comments, keyword, size, begin = "", [], "", 0, ""
-    low, high = Lut.low, Lut.high
-    for line in itertools.islice(lines, _HEADER_LINES):
-        first, *values = line.split() or [""]
-        if first.startswith("#"):
-            comments.append(line.strip().lstrip("#").strip())
-        elif first == "TITLE":
-            title = line.strip().removeprefix("TITLE").strip().strip('"')
-        elif first in _MOST_NODES:
-            if keyword:
-                raise UserError(f"LUT {path} has two tables, {keyword} and {first}; save it with one")
-            keyword, size = first, _nodes(path, first, values)
-        elif first in _DOMAIN:
-            colour = _numbers(path, first, values, 3)
-            low, high = (colour, high) if first == _DOMAIN[0] else (low, colour)
-        elif first in _RANGE:
-            least, most = _numbers(path, first, values, 2)
-            low, high = (least,) * 3, (most,) * 3
-        elif first and first[0] in "0123456789+-.":
-            begin = line
-            break
-        elif first:
-            raise UserError(f"LUT {path} has the line '{line.strip()[:40]}', no part of a .cube file; save it anew")
-    if not keyword:
-        raise UserError(f"LUT {path} has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file")
-    if not all(high - low >= _LEAST_RANGE for low, high in zip(low, high, strict=True)):
-        raise UserError(f"LUT {path} has a domain from {low} to {high}, which is empty; save it anew")
-    rows = size**3 if keyword == "LUT_3D_SIZE" else size
-    if length > _ROW_BYTES * (rows + _HEADER_LINES):
-        raise UserError(f"LUT {path} has {length} bytes, too many for {keyword} {size}; save it anew")
-    numbers = (line for line in itertools.chain([begin], lines) if line.strip() and not line.lstrip().startswith("#"))
-    try:
-        # One row more than wanted, to see it; and none at all would be warned of.
-        table = np.loadtxt(numbers, np.float32, comments=None, ndmin=2, max_rows=rows + 1) if begin else np.empty((0, 3))
-    except ValueError as error:
-        raise UserError(f"LUT {path} is damaged ({reason(error).split(';')[0]}); get a whole copy of it") from error
-    if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MOST_NUMBER):
-        raise UserError(f"LUT {path} has numbers that are not finite or above {_MOST_NUMBER:g}; get a whole copy of it")
-    if table.shape != (rows, 3):
-        found = f"{len(table)} rows of {table.shape[1]} numbers" if len(table) <= rows else "more rows"
-        raise UserError(f"LUT {path} has {found}, not {rows} rows of 3 as {keyword} {size} promises; get a whole copy of it")
-    if keyword == "LUT_3D_SIZE":
-        table = np.ascontiguousarray(table.reshape(size, size, size, 3).transpose(2, 1, 0, 3))
-    return Lut(table, low, high, title, tuple(comments))
-
-
-def _nodes(path: str, keyword: str, values: list[str]) -> int:
-    most = _MOST_NODES[keyword]
-    if len(values) != 1 or not (values[0].isascii() and values[0].isdigit()) or not 2 <= int(values[0][:9]) <= most:
-        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not a number from 2 to {most}; save it anew")
-    return int(values[0])
-
-
-def _numbers(path: str, keyword: str, values: list[str], count: int) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(value) for value in values)
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count or not all(abs(number) <= _MOST_NUMBER for number in numbers):
-        wanted = f"{count} numbers up to {_MOST_NUMBER:g}"
-        raise UserError(f"LUT {path} has {keyword} {' '.join(values)[:40]}, not {wanted}; save it anew")
-    return numbers
+def _roughness(table: np.ndarray) -> float:
+    """How much the colours of a table differ from node to node."""
+    return float(sum(np.abs(np.diff(table, axis=axis)).mean() for axis in range(3)))

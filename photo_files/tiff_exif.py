@@ -38,6 +38,19 @@ def read_exif(path: str) -> bytes | None:
     return b"Exif\0\0" + _MAGIC + _to_bytes(found, len(_MAGIC)) if found else None
 
 
+def first_numbers(path: str) -> dict[int, int]:
+    """The tags of the first picture of a TIFF file, each with the first four bytes of its value as a number.
+
+    Empty where the directories are damaged.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            fields = _first_directory(data)
+        except ValueError:
+            return {}
+    return {tag: int.from_bytes(value[:4], "little") for tag, (_, _, value) in fields.items() if isinstance(value, bytes)}
+
+
 def add_exif(path: str | os.PathLike, exif: bytes) -> None:
     """Append to a little-endian TIFF file a first directory that holds its own tags and those of an EXIF block.
 

@@ -5,10 +5,11 @@ Where the result equals the photo, the very samples of the photo are written.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from pyvips.enums import ForeignKeep
 from photo_files import colour_profiles, tiff_exif
 from photo_files.atomic import partial_file, replacing
 from photo_files.colour_profiles import unit
-from photo_files.photos import STRIP, Photo
+from photo_files.photos import MIN_SIDE, STRIP, Photo
 from photo_files.pictures import check_kind, check_picture
 from photo_files.resizing import resize
 from photo_files.vips import pyvips, reason
@@ -72,6 +73,19 @@ def write_photo(
     Raises:
         UserError: the file cannot be written.
     """
+    _write(path, image, like, text or {}, drop_exif)
+
+
+def _write(
+    path: str,
+    image: np.ndarray | Iterable[np.ndarray],
+    like: Photo | None,
+    text: dict[str, object],
+    drop_exif: bool,
+    place: Callable[[str], contextlib.AbstractContextManager[Path]] = replacing,
+    level: int = logging.WARNING,
+) -> None:
+    """`write_photo`, into the file of `place`; what is lost is logged at `level`."""
     form = _format(path)
     check_kind(like, Photo, "like")
     if isinstance(image, np.ndarray):
@@ -85,10 +99,10 @@ def write_photo(
     like = like or Photo(np.empty((0, 0, 3), np.uint8))
     dtype, alpha = like.samples.dtype, like.samples.shape[2] == 4
     if dtype == np.uint16 and form.dtype == np.uint8:
-        logger.warning("output image %s holds 8 of the content's 16 bits; write .png or .tif to keep them all", path)
+        logger.log(level, "output image %s holds 8 of the content's 16 bits; write .png or .tif to keep them all", path)
         dtype = np.dtype(np.uint8)
     if alpha and not form.alpha:
-        logger.warning("output image %s cannot hold the content's alpha; write .png, .tif or .webp to keep it", path)
+        logger.log(level, "output image %s cannot hold the content's alpha; write .png, .tif or .webp to keep it", path)
         alpha = False
 
     samples = np.empty((height, width, 4 if alpha else 3), dtype)
@@ -102,7 +116,27 @@ def write_photo(
     if top != height:
         raise UserError(f"image has {top} rows in its strips, and its photo {height}; give strips of all rows")
 
-    _save_as_far_as_possible(path, samples, like, text or {}, drop_exif, form)
+    first: Exception | None = None
+    for carried, lost in _fewer_and_fewer_metadata(like):
+        if carried.profile is None and like.profile is not None:
+            for top in range(0, height, STRIP):
+                strip = samples[top : top + STRIP]
+                strip[..., :3] = np.rint(levels * colour_profiles.to_srgb(strip, like.profile).numpy())
+        try:
+            with place(path) as partial:
+                _save(samples, carried, text, drop_exif, form, partial)
+        except OSError as error:
+            first = first or error
+            break
+        except (pyvips.Error, ValueError) as error:
+            first = first or error
+            continue
+        if first:
+            wrong = "output image %s cannot hold the content's %s (%s); they are left out"
+            logger.log(level, wrong, path, lost, reason(first))
+        return
+    assert first
+    raise UserError(f"output image {path} cannot be written ({reason(first)}); choose another place or format") from first
 
 
 def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
@@ -115,6 +149,16 @@ def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
     if max(size) > most:
         raise UserError(f"output image {path} can have {most} pixels a side, not {max(size)}; write .png or .tif")
     check_place(path, "output image")
+
+
+def check_result(path: str, like: Photo, drop_exif: bool = False) -> None:
+    """See whether a result for this photo could be written here: a strip of the photo is, and removed again.
+
+    Raises:
+        UserError: it cannot.
+    """
+    strip = dataclasses.replace(like, samples=like.samples[:MIN_SIDE])
+    _write(path, strip.strips(), strip, {}, drop_exif, partial_file, logging.DEBUG)
 
 
 def check_place(path: str, role: str) -> None:
@@ -157,37 +201,6 @@ def _from_srgb(strips: Iterable[np.ndarray], like: Photo, size: tuple[int, int])
                 own += kept * (unit(like.samples[top:bottom, :, :3]) - back(content))
                 top = bottom
             yield own
-
-
-def _save_as_far_as_possible(
-    path: str, samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: bool, form: _Format
-) -> None:
-    """Writes the file; metadata that cannot be carried, as they are damaged or too long for the format, are left out.
-
-    Raises:
-        UserError: it cannot be written even without them.
-    """
-    first: Exception | None = None
-    for carried, lost in _fewer_and_fewer_metadata(like):
-        if carried.profile is None and like.profile is not None:
-            levels = np.iinfo(samples.dtype).max
-            for top in range(0, len(samples), STRIP):
-                strip = samples[top : top + STRIP]
-                strip[..., :3] = np.rint(levels * colour_profiles.to_srgb(strip, like.profile).numpy())
-        try:
-            with replacing(path) as partial:
-                _save(samples, carried, text, drop_exif, form, partial)
-        except OSError as error:
-            first = first or error
-            break
-        except (pyvips.Error, ValueError) as error:
-            first = first or error
-            continue
-        if first:
-            logger.warning("output image %s cannot hold the content's %s (%s); they are left out", path, lost, reason(first))
-        return
-    assert first
-    raise UserError(f"output image {path} cannot be written ({reason(first)}); choose another place or format") from first
 
 
 def _fewer_and_fewer_metadata(like: Photo) -> Iterator[tuple[Photo, str]]:

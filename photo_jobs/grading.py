@@ -87,7 +87,7 @@ def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm
 def _region_look(options: Options, photo: Photo) -> LutLook:
     """A LUT for each region of the mask; a region without one is dealt with as `missing_class` says."""
     small = photo.resized(*fitted(photo.size, options.solve_size))
-    names, masks = read_classes(options.content_seg_path, small, options)
+    names, masks = read_classes(options.content_seg_path, small, options, photo.orientation)
     paths = {name: region_path(options.apply_lut, name) for name in names}
     known = [name for name in names if os.path.isfile(paths[name])]
     if not known:

@@ -5,10 +5,13 @@ Jobs are made one by one as they are asked for; a manifest is never in memory as
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
+import functools
 import io
 import json
+import logging
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -16,12 +19,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from photo_files.inputs import open_input
+from photo_files.kinds import OTHER_EXTENSIONS
 from photo_files.writing import EXTENSIONS
 from photo_jobs.job import Job, Outcome, Status
 from photo_jobs.places import by_products, results
 from photo_options import BOOLEANS, INPUT_FILES, KINDS, OF_A_PICTURE, OUTPUT_FILES, OptionError, Options, UserError
 from photo_regions.segformer import PRESETS
 from vgg19.weights import CHOICES
+
+logger = logging.getLogger("deep_photostyle")
 
 # Characters of the longest line that is read whole; the rest of a longer one is skipped.
 _LINE = 2**20
@@ -74,7 +80,7 @@ def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
             for name, stem in (("content_seg_path", content.stem), ("style_seg_path", target)):
                 paths[name] = masks.get(stem, folder / "segmentation" / f"{stem}.png")
         found.append({name: str(path) for name, path in paths.items()})
-    return found
+    return _with_own_names(found)
 
 
 def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
@@ -86,23 +92,46 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
         found.append(paths)
-    return found
+    return _with_own_names(found)
 
 
 def _photos(folder: Path) -> list[Path]:
-    """The photos of a folder, in2 before in10."""
-    photos = [path for path in _files(folder) if path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")]
+    """The photos of a folder, in2 before in10. Pictures of kinds that are not read from folders are counted in a warning."""
+    files = [path for path in _files(folder) if not path.name.startswith(".")]
+    photos = [path for path in files if path.suffix.lower() in EXTENSIONS]
+    others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]
+    if others:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(collections.Counter(others).items()))
+        _warn_once(f"folder {folder} holds pictures that are left out ({kinds}); export them as JPEG, PNG or TIFF")
     if not photos:
         raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
     # Every second part is of digits; characters such as ² are none that int() takes.
     return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
 
 
+@functools.cache
+def _warn_once(text: str) -> None:
+    """A warning about a folder, whose jobs are listed more than once."""
+    logger.warning("%s", text)
+
+
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The photos, and folders of masks, in a folder by their names without extension."""
+    """The photos, and folders of masks, in a folder by their names without extension; of equal names the first extension."""
     if not os.path.isdir(folder):
         return {}
-    return {path.stem: path for path in _files(folder) if os.path.isdir(path) or path.suffix.lower() in EXTENSIONS}
+    paths = sorted(_files(folder), reverse=True)
+    return {path.stem: path for path in paths if os.path.isdir(path) or path.suffix.lower() in EXTENSIONS}
+
+
+def _with_own_names(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The paths of jobs, with names for the results of those whose photos differ by their extensions alone: a.jpg, a_png.png."""
+    stems = set()
+    for paths in jobs:
+        content = Path(paths["content_image_path"])
+        if content.stem in stems:
+            paths["output_image"] = f"{content.stem}_{content.suffix[1:]}{content.suffix}"
+        stems.add(content.stem)
+    return jobs
 
 
 def _files(folder: Path) -> list[Path]:

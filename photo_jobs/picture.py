@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.resizing import fitted, shrunk
-from photo_files.writing import check_place, check_writable, write_photo
+from photo_files.writing import check_place, check_result, check_writable, write_photo
 from photo_jobs.grading import check_luts_to_apply, run_grading
 from photo_jobs.job import Job, Outcome, Record, RegionShare, Status
 from photo_jobs.lut_results import check_luts, write_luts
@@ -149,7 +149,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
             write_masks(regions, *mask_paths(options))
             logger.info("masks of the regions: %s and %s; correct copies and give them", *mask_paths(options))
     else:
-        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options)
+        orientations = content_photo.orientation, style_photo.orientation
+        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
     del style_photo  # it may be large
     if options.refine_masks:
         regions = regions.refined(content, style)
@@ -161,6 +162,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, job.options)
 
+    check_result(options.output_images[0], content_photo, options.drop_exif)
     network, options = _network(options, content, style, content_photo, networks)
     hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
     logger.info("features: %s", network.description)

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from photo_files.photos import read_mask_samples
+from photo_files.kinds import OTHER_EXTENSIONS
+from photo_files.photos import read_mask_samples, same_shape
 from photo_files.resizing import resize
+from photo_files.writing import EXTENSIONS
 from photo_options import Options, UserError
 
 Colour = tuple[int, int, int]
@@ -34,10 +36,11 @@ REFERENCE_COLOURS: dict[str, Colour] = {
     "purple": (255, 0, 255),
 }
 _BLACK_AND_WHITE = [REFERENCE_COLOURS["black"], REFERENCE_COLOURS["white"]]
+_GREYS = {*_BLACK_AND_WHITE, REFERENCE_COLOURS["grey"]}
 
 # Levels by which compression moves a flat colour.
 NOISE = 16
-# Levels by which one class may differ between two masks, or within one whose edges are soft or compressed.
+# Levels by which one class may differ between two masks, or within one, where edges are soft or compressed.
 SAME = 48
 # A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
 SPECK = 2e-4
@@ -50,19 +53,27 @@ HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
 _REACH = 16
 
 
-def read_samples(role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> np.ndarray:
-    """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4).
+def read_samples(
+    role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> np.ndarray:
+    """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4); or labels of 16 bits, uint16 (h, w).
 
     Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
-    is refused.
+    is refused. A mask that is as its photo is stored, by EXIF's `orientation`, is turned with it.
     """
-    samples = read_mask_samples(path, role, max_pixels)
+    samples = read_mask_samples(path, role, max_pixels, size, orientation)
     height, width = samples.shape[:2]
-    # A difference of one pixel comes from rounding when the photo or the mask was scaled down.
-    if abs(height * size[1] - width * size[0]) > max(height, width, *size):
+    if not same_shape((height, width), size):
         shapes = (width, height, size[1], size[0])
         logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
-    return samples
+    if samples.dtype == np.uint8 or is_label_image(samples):
+        return samples
+    labels = np.unique(samples[_is_flat(rgb(samples), 0)])
+    if np.isin(samples, labels).mean() > HARD:
+        raise UserError(
+            f"{role} {path} has {len(labels)} labels, more than {MOST_CLASSES}; merge some, or save a soft mask with 8 bits"
+        )
+    return np.rint(samples / 257).astype(np.uint8)
 
 
 def without_alpha(samples: np.ndarray) -> np.ndarray:
@@ -80,12 +91,22 @@ def without_alpha(samples: np.ndarray) -> np.ndarray:
     return over_black if len(classes) > 1 and nearest(over_black, classes, NOISE)[1].mean() > FLAT else alpha
 
 
-def read_folder(role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels) -> dict[str, np.ndarray]:
-    """The samples of each file of a folder, as `read_samples` gives them, by the name of the region, that of the file."""
-    paths = sorted(path for path in Path(folder).iterdir() if path.is_file() and not path.name.startswith("."))
+def read_folder(
+    role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> dict[str, np.ndarray]:
+    """The samples of each picture of a folder, as `read_samples` gives them, by the name of the region, that of the file.
+
+    Other files, such as the lists that networks write beside masks, are passed over.
+    """
+    kinds = EXTENSIONS | OTHER_EXTENSIONS
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in kinds and not path.name.startswith("."))
     if not 0 < len(paths) <= MOST_CLASSES:
-        raise UserError(f"{role} {folder} holds {len(paths)} files; give one picture for each region, {MOST_CLASSES} at most")
-    return {path.stem: read_samples(role, str(path), size, max_pixels) for path in paths}
+        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MOST_CLASSES} at most")
+    regions: dict[str, Path] = {}
+    for path in paths:
+        if (other := regions.setdefault(path.stem, path)) != path:
+            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures of one region; keep one of them")
+    return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 
 def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
@@ -97,7 +118,7 @@ def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray
     masks = []
     for samples in map(without_alpha, files):
         grey = samples if samples.ndim == 2 else samples.mean(axis=-1)
-        full = 1 if grey.max() <= 1 else 255  # networks write no and yes as 0 and 1
+        full = 1 if grey.max() <= 1 else np.iinfo(samples.dtype).max  # networks write no and yes as 0 and 1
         masks.append(resized((grey / full).astype(np.float32), size))
     stacked = np.stack(masks, axis=-1)
     return stacked / np.maximum(stacked.sum(axis=-1, keepdims=True), 1)
@@ -109,33 +130,34 @@ def thresholded(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Returns:
         float32 (H, W, 9), each pixel in one class or in none.
     """
-    unit = resized(rgb(samples).astype(np.float32) / 255, size)
+    unit = resized(rgb(samples).astype(np.float32) / np.iinfo(samples.dtype).max, size)
     level = {0: unit < 0.1, 128: (unit > 0.4) & (unit < 0.6), 255: unit > 0.9}
     masks = [level[red][..., 0] & level[green][..., 1] & level[blue][..., 2] for red, green, blue in REFERENCE_COLOURS.values()]
     return np.stack(masks, axis=-1).astype(np.float32)
 
 
 def is_label_image(samples: np.ndarray) -> bool:
-    """Whether these are labels: one channel with few values, all in flat areas and none between, and more than a yes and a no."""
+    """Whether these are labels: one channel of few values, all in flat areas and none between, and not black, grey and white."""
     if samples.ndim == 3:
         return False
     values = _flat_colours(samples, 0)
-    if not 0 < len(values) <= MOST_CLASSES or set(values) <= set(_BLACK_AND_WHITE):
+    if not 0 < len(values) <= MOST_CLASSES or set(values) <= _GREYS:
         return False
     return bool(nearest(samples, values, 0)[1].mean() > HARD)
 
 
-def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray]:
+def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray, int]:
     """The classes of a mask, every pixel in the nearest. A grey mask that is not flat is soft: white against black.
 
     Args:
         file: what to call it in messages.
-        samples: uint8 (h, w) or (h, w, 3).
+        samples: uint8 (h, w) or (h, w, 3), or uint16 (h, w).
         size: (H, W) of the photo.
-        labels: whether each value is a class of its own; else near values are one colour with noise.
+        labels: whether each value is a class of its own; else near values are one colour with noise, unless there is none.
 
     Returns:
-        K colours, the commonest first, and float32 (H, W, K), sum over K 1.
+        K colours, the commonest first; float32 (H, W, K), sum over K 1; and the levels by which the same class may differ in
+        another mask.
 
     Raises:
         UserError: this is no mask but a picture, or labels where colours are wanted.
@@ -143,16 +165,21 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     # A mask much larger than its photo is thinned first, for time; labels cannot be averaged.
     step = max(1, min(samples.shape[0] // size[0], samples.shape[1] // size[1]))
     samples = samples[step // 2 :: step, step // 2 :: step]
-    noise = 0 if labels else NOISE
-    colours = _flat_colours(samples, noise)
-    if not labels and is_label_image(samples) and len(colours) < len(_flat_colours(samples, 0)):
+    exact = [] if labels else _exact_colours(samples)
+    noise = 0 if labels or exact else NOISE
+    colours = exact or _flat_colours(samples, noise)
+    if (
+        not labels
+        and is_label_image(samples)
+        and (samples.dtype == np.uint16 or len(_flat_colours(samples, NOISE)) < len(colours))
+    ):
         raise UserError(f"{file} is a label image and the other mask is not; save both alike")
     index, sure = nearest(samples, colours, noise)
     share = sure.mean()
     if samples.ndim == 2 and share <= HARD and (share < FLAT or _black_or_white(colours)):
         # The ends of the ramp, that compression has moved, are made flat again.
         white = resized(np.clip((samples.astype(np.float32) - NOISE) / (255 - 2 * NOISE), 0, 1), size)
-        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1)
+        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1), SAME
     if share < PHOTO:
         raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
     if len(colours) > MOST_CLASSES:
@@ -168,7 +195,8 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
     index = filled(index, sure) if share > HARD else _joined(samples, index, sure, colours)
     one_hot = np.eye(len(colours), dtype=np.float32)
     masks = resized(one_hot[index], size)
-    return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
+    within = 0 if labels else NOISE if share > HARD else SAME
+    return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)], within
 
 
 def _black_or_white(colours: Sequence[Colour]) -> bool:
@@ -214,13 +242,31 @@ def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
     return peaks(samples[_is_flat(samples, noise)], noise, SPECK * samples[..., 0].size)
 
 
+def _exact_colours(samples: np.ndarray) -> list[Colour]:
+    """The colours of a mask that has no others, as those of a palette, the commonest first; empty if it has.
+
+    Two of them that are near each other are two classes if both fill areas; what stands along edges is noise of the other.
+    """
+    found = _flat_colours(samples, 0)
+    if not 0 < len(found) <= MOST_CLASSES:
+        return []
+    index, sure = nearest(samples, found, 0)
+    if sure.mean() <= HARD:
+        return []
+    count, flat = (np.bincount(index[where], minlength=len(found)) for where in (sure, sure & _is_flat(rgb(samples), 0)))
+    fills = 2 * flat >= count
+    return [
+        colour for n, colour in enumerate(found) if fills[n] or all(colour_distance(colour, other) > NOISE for other in found[:n])
+    ]
+
+
 def peaks(colours: np.ndarray, noise: int, least: float) -> list[Colour]:
     """The colours about which others (n, 3) crowd, and which have at least so many pixels; the commonest first.
 
     The pixels of a class crowd about one colour; edges do not, and the colours of a soft ramp are spread evenly.
     """
-    codes, counts = np.unique(colours @ np.array([65536, 256, 1]), return_counts=True)
-    levels = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)  # (colours, 3)
+    codes, counts = np.unique(colours @ np.array([1 << 32, 1 << 16, 1]), return_counts=True)
+    levels = np.stack([codes >> 32, codes >> 16 & 65535, codes & 65535], axis=-1)  # (colours, 3)
     found: list[Colour] = []
     for _ in range(2 * MOST_CLASSES):
         if not counts.size:
@@ -238,10 +284,11 @@ def peaks(colours: np.ndarray, noise: int, least: float) -> list[Colour]:
 
 def nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
     """For each pixel the index of the nearest colour, int (h, w), and whether it has it but for the noise, bool (h, w)."""
-    samples = rgb(samples).astype(np.int16)
-    index, least = np.zeros(samples.shape[:2], np.intp), np.full(samples.shape[:2], 256, np.int16)
+    signed: type = np.int16 if samples.dtype == np.uint8 else np.int32
+    samples = rgb(samples).astype(signed)
+    index, least = np.zeros(samples.shape[:2], np.intp), np.full_like(samples[..., 0], np.iinfo(signed).max)
     for number, colour in enumerate(colours):
-        distance = np.abs(samples - np.array(colour, np.int16)).max(axis=-1)
+        distance = np.abs(samples - np.array(colour, signed)).max(axis=-1)
         index[distance < least] = number
         least = np.minimum(least, distance)
     return index, least <= noise

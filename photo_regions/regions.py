@@ -26,8 +26,11 @@ logger = logging.getLogger("deep_photostyle")
 _STEPS = (40, 105, 170, 235)
 PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
 
-# What the mask is to the user, its path, and its photo.
-_Mask = tuple[str, str, np.ndarray]
+# The largest label, of 16 bits.
+_MOST_LABEL = 65535
+
+# What the mask is to the user, its path, its photo, and how that is stored.
+_Mask = tuple[str, str, np.ndarray, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,6 +88,7 @@ def read_regions(
     content: np.ndarray,
     style: np.ndarray,
     options: Options,
+    orientations: tuple[int, int] = (1, 1),
 ) -> Regions:
     """Reads and matches the masks of both photos.
 
@@ -100,6 +104,7 @@ def read_regions(
         content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
         style: the style photo, float32 (h, w, 3).
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are used.
+        orientations: how the files of the two photos store them, by EXIF's numbers; masks may be stored likewise.
 
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
@@ -110,12 +115,15 @@ def read_regions(
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:
         raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
-    both = (("content segmentation", content_seg_path, content), ("style segmentation", style_seg_path, style))
-    folders = [os.path.isdir(path) for _, path, _ in both]
+    both = (
+        ("content segmentation", content_seg_path, content, orientations[0]),
+        ("style segmentation", style_seg_path, style, orientations[1]),
+    )
+    folders = [os.path.isdir(path) for _, path, *_ in both]
     if all(folders):
         classes, palette = _of_folders(both, options)
     elif any(folders):
-        role, path, _ = both[folders.index(False)]
+        role, path, *_ = both[folders.index(False)]
         raise UserError(f"{role} {path} is a file and the other mask a folder; give two folders with files of the same names")
     else:
         classes, palette = _of_files(both, listed, options)
@@ -129,13 +137,14 @@ def check_both(content_seg_path: str, style_seg_path: str) -> None:
         raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
 
 
-def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[str], np.ndarray]:
+def read_classes(path: str, photo: np.ndarray, options: Options, orientation: int = 1) -> tuple[list[str], np.ndarray]:
     """The classes of the mask of a content photo alone, named as `read_regions` names them.
 
     Args:
         path: a file, or a folder of grey files, one per class and named after it.
         photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `max_pixels` are used.
+        orientation: how the photo's file stores it, by EXIF's number.
 
     Returns:
         K different names, and float32 (H, W, K), sum over K at most 1.
@@ -143,7 +152,7 @@ def read_classes(path: str, photo: np.ndarray, options: Options) -> tuple[list[s
     Raises:
         UserError: the mask cannot be read or has no flat colours.
     """
-    mask, listed = [("content segmentation", path, photo)], _parse_classes(options.seg_classes)
+    mask, listed = [("content segmentation", path, photo, orientation)], _parse_classes(options.seg_classes)
     (classes,), palette = _of_folders(mask, options) if os.path.isdir(path) else _of_files(mask, listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
@@ -193,8 +202,11 @@ class _Classes:
 def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each folder of masks, and the palette of all."""
     classes = []
-    folders = [mask_classes.read_folder(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
-    for (role, path, photo), files in zip(masks, folders, strict=True):
+    folders = [
+        mask_classes.read_folder(role, path, photo.shape[:2], options.max_pixels, orientation)
+        for role, path, photo, orientation in masks
+    ]
+    for (role, path, photo, _), files in zip(masks, folders, strict=True):
         file, names, samples = f"{role} {path}", list(files), list(files.values())
         strokes = None if options.strict_masks else scribbles.folder_strokes(file, samples, options.seg_scribbles)
         if strokes is None:
@@ -207,22 +219,25 @@ def _of_folders(masks: Sequence[_Mask], options: Options) -> tuple[list[_Classes
 
 def _of_files(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of each mask, and the palette of all."""
-    files = [f"{role} {path}" for role, path, _ in masks]
-    samples = [mask_classes.read_samples(role, path, photo.shape[:2], options.max_pixels) for role, path, photo in masks]
+    files = [f"{role} {path}" for role, path, *_ in masks]
+    samples = [
+        mask_classes.read_samples(role, path, photo.shape[:2], options.max_pixels, orientation)
+        for role, path, photo, orientation in masks
+    ]
     choice = "never" if options.strict_masks else options.seg_scribbles
     strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]
     labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
     palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
-    for (_, _, photo), file, mask, drawn in zip(masks, files, samples, strokes, strict=True):
+    for (_, _, photo, _), file, mask, drawn in zip(masks, files, samples, strokes, strict=True):
         size = photo.shape[:2]
         if options.strict_masks:
             classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
         elif drawn:
-            classes.append(_completed(file, _named(drawn[0], palette, labels), drawn[1], photo))
+            classes.append(_completed(file, _named(file, drawn[0], palette, mask_classes.SAME), drawn[1], photo))
         else:
-            colours, found = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(_Classes(file, _named(colours, palette, labels), found))
+            colours, found, within = mask_classes.flat_classes(file, mask, size, labels)
+            classes.append(_Classes(file, _named(file, colours, palette, within, labels), found))
     if labels:
         palette = dict(zip(palette, PALETTE, strict=False))
     return classes, palette
@@ -295,8 +310,8 @@ def _parse_classes(text: str) -> dict[str, Colour]:
     """Names and colours of `--seg_classes`: "sky=0000ff,water=00ffff", or of label images "sky=2,water=21"."""
     classes: dict[str, Colour] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|\d{1,3})", part)
-        if not found or (len(found[2]) <= 3 and int(found[2]) > 255):
+        found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|[0-9]{1,5})", part)
+        if not found or (len(found[2]) <= 5 and int(found[2]) > _MOST_LABEL):
             raise UserError(f"--seg_classes {part} is no class; write name=colour as in sky=0000ff, or name=label as in sky=2")
         name, value = found[1].strip(), found[2]
         red, green, blue = bytes.fromhex(value) if len(value) == 6 else (int(value),) * 3
@@ -304,20 +319,44 @@ def _parse_classes(text: str) -> dict[str, Colour]:
     return classes
 
 
-def _named(colours: Sequence[Colour], palette: dict[str, Colour], labels: bool) -> list[str]:
-    """The name of each colour: the nearest of the palette's, or else one of its own, added to the palette."""
-    known, names = list(palette.items()), []
-    for colour in colours:
-        name, other = min(known, key=lambda item: mask_classes.colour_distance(item[1], colour), default=("", colour))
-        if not name or mask_classes.colour_distance(other, colour) > (0 if labels else mask_classes.SAME):
-            usual = [
-                usual
-                for usual, other in REFERENCE_COLOURS.items()
-                if mask_classes.colour_distance(other, colour) <= mask_classes.SAME
-            ]
-            name = f"label {colour[0]}" if labels else usual[0] if usual else ""
+def _named(file: str, colours: Sequence[Colour], palette: dict[str, Colour], within: int, labels: bool = False) -> list[str]:
+    """The name of each colour of a mask: of the nearest of the palette's, or one of its own, which is added to the palette.
+
+    Two colours of a mask never have one name, and the nearest pair comes first, so that equal colours are one class.
+
+    Args:
+        file: what to call the mask in messages.
+        colours: K different colours.
+        palette: colours by name.
+        within: levels by which a colour may differ from the palette's.
+        labels: whether colours are labels.
+    """
+    distances = [
+        (mask_classes.colour_distance(other, colour), column, name)
+        for column, colour in enumerate(colours)
+        for name, other in palette.items()
+        if labels or max(other) <= 255  # else a label of 16 bits, and no colour
+    ]
+    names: dict[int, str] = {}
+    for distance, column, name in sorted(distances):
+        if distance <= within and column not in names and name not in names.values():
+            names[column] = name
+            if distance > mask_classes.NOISE:
+                pair = _hex(colours[column]), name, _hex(palette[name])
+                logger.warning("%s has the colour %s, which is taken for class %s (%s); use the same in both masks", file, *pair)
+    for column, colour in enumerate(colours):
+        if column not in names:
+            near = (usual for usual, other in REFERENCE_COLOURS.items() if _is_near(colour, other))
+            name = f"label {colour[0]}" if labels else next(near, "")
             if not name or name in palette:
-                name = "#" + bytes(colour).hex()
-            palette[name] = colour
-        names.append(name)
-    return names
+                name = _hex(colour)
+            palette[name], names[column] = colour, name
+    return [names[column] for column in range(len(colours))]
+
+
+def _is_near(colour: Colour, other: Colour) -> bool:
+    return mask_classes.colour_distance(colour, other) <= mask_classes.SAME
+
+
+def _hex(colour: Colour) -> str:
+    return "#" + "".join(f"{level:02x}" for level in colour)

@@ -77,7 +77,7 @@ def find_strokes(file: str, samples: np.ndarray, choice: str) -> tuple[list[Colo
 
     Args:
         file: what to call it in messages.
-        samples: uint8 (h, w) or (h, w, 3) or, with alpha, (h, w, 4).
+        samples: uint8 (h, w) or (h, w, 3) or, with alpha, (h, w, 4); or labels, uint16 (h, w).
         choice: `Options.seg_scribbles`.
 
     Returns:
@@ -172,7 +172,7 @@ def touching(strokes: Strokes) -> list[tuple[int, int]]:
 
 def _painted(file: str, samples: np.ndarray, choice: str, may_be_empty: bool = False) -> np.ndarray | None:
     """Where a mask has strokes, bool (h, w), as `choice` says; None if it is a whole mask."""
-    if choice == "never":
+    if choice == "never" or samples.dtype == np.uint16:  # labels
         return None
     painted = np.ones(samples.shape[:2], bool)
     if samples.ndim == 3 and samples.shape[2] == 4:

@@ -166,6 +166,7 @@ WRONG_ARGUMENTS = {
     "--content_weight=x": "argument --content_weight: invalid float value: 'x'",
     "--content_wight=5": "unrecognized arguments: --content_wight=5",
     "--content=a.png": "unrecognized arguments: --content=a.png",
+    "--output_image": "argument --output_image: expected one argument; write one that starts with - as --output_image=-name.jpg",
     "stray.png": "unrecognized arguments: stray.png",
 }
 

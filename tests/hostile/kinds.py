@@ -153,6 +153,7 @@ KINDS: dict[str, Kind] = {
     "tiff": Kind(".tif", _of(seeds.tiffs, mutators.TIFF), picture),
     "bigtiff": Kind(".tif", _of(seeds.bigtiffs, mutators.TIFF), picture),
     "webp": Kind(".webp", _of(seeds.webps, mutators.WEBP), picture),
+    "bmp": Kind(".bmp", _of(seeds.bmps, mutators.BLOCKS), picture),
     "exif": Kind(".img", strategies.exif, picture),
     "icc": Kind(".img", strategies.icc, picture),
     "xmp": Kind(".img", strategies.xmp, picture),

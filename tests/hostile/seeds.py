@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import pickle
+import struct
 from collections.abc import Iterator
 
 import h5py
@@ -21,7 +22,8 @@ from vgg19.layers import CONVOLUTIONS
 WIDTH, HEIGHT = 24, 18
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
-    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6" xmlns:h="http://ns.adobe.com/hdr-gain-map/1.0/" '
+    b'h:Version="1"><h:Max><rdf:Seq><rdf:li>2</rdf:li></rdf:Seq></h:Max></rdf:Description></rdf:RDF></x:xmpmeta>'
 )
 
 
@@ -37,7 +39,7 @@ def exif() -> bytes:
     """EXIF with text, rationals, a GPS directory and an orientation, as JPEG has it."""
     block = Image.Exif()
     block[0x0112], block[0x010F], block[0x011A] = 6, "a camera", 72.0
-    block.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:02:02 20:20:20", 0x927C: b"maker's note"})
+    block.get_ifd(0x8769).update({0x829A: 0.01, 0x9003: "2020:02:02 20:20:20", 0x927C: b"maker's note", 0xA005: {1: "R03"}})
     block.get_ifd(0x8825).update({1: "N", 2: (1.0, 2.0, 3.0)})
     return block.tobytes()
 
@@ -76,12 +78,24 @@ def _saved(picture: Image.Image, form: str, **how) -> bytes:
 
 @functools.cache
 def pngs() -> list[bytes]:
-    """RGB with all metadata, RGBA, grey, a palette with a transparent colour, interlaced, 16 bits."""
+    """RGB with all metadata, RGBA, grey, a palette with a transparent colour, interlaced, 16 bits, colours in chunks."""
     found = [with_metadata("PNG", exif(), icc(), XMP)]
     found += [_saved(Image.fromarray(levels(4)), "PNG"), _saved(Image.fromarray(levels(1)[..., 0]), "PNG")]
     found.append(_saved(Image.fromarray(levels(3)).quantize(5), "PNG", transparency=1))
     wide = pyvips.Image.new_from_array(levels(3, np.uint16)).copy(interpretation="rgb16")
-    return [*found, wide.pngsave_buffer(), wide.cast("uchar").copy(interpretation="srgb").pngsave_buffer(interlace=True)]
+    found += [wide.pngsave_buffer(), wide.cast("uchar").copy(interpretation="srgb").pngsave_buffer(interlace=True)]
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", (55_556).to_bytes(4, "big"))
+    info.add(b"cHRM", struct.pack(">8L", 31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000))
+    points = PngImagePlugin.PngInfo()
+    points.add(b"cICP", bytes([12, 13, 0, 1]))
+    return [*found, *(_saved(Image.fromarray(levels(3)), "PNG", pnginfo=each) for each in (info, points))]
+
+
+@functools.cache
+def bmps() -> list[bytes]:
+    """RGB, grey, a palette, one bit."""
+    return [_saved(Image.fromarray(levels(3)).convert(mode), "BMP") for mode in ("RGB", "L", "P", "1")]
 
 
 @functools.cache
@@ -122,13 +136,13 @@ def bigtiffs() -> list[bytes]:
 
 @functools.cache
 def masks() -> list[bytes]:
-    """Flat colours as PNG and JPEG, labels, soft grey, alpha, 16 bits."""
+    """Flat colours as PNG and JPEG, labels, soft grey, alpha, labels of 16 bits, small and large."""
     columns = np.arange(WIDTH)[None, :] // 8 + np.zeros((HEIGHT, 1), int)
     colours = np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.uint8)[columns]
     alpha = np.dstack([colours, np.where(columns == 1, 0, 255)]).astype(np.uint8)
-    wide = pyvips.Image.new_from_array(columns.astype(np.uint16)).copy(interpretation="grey16")
+    wide = [pyvips.Image.new_from_array((columns * n + n).astype(np.uint16)).copy(interpretation="grey16") for n in (1, 300)]
     found = [_saved(Image.fromarray(each), "PNG") for each in (colours, columns.astype(np.uint8), levels(1)[..., 0], alpha)]
-    return [*found, _saved(Image.fromarray(colours), "JPEG"), wide.pngsave_buffer()]
+    return [*found, _saved(Image.fromarray(colours), "JPEG"), *(each.pngsave_buffer() for each in wide)]
 
 
 @functools.cache
@@ -235,18 +249,22 @@ def records() -> list[bytes]:
 
 @functools.cache
 def cubes() -> list[bytes]:
-    """Tables of one and of three dimensions, with every keyword."""
+    """Tables of one and of three dimensions, and of both, with every keyword, untidy, and in UTF-16."""
     three = "\n".join(f"{r} {g} {b}" for b in (0, 0.5, 1) for g in (0, 0.5, 1) for r in (0, 0.5, 1))
     head = 'TITLE "a look"\n# a comment\n'
     found = [f"{head}LUT_3D_SIZE 3\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 1 1 1\n{three}\n"]
     found += ["LUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 2\n0 0 0\n0.5 0.4 0.3\n1 1 1\n", f"\ufeffLUT_3D_SIZE 3\r\n{three}"]
-    return [text.encode() for text in found]
+    found.append(f"LUT_1D_SIZE 2\nLUT_3D_SIZE 3\nLUT_3D_INPUT_RANGE 0 1\n0 0 0 # black\n1, 1, 1\n{three}\nTITLE x\x1a\0")
+    return [*(text.encode() for text in found), found[0].encode("utf-16")]
 
 
 @functools.cache
 def halds() -> list[bytes]:
-    """HaldCLUTs of nine nodes a side, of 8 and of 16 bits."""
+    """HaldCLUTs of nine nodes a side, of 8 and of 16 bits, and one in tiles."""
     steps = np.linspace(0, 1, 9)
     table = np.stack(np.meshgrid(steps, steps, steps, indexing="ij")[::-1], -1).reshape(27, 27, 3)
     wide = pyvips.Image.new_from_array(np.rint(65535 * table).astype(np.uint16)).copy(interpretation="rgb16")
-    return [_saved(Image.fromarray(np.rint(255 * table).astype(np.uint8)), "PNG"), wide.pngsave_buffer(), wide.tiffsave_buffer()]
+    narrow = np.rint(255 * table).astype(np.uint8)
+    tiles = narrow.reshape(3, 3, 9, 9, 3).transpose(0, 2, 1, 3, 4).reshape(27, 27, 3)
+    found = [_saved(Image.fromarray(each), "PNG") for each in (narrow, tiles)]
+    return [*found, wide.pngsave_buffer(), wide.tiffsave_buffer()]

@@ -138,6 +138,27 @@ def test_a_haldclut_of_8_bits_is_read_with_red_fastest(tmp_path):
     np.testing.assert_allclose(Lut.read(str(tmp_path / "a.png"))(image), image, atol=0.6 / 255)
 
 
+@pytest.mark.parametrize("level", [3, 4, 8])
+@pytest.mark.parametrize("look", ["identity", "warm", "grey", "negative", "posterised"])
+def test_a_picture_of_tiles_is_read_as_what_it_is(tmp_path, level, look):
+    """Tiles of red across and green down, a tile for each blue, as apps for phones have them; and HaldCLUTs, as what they are."""
+    nodes = np.linspace(0, 1, level**2)
+    looks = {
+        "identity": lambda c: c,
+        "warm": lambda c: np.clip(c * (1.2, 1, 0.7) + (0.05, 0, 0), 0, 1) ** (0.8, 1, 1.3),
+        "grey": lambda c: np.repeat(c @ (0.3, 0.6, 0.1), 3).reshape(*c.shape),
+        "negative": lambda c: 1 - c,
+        "posterised": lambda c: np.round(4 * c) / 4,
+    }
+    grid = np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1)  # (red, green, blue, 3)
+    rows = np.concatenate(list(grid.transpose(2, 1, 0, 3))).reshape(level**3, level**3, 3)
+    blues = list(grid.transpose(2, 1, 0, 3))
+    tiles = np.vstack([np.hstack(blues[first : first + level]) for first in range(0, level**2, level)])
+    for kind in (tiles, rows):
+        Image.fromarray(np.rint(255 * looks[look](kind)).astype(np.uint8)).save(tmp_path / "a.png")
+        np.testing.assert_allclose(Lut.read(str(tmp_path / "a.png")).table, looks[look](grid), atol=0.51 / 255)
+
+
 # Files of others
 
 
@@ -171,43 +192,108 @@ def test_domain_and_resolves_range(tmp_path):
     assert lut.table.shape == (2, 2, 2, 3)
 
 
+NO_SIZE = " has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file"
+EIGHT = "not the 8 of LUT_3D_SIZE 2; get a whole copy of it"
 BAD_CUBES = {
-    "": "has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file",
-    "0 0 0\n": "has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file",
-    "\x89PNG\r\n": "has the line '\x89PNG', no part of a .cube file; save it anew",
-    "LUT_3D_SIZE 2\nLUT_1D_SIZE 2\n": "has two tables, LUT_3D_SIZE and LUT_1D_SIZE; save it with one",
-    "LUT_3D_SIZE 257\n": "has LUT_3D_SIZE 257, not a number from 2 to 256; save it anew",
-    "LUT_3D_SIZE 1\n": "has LUT_3D_SIZE 1, not a number from 2 to 256; save it anew",
-    "LUT_1D_SIZE 99999999999999999999\n": "has LUT_1D_SIZE 99999999999999999999, not a number from 2 to 65536; save it anew",
-    "LUT_3D_SIZE two\n": "has LUT_3D_SIZE two, not a number from 2 to 256; save it anew",
-    "LUT_3D_SIZE\n": "has LUT_3D_SIZE , not a number from 2 to 256; save it anew",
-    "LUT_3D_SIZE 2\nDOMAIN_MIN 0 0\n": "has DOMAIN_MIN 0 0, not 3 numbers up to 1e+06; save it anew",
-    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 2e44\n": "has LUT_1D_INPUT_RANGE 0 2e44, not 2 numbers up to 1e+06; save it anew",
-    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 1e-40\n0 0 0\n1 1 1\n": "has a domain from (0.0, 0.0, 0.0) to (1e-40, 1e-40, 1e-40), "
+    "": NO_SIZE,
+    "0 0 0\n": NO_SIZE,
+    2000 * "#\n": NO_SIZE,
+    "\x89PNG\r\n": NO_SIZE,
+    "LUT_3D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_3D_SIZE; save it anew",
+    "LUT_1D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_1D_SIZE; save it anew",
+    "LUT_1D_SIZE 2\n0 0 0\n1 1 1\nLUT_3D_SIZE 2\n": " line 4 has LUT_3D_SIZE after a row of the table; save it anew",
+    "LUT_3D_SIZE 257\n": " line 1 has LUT_3D_SIZE 257, not a number from 2 to 256; save it anew",
+    "#\n\nLUT_3D_SIZE 1\n": " line 3 has LUT_3D_SIZE 1, not a number from 2 to 256; save it anew",
+    "LUT_1D_SIZE 99999999999999\n": " line 1 has LUT_1D_SIZE 99999999999999, not a number from 2 to 65536; save it anew",
+    "LUT_3D_SIZE two\n": " line 1 has LUT_3D_SIZE two, not a number from 2 to 256; save it anew",
+    "LUT_3D_SIZE\n": " line 1 has LUT_3D_SIZE , not a number from 2 to 256; save it anew",
+    "LUT_3D_SIZE 2\nDOMAIN_MIN 0 0\n": " line 2 has DOMAIN_MIN 0 0, not 3 numbers up to 1e+06; save it anew",
+    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 9e9\n": " line 2 has LUT_1D_INPUT_RANGE 0 9e9, not 2 numbers up to 1e+06; save it anew",
+    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 1e-40\n0 0 0\n1 1 1\n": " has a domain from (0.0, 0.0, 0.0) to (1e-40, 1e-40, 1e-40), "
     "which is empty; save it anew",
-    "LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 inf\n": "has DOMAIN_MAX 1 1 inf, not 3 numbers up to 1e+06; save it anew",
-    "LUT_3D_SIZE 2\nDOMAIN_MAX 0 1 1\n": "has a domain from (0.0, 0.0, 0.0) to (0.0, 1.0, 1.0), which is empty; save it anew",
-    "LUT_3D_SIZE 2\n": "has 0 rows of 3 numbers, not 8 rows of 3 as LUT_3D_SIZE 2 promises; get a whole copy of it",
-    "LUT_3D_SIZE 2\n"
-    + 7 * "0 0 0\n": "has 7 rows of 3 numbers, not 8 rows of 3 as LUT_3D_SIZE 2 promises; get a whole copy of it",
-    "LUT_3D_SIZE 2\n" + 9 * "0 0 0\n": "has more rows, not 8 rows of 3 as LUT_3D_SIZE 2 promises; get a whole copy of it",
-    "LUT_3D_SIZE 2\n" + 8 * "0 0\n": "has 8 rows of 2 numbers, not 8 rows of 3 as LUT_3D_SIZE 2 promises; get a whole copy of it",
-    "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n" + "0 nan 0\n": "has numbers that are not finite or above 1e+06; get a whole copy of it",
-    "LUT_3D_SIZE 2\n0 0 x\n": "is damaged (could not convert string 'x' to float32 at row 0, column 3.); get a whole copy of it",
-    "LUT_3D_SIZE 2\n0 0 0\n0 0\n": "is damaged (the number of columns changed from 3 to 2 at row 2); get a whole copy of it",
-    "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n": "has the line 'LUT_IN_VIDEO_RANGE', no part of a .cube file; save it anew",
-    "LUT_1D_SIZE 2\n" + 2 * "0 0 0\n" + 300_000 * "#\n": "has 600026 bytes, too many for LUT_1D_SIZE 2; save it anew",
-    2000 * "#\n": "has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file",
+    "LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 inf\n": " line 2 has DOMAIN_MAX 1 1 inf, not 3 numbers up to 1e+06; save it anew",
+    "LUT_1D_SIZE 2\nDOMAIN_MAX 0 1 1\n0 0 0\n1 1 1\n": " has a domain from (0.0, 0.0, 0.0) to (0.0, 1.0, 1.0), "
+    "which is empty; save it anew",
+    "LUT_1D_SIZE 2\nLUT_3D_SIZE 2\nDOMAIN_MIN 0 0 0\n": " line 3 has a domain for two tables; "
+    "give each its LUT_1D_INPUT_RANGE or LUT_3D_INPUT_RANGE",
+    "LUT_3D_SIZE 2\n": f" has 0 rows, {EIGHT}",
+    "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n": f" has 7 rows, {EIGHT}",
+    "LUT_3D_SIZE 2\n" + 9 * "0 0 0\n": f" has more rows, {EIGHT}",
+    "LUT_1D_SIZE 3\nLUT_3D_SIZE 2\n" + 8 * "0 0 0\n": " has 8 rows, not the 11 of LUT_1D_SIZE 3 and LUT_3D_SIZE 2; "
+    "get a whole copy of it",
+    "LUT_3D_SIZE 2\n" + 8 * "0 0\n": " line 2 has '0 0', not three numbers; save it anew",
+    "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n" + "0 nan 0\n": " has numbers that are not finite or above 1e+06; get a whole copy of it",
+    "LUT_1D_SIZE 2\nnan nan nan\n0 0 0\n": " has numbers that are not finite or above 1e+06; get a whole copy of it",
+    "LUT_3D_SIZE 2\n0 0 0\n\n0 0 x\n": " line 4 has '0 0 x', not three numbers; save it anew",
+    "LUT_3D_SIZE 2\n0 0 0\n0 0\n": " line 3 has '0 0', not three numbers; save it anew",
+    "LUT_3D_SIZE 2\n0,5,0,5,0,5\n": " line 2 has '0,5,0,5,0,5', not three numbers; save it anew",
+    "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n": " line 2 has 'LUT_IN_VIDEO_RANGE', no part of a .cube file; save it anew",
+    "LUT_3D_SIZE 2\nBMD_TITLE Film\n": " line 2 has 'BMD_TITLE Film', no part of a .cube file; save it anew",
+    "LUT_1D_SIZE 2\n" + 2 * "0 0 0\n" + 300_000 * "#\n": " has 600026 bytes, too many for LUT_1D_SIZE 2; save it anew",
 }
 
 
 @pytest.mark.parametrize("text", BAD_CUBES)
-def test_damaged_cubes_are_refused_in_a_line(text, tmp_path):
+def test_damaged_cubes_are_refused_in_a_line(text, tmp_path, caplog):
     path = cube(tmp_path, text, encoding="latin-1" if text.startswith("\x89") else "utf-8")
     with pytest.raises(UserError) as error:
         Lut.read(path)
-    expected = BAD_CUBES[text].replace("\x89", "\ufffd")
-    assert str(error.value) == f"LUT {path} {expected}"
+    assert str(error.value) == f"LUT {path}{BAD_CUBES[text]}" and not caplog.records
+
+
+def test_lines_before_the_size_that_say_nothing_known_are_passed_over_and_told(tmp_path, caplog):
+    path = cube(tmp_path, "BMD_TITLE Film look\nmade by hand\n" + "\n".join(PLAIN))
+    np.testing.assert_allclose(Lut.read(path).table, NUMBERS, atol=1e-7)
+    (record,) = caplog.records
+    assert record.getMessage() == f"LUT {path} line 1 has 'BMD_TITLE Film look', which is passed over"
+
+
+NUMBERS = [(0, 0, 0), (0.25, 1, 0.125), (0, 0.5, 1), (1, 1, 0.0625)]
+PLAIN = ["LUT_1D_SIZE 4", *(f"{r:.4f} {g:.4f} {b:.4f}" for r, g, b in NUMBERS)]
+DIALECTS = {
+    "comments behind": ("\n".join(["LUT_1D_SIZE\t4 # nodes", *(f"{row}\t# a row" for row in PLAIN[1:])]), "utf-8"),
+    "decimal commas": ("\n".join(PLAIN).replace(".", ","), "utf-8"),
+    "commas between": ("\n".join([PLAIN[0], *(row.replace(" ", ", ") for row in PLAIN[1:])]), "utf-8"),
+    "commas alone": ("\n".join([PLAIN[0], *(row.replace(" ", ",") for row in PLAIN[1:])]), "utf-8"),
+    "lower case": ('title "x"\nlut_1d_size 4\ndomain_max 1 1 1\n' + "\n".join(PLAIN[1:]), "utf-8"),
+    "domain behind": ("\n".join([*PLAIN, "DOMAIN_MIN 0 0 0", "DOMAIN_MAX 1 1 1"]), "utf-8"),
+    "Ctrl-Z": ("\n".join(PLAIN) + "\n\x1a", "utf-8"),
+    "Ctrl-Z at once": ("\n".join(PLAIN) + "\x1amore", "utf-8"),
+    "zeros": ("\n".join(PLAIN) + "\n" + 100 * "\0", "utf-8"),
+    "UTF-16": ("\n".join(PLAIN), "utf-16"),
+    "UTF-16 of a Mac": ("\ufeff" + "\n".join(PLAIN), "utf-16-be"),
+    "exponents": ("\n".join([PLAIN[0], *(f"{r:.3E} +{g:.3e} {b:e}" for r, g, b in NUMBERS)]), "utf-8"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_meant_in_one_way_only_is_read(dialect, tmp_path):
+    text, encoding = DIALECTS[dialect]
+    lut = Lut.read(cube(tmp_path, text, encoding=encoding))
+    np.testing.assert_allclose(lut.table, NUMBERS, atol=1e-7)
+    assert (lut.low, lut.high) == ((0, 0, 0), (1, 1, 1))
+
+
+def test_a_title_may_hold_a_hash(tmp_path):
+    assert Lut.read(cube(tmp_path, 'TITLE "look #2"\n' + "\n".join(PLAIN))).title == "look #2"
+
+
+def resolves(tmp_path):
+    """Curves that square, of inputs up to 2, and a table of their results, 0 to 4, that swaps red and blue and halves all."""
+    squares = [f"{x * x:.6f} {x * x:.6f} {x * x:.6f}" for x in np.linspace(0, 2, 257)]
+    table = [f"{b / 2:.6f} {g / 2:.6f} {r / 2:.6f}" for b in (0, 1) for g in (0, 1) for r in (0, 1)]
+    head = ["LUT_1D_SIZE 257", "LUT_1D_INPUT_RANGE 0.0 2.0", "LUT_3D_SIZE 2", "LUT_3D_INPUT_RANGE 0.0 4.0"]
+    return cube(tmp_path, "\n".join([*head, *squares, *table]))
+
+
+def test_curves_before_a_table_are_applied_first(tmp_path):
+    lut, image = Lut.read(resolves(tmp_path)), colours()
+    expected = image.astype(np.float64)[:, ::-1] ** 2 / 8
+    np.testing.assert_allclose(lut(image), expected, atol=1e-5)
+    lut.write(str(tmp_path / "again.cube"))
+    np.testing.assert_allclose(Lut.read(str(tmp_path / "again.cube"))(image), expected, atol=1e-5)
+    lut.write(str(tmp_path / "again.png"))
+    np.testing.assert_allclose(Lut.read(str(tmp_path / "again.png"))(image), expected, atol=1e-4)
 
 
 def test_any_bytes_are_a_lut_or_refused_in_a_line(tmp_path):

@@ -1,5 +1,6 @@
 """Pictures in files. Pillow, with which `images` touches no file, makes and reads them wherever it can hold them."""
 
+import base64
 import dataclasses
 import os
 import struct
@@ -10,9 +11,9 @@ import pytest
 import pyvips
 from PIL import Image
 
-from photo_files.photos import STRIP, Photo, check_readable, read_photo, thumbnail
+from photo_files.photos import STRIP, Photo, check_readable, read_mask_samples, read_photo, thumbnail
 from photo_files.resizing import resize
-from photo_files.writing import check_writable, write_photo
+from photo_files.writing import check_result, check_writable, write_photo
 from photo_options import UserError
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
@@ -209,7 +210,7 @@ def test_orientation_is_applied_once(tmp_path, extension, orientation, upright):
     exif[0x0112] = orientation
     Image.fromarray(gradient()).save(tmp_path / f"in.{extension}", exif=exif)
     photo = read_photo(str(tmp_path / f"in.{extension}"))
-    assert np.array_equal(photo.samples, upright(gradient()))
+    assert np.array_equal(photo.samples, upright(gradient())) and photo.orientation == orientation
     write_photo(str(tmp_path / f"out.{extension}"), photo.strips(), like=photo)
     assert exif_of(tmp_path / f"out.{extension}")[0] == 1
     assert np.array_equal(read_photo(str(tmp_path / f"out.{extension}")).samples, upright(gradient()))
@@ -262,6 +263,34 @@ def test_xmp_does_not_turn_the_result_again(tmp_path):
     picture.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
     picture.write_to_file(str(tmp_path / "in.jpg"))
     assert read_photo(str(tmp_path / "in.jpg")).metadata["xmp-data"] == xmp.replace(b"6", b"1")
+
+
+GAIN_MAP = (
+    b"""<x:xmpmeta><a xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0" xmp:Rating="5"/></x:xmpmeta>"""
+)
+
+
+def test_xmp_promises_no_gain_map_that_is_not_there(tmp_path, caplog):
+    Image.fromarray(gradient()).save(tmp_path / "in.jpg", xmp=GAIN_MAP)
+    photo = read_photo(str(tmp_path / "in.jpg"))
+    write_photo(str(tmp_path / "out.jpg"), photo.strips(), photo)
+    with Image.open(tmp_path / "out.jpg") as written:
+        assert b"hdrgm:Version" not in written.info["xmp"] and b'xmp:Rating="5"' in written.info["xmp"]
+    (record,) = caplog.records
+    assert "in.jpg holds a gain map for HDR or a film beside the photo; it is left out" in record.getMessage()
+
+
+@pytest.mark.skipif(not pyvips.type_find("VipsOperation", "uhdrsave"), reason="this libvips writes no Ultra HDR")
+def test_ultra_hdr_is_read_as_the_jpeg_that_it_is_and_keeps_its_xmp(tmp_path, caplog):
+    light = pyvips.Image.new_from_array(np.tile(gradient(), (2, 2, 1))).copy(interpretation="srgb").colourspace("scrgb") * 2.5
+    file = light.copy(interpretation="scrgb").uhdrsave_buffer(Q=95)
+    body = b"http://ns.adobe.com/xap/1.0/\0" + GAIN_MAP
+    path = write(tmp_path / "in.jpg", file[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + file[2:])
+    photo = read_photo(path)
+    with Image.open(path) as picture:
+        assert np.abs(photo.samples - np.asarray(picture.convert("RGB"), int)).max() <= 2
+    assert b'xmp:Rating="5"' in photo.metadata["xmp-data"] and b"hdrgm:Version" not in photo.metadata["xmp-data"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_damaged_exif_of_a_tiff_is_told(tmp_path, caplog):
@@ -378,6 +407,109 @@ def test_bad_input_is_told_before_decoding(tmp_path, make, message):
         assert "\n" not in str(error.value)
 
 
+def tiff(path, tags=None, mark=b""):
+    """A TIFF file with more tags, or with a mark where its pixels begin, behind the header of eight bytes."""
+    if tags:
+        Image.fromarray(gradient()).save(path, "TIFF", tiffinfo=tags)
+        return str(path)
+    save(path.with_suffix(".tif"), gradient())
+    file = bytearray(path.with_suffix(".tif").read_bytes())
+    file[8 : 8 + len(mark)] = mark
+    return write(path, file)
+
+
+RAW = {
+    "preview": {"tags": {254: 1}},
+    "DNG": {"tags": {50706: b"\1\4\0\0"}},
+    "CR2": {"mark": b"CR\2\0"},
+}
+
+
+@pytest.mark.parametrize("how", RAW.values(), ids=RAW)
+def test_a_raw_file_is_refused_though_it_has_a_preview(tmp_path, how):
+    path = tiff(tmp_path / "photo.nef", **how)
+    for read in (read_photo, check_readable):
+        with pytest.raises(UserError, match=r"photo\.nef is a raw file; develop it, and give the TIFF or JPEG$"):
+            read(path, "content image")
+
+
+def test_pages_and_pictures_at_full_size_are_no_raw_files(tmp_path):
+    for kind in (0, 2):
+        assert np.array_equal(read_photo(tiff(tmp_path / "a.tif", {254: kind})).samples, gradient())
+
+
+OTHERS = {
+    "HEIC": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+    "a raw file": b"FUJIFILMCCD-RAW 0201FF383501",
+    "JPEG XL": b"\xff\x0a\xfa\x1f\x01",
+    "a Photoshop document": b"8BPS\0\1\0\0",
+    "OpenEXR": b"\x76\x2f\x31\x01\2\0\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_kind_that_is_not_read_has_its_name_in_the_message(tmp_path, kind):
+    path = write(tmp_path / "photo.jpg", OTHERS[kind] + bytes(100))
+    with pytest.raises(UserError, match=rf"^content image .*photo\.jpg is {kind}[^;]*; (export|convert|develop) it"):
+        check_readable(path, "content image")
+
+
+# A picture of 64x64 red pixels by heif-enc 1.15, packed.
+HEIC = (
+    "c-muNV30{GsVvAy%}izhg51nBLl8SRGck>Ufzcs1wIq=N0u(b+a*CjAhJwuG5(YHDSCCnf3uZ9_u~KGEKG;YX2OysjESv(Nfgl@*l`}K*(%|Yvft*w(C@-Td*$~7$kX"
+    "cYv0HhaX79{5b=`x^%Gb0NJ+)lX<41fOq`o+M&&#VB{DDJ?>!}$L{NC7j$+#Mj2L2eh5gCbB)%ZZT@RbqicBg@UaC6i`7d*I-3paCQZCR&t$%Gq5Q4;F1uasXN)l384"
+    "k3boJyiUkTXD>6X>%v@YtKuRpLAQu)=K<_d)GBpEP#knbopm0jpU|i24kz4=k?tchy4*mcCFDH;uGkgF4Ul;5D|37?d|Ed4~9;*Kn{<P=wrFj#37yOZo7o2o%Bd7UN"
+    "@%;0=mdqy~J#DoyE#b&X_!?xR>#DyZjOB{?l{~rl;1i}NEEODm|0@6hQ^k4G"
+)
+
+
+def test_heic_is_read_or_has_its_name_in_the_message(tmp_path):
+    path = write(tmp_path / "photo.heic", zlib.decompress(base64.b85decode(HEIC)))
+    try:
+        photo = read_photo(path)
+    except UserError as error:
+        assert str(error).endswith("photo.heic is HEIC, which is not read here; export it as JPEG, PNG or TIFF")
+        with pytest.raises(UserError, match="is HEIC"):
+            check_readable(path, "content image")
+    else:
+        np.testing.assert_allclose(photo.pixels.mean(axis=(0, 1)), [1, 0, 0], atol=0.1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+def test_bmp_is_read(tmp_path, mode):
+    picture = Image.fromarray(gradient()).convert(mode)
+    picture.save(tmp_path / "a.bmp")
+    photo = read_photo(str(tmp_path / "a.bmp"))
+    assert np.array_equal(photo.samples, np.asarray(picture.convert("RGB")))
+    expected = np.asarray(picture.convert("RGB" if mode in ("RGB", "P") else "L"))
+    assert np.array_equal(read_mask_samples(str(tmp_path / "a.bmp"), "mask"), expected)
+    write_photo(str(tmp_path / "out.png"), photo.strips(), photo)
+    assert np.array_equal(read_photo(str(tmp_path / "out.png")).samples, photo.samples)
+
+
+def test_bmp_is_checked_before_it_is_decoded(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "a.bmp")
+    whole = (tmp_path / "a.bmp").read_bytes()
+    for width, height, message in (
+        (53, 15, "53x15 pixels, too few"),
+        (60000, 60000, "60000x60000 pixels, more than 200 million"),
+    ):
+        path = write(tmp_path / "b.bmp", whole[:18] + struct.pack("<ll", width, height) + whole[26:])
+        with pytest.raises(UserError, match=message):
+            check_readable(path, "content image")
+    with pytest.raises(UserError, match=r"b\.bmp is damaged or cut short \(.*\); get a whole copy of it"):
+        read_photo(write(tmp_path / "b.bmp", whole[:-500]))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_lab_is_refused_by_its_name(tmp_path, depth):
+    path = str(tmp_path / "a.tif")
+    lab = pyvips.Image.new_from_array(gradient()).copy(interpretation="srgb").colourspace("lab" if depth == 8 else "labs")
+    lab.tiffsave(path)
+    with pytest.raises(UserError, match="has Lab colours, which are not read; save it as RGB of 8 or 16 bits"):
+        check_readable(path, "content image")
+
+
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.95])
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp"])
 def test_truncated_picture(tmp_path, extension, share):
@@ -454,6 +586,18 @@ def test_check_writable_leaves_no_trace(tmp_path):
     (tmp_path / "b.PNG").write_bytes(b"old")
     check_writable(str(tmp_path / "b.PNG"))
     assert (tmp_path / "b.PNG").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
+def test_check_result_writes_a_strip_and_leaves_no_trace(tmp_path, caplog, extension):
+    photo = read_photo(save(tmp_path / "in.tif", gradient(np.uint16, 4), profile="p3"))
+    photo.metadata["exif-data"] = DAMAGED_EXIF
+    (tmp_path / f"out{extension}").write_bytes(b"old")
+    check_result(str(tmp_path / f"out{extension}"), photo)
+    assert sorted(os.listdir(tmp_path)) == ["in.tif", f"out{extension}"] and not caplog.records
+    assert (tmp_path / f"out{extension}").read_bytes() == b"old"
+    with pytest.raises(UserError, match=r"output image .*out.* cannot be written \(.*\); choose another place or format"):
+        check_result(str(tmp_path / "none" / f"out{extension}"), photo)
 
 
 def test_too_large_for_the_format_leaves_nothing_behind(tmp_path):

@@ -140,7 +140,10 @@ REFUSED = {
         {"apply_lut": "a_{region}.cube", "content_seg_path": "mask.png"},
         "--apply_lut a_{region}.cube has no LUT for the regions of mask.png (black, red, blue); there are green",
     ),
-    "damaged": ({"apply_lut": "bad.cube"}, "LUT bad.cube has the line 'bad', no part of a .cube file; save it anew"),
+    "damaged": (
+        {"apply_lut": "bad.cube"},
+        "LUT bad.cube has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file",
+    ),
 }
 
 

@@ -71,6 +71,35 @@ def test_content_photos_with_one_style(tmp_path):
     assert (plain.content_seg_path, plain.mask_preview) == ("", "")
 
 
+def test_photos_that_differ_by_their_extensions_alone_have_results_of_their_own(tmp_path):
+    for name in ("a.png", "a.jpg", "b.jpg", "c.JPG", "c.jpeg"):
+        photo(tmp_path / "photos" / name)
+    photo(tmp_path / "masks" / "a.png")
+    found = jobs(tmp_path / "photos", style_image_path="s.png", content_seg_path=str(tmp_path / "masks"), style_seg_path="m.png")
+    names = {Path(job.options.content_image_path).name: job.options.output_image for job in found}
+    own = {
+        "a.jpg": "out/a.jpg",
+        "a.png": "out/a_png.png",
+        "b.jpg": "out/b.jpg",
+        "c.JPG": "out/c.JPG",
+        "c.jpeg": "out/c_jpeg.jpeg",
+    }
+    assert names == own
+    assert len({job.options.serial for job in found}) == 5
+    assert [job.options.content_seg_path for job in found[:2]] == [str(tmp_path / "masks" / "a.png")] * 2
+
+
+def test_pictures_that_are_not_read_from_folders_are_counted_once_and_other_files_passed_over(tmp_path, caplog):
+    photo(tmp_path / "a.png")
+    for name in ("1.HEIC", "2.heic", "3.NEF", "Thumbs.db", ".DS_Store", "._4.heic", "film.mp4", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    for _ in range(2):
+        assert [job.name for job in jobs(tmp_path, style_image_path="s.png")] == ["a.png"]
+    (record,) = caplog.records
+    wanted = f"folder {tmp_path} holds pictures that are left out (2 .heic, 1 .nef); export them as JPEG, PNG or TIFF"
+    assert record.getMessage() == wanted
+
+
 def test_both_kinds_of_manifest_hold_the_same_jobs(tmp_path):
     rows = [
         {"content_image_path": "a.png", "style_weight": 7, "lbfgs": False, "max_iter": 20, "output_image": "deep/x.png"},

@@ -13,6 +13,7 @@ from conftest import DATA, golden_photo
 from PIL import Image
 from tqdm import tqdm
 
+from photo_files import writing
 from photo_jobs import picture
 from photo_jobs.job import Job
 from photo_jobs.picture import check_job, run_job, run_one
@@ -83,6 +84,16 @@ def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name
     (tmp_path / "none").touch()
     with pytest.raises(UserError, match=r"none.x\.png cannot be written \(Not a directory\)"):
         check_job(changed(options, **{name: str(tmp_path / "none" / "x.png")}))
+
+
+def test_a_result_that_cannot_be_written_is_found_before_the_solve(options, monkeypatch):
+    def refuse(*arguments):
+        raise ValueError("no such pictures")
+
+    monkeypatch.setattr(writing, "_save", refuse)
+    monkeypatch.setattr(picture, "load_tensorflow", lambda *arguments: pytest.fail("the solve has begun"))
+    with pytest.raises(UserError, match=r"output image .*result\.png cannot be written \(no such pictures\)"):
+        run_job(Job(options), tqdm(disable=True))
 
 
 @pytest.mark.slow

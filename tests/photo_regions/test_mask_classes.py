@@ -21,7 +21,7 @@ def halves(left=GREEN, right=PURPLE, size=SIZE):
 
 def test_every_pixel_of_a_feathered_mask_joins_a_class(caplog):
     feathered = ndimage.gaussian_filter(halves().astype(np.float32), (0, 8, 0)).astype(np.uint8)
-    colours, masks = flat_classes("mask", feathered, SIZE, labels=False)
+    colours, masks, _ = flat_classes("mask", feathered, SIZE, labels=False)
     assert {min((GREEN, PURPLE), key=lambda c: colour_distance(c, colour)) for colour in colours} == {GREEN, PURPLE}
     np.testing.assert_array_equal(masks.sum(axis=-1), 1)
     assert masks[:, :57].var(axis=(0, 1)).max() == 0 and masks[:, 63:].var(axis=(0, 1)).max() == 0
@@ -36,9 +36,19 @@ def test_near_colours_are_two_classes_where_edges_are_hard_and_one_where_they_ar
     assert len(flat_classes("mask", noisy, SIZE, labels=False)[0]) == 1
 
 
+def test_colours_hardly_apart_are_two_classes_where_there_are_no_others():
+    hardly = (6, 255, 0)
+    colours, masks, within = flat_classes("mask", halves(GREEN, hardly), SIZE, labels=False)
+    assert set(colours) == {GREEN, hardly} and within < 20
+    np.testing.assert_array_equal(masks.mean(axis=(0, 1)), 0.5)
+    edged = halves(GREEN, PURPLE)
+    edged[:, 60:63] = (255, 6, 255)  # along the edge alone, as compression makes them
+    assert set(flat_classes("mask", edged, SIZE, labels=False)[0]) == {GREEN, PURPLE}
+
+
 def test_a_mask_much_larger_than_its_photo_is_thinned_in_place():
     mask = halves(size=(540, 720))
-    colours, masks = flat_classes("mask", mask, SIZE, labels=False)
+    colours, masks, _ = flat_classes("mask", mask, SIZE, labels=False)
     assert masks.shape == (*SIZE, 2)
     np.testing.assert_array_equal(masks[..., colours.index(GREEN)] == 1, (halves() == GREEN).all(axis=-1))
 

@@ -125,6 +125,34 @@ def test_other_colours_than_the_nine_match_though_they_differ_a_little(regions_o
     np.testing.assert_allclose(regions.style.mean(axis=(0, 1)), [0.5, 0.5])
 
 
+SKY, RIVER, WALL, ROAD = (6, 230, 230), (11, 200, 200), (120, 120, 120), (140, 140, 140)  # of ADE20K
+
+
+def test_near_colours_of_hard_masks_are_other_classes(regions_of, caplog):
+    with pytest.raises(UserError, match="holds no class of the content segmentation"):
+        regions_of(painted(SKY, (WALL, 0.5, 1, 0, 1)), painted(RIVER, (ROAD, 0.5, 1, 0, 1)))
+    regions = regions_of(painted(SKY, (WALL, 0.5, 1, 0, 1)), painted(RIVER, (SKY, 0, 0.3, 0, 1), (WALL, 0.5, 1, 0, 1)))
+    assert set(regions.colours) == {SKY, WALL}
+    np.testing.assert_allclose(regions.style[..., regions.colours.index(SKY)].mean(), 0.3, atol=0.01)
+    assert not caplog.records
+    assert [(other.name, other.fate) for other in regions.unmatched] == [("#0bc8c8", "only in the style: not used")]
+
+
+def test_equal_colours_are_matched_before_near_ones(regions_of):
+    first, second = (100, 40, 40), (112, 40, 40)  # as near as compression brings a colour
+    regions = regions_of(painted(second, (first, 0, 0.2, 0, 1)), painted(first, (second, 0, 0.2, 0, 1)))
+    np.testing.assert_allclose(regions.content.mean(axis=(0, 1)), [0.8, 0.2], atol=0.01)
+    np.testing.assert_allclose(regions.style.mean(axis=(0, 1)), [0.2, 0.8], atol=0.01)
+
+
+def test_a_soft_mask_may_differ_more_and_that_is_told(regions_of, caplog):
+    hard = painted(SKY, (RED, 0.5, 1, 0, 1))
+    soft = Image.fromarray(painted(RIVER, (RED, 0.5, 1, 0, 1))).filter(ImageFilter.GaussianBlur(2))
+    assert set(regions_of(hard, soft).colours) == {SKY, RED}
+    (record,) = caplog.records
+    assert "style.png has the colour #0bc8c8, which is taken for class light blue (#06e6e6); use the same" in record.getMessage()
+
+
 def test_speckles_join_what_is_around_them(regions_of):
     big = (200, 260)
     clean = painted(BLUE, (WHITE, 0.5, 1, 0, 1), size=big)
@@ -204,6 +232,47 @@ def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
     assert "50x60, another shape than its photo of 84x60; it is stretched" in caplog.text
 
 
+# How the photo is stored, by EXIF's number, from how it is upright: 6 is turned clockwise to be seen.
+STORED = {5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a), 8: lambda a: np.rot90(a, -1)}
+
+
+@pytest.mark.parametrize("orientation", STORED)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_mask_as_its_photo_is_stored_is_turned_with_it(regions_of, tmp_path, caplog, orientation, scale):
+    expected = regions_of(SCENE, OTHER)
+    stored = np.ascontiguousarray(STORED[orientation](SCENE)).repeat(scale, 0).repeat(scale, 1)
+    Image.fromarray(stored).save(tmp_path / "stored.png")
+    (tmp_path / "folder").mkdir()
+    Image.fromarray((stored == RED).all(axis=-1)).save(tmp_path / "folder" / "red.png")
+    regions = read_regions(
+        str(tmp_path / "stored.png"), str(tmp_path / "style.png"), PHOTO, PHOTO, Options(), orientations=(orientation, 1)
+    )
+    np.testing.assert_array_equal(regions.content, in_order_of(expected, regions.names))
+    (record,) = caplog.records
+    assert "content segmentation" in record.getMessage() and "it is turned with it" in record.getMessage()
+    _, masks = read_classes(str(tmp_path / "folder"), PHOTO, Options(), orientation)
+    np.testing.assert_array_equal(masks[..., 0] > 0.5, (SCENE == RED).all(axis=-1))
+
+
+def test_a_mask_that_is_upright_or_says_how_it_is_stored_is_not_turned_again(tmp_path, caplog):
+    for name, mask, number in (("upright", SCENE, 1), ("own", STORED[6](SCENE), 6)):
+        exif = Image.Exif()
+        exif[0x0112] = number
+        Image.fromarray(np.ascontiguousarray(mask)).save(tmp_path / f"{name}.png", exif=exif)
+        names, masks = read_classes(str(tmp_path / f"{name}.png"), PHOTO, Options(), 6)
+        np.testing.assert_array_equal(masks[..., names.index("red")], (SCENE == RED).all(axis=-1))
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_mask_whose_shape_does_not_say_how_it_is_stored_is_told(tmp_path, caplog, orientation):
+    size = (60, 60) if orientation == 6 else SIZE
+    Image.fromarray(painted(BLUE, (RED, 0.5, 1, 0, 1), size=size)).save(tmp_path / "a.png")
+    read_classes(str(tmp_path / "a.png"), np.full((*size, 3), 0.5, np.float32), Options(), orientation)
+    (record,) = caplog.records
+    assert f"a.png may not be upright, for its photo is stored turned (EXIF orientation {orientation})" in record.getMessage()
+
+
 # Kinds of mask
 
 
@@ -220,6 +289,63 @@ def test_label_images_keep_neighbouring_labels_apart(regions_of):
 def test_sixteen_bit_labels_are_labels(regions_of):
     labels = (SCENE[..., 1] // 255 + 1).astype(np.uint16)
     assert regions_of(labels, labels).names == ("label 1", "label 2")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "LA", "RGBA"])
+def test_labels_in_equal_channels_or_with_an_opaque_alpha_are_labels(regions_of, mode):
+    labels = SCENE[..., 0] // 255 + SCENE[..., 1] // 255  # blue 0, white 2, red 1
+    one, opaque = Image.fromarray(labels), Image.new("L", SIZE[::-1], 255)
+    mask = Image.merge(mode, [*[one] * (len(mode) - mode.count("A")), *[opaque] * mode.count("A")])
+    regions = regions_of(mask, labels)
+    assert set(regions.names) == {"label 0", "label 1", "label 2"}
+    np.testing.assert_array_equal(regions.content[..., regions.names.index("label 2")] == 1, (SCENE == WHITE).all(axis=-1))
+
+
+def test_grey_in_equal_channels_is_grey(regions_of):
+    ramp = np.repeat(np.tile(np.linspace(0, 255, SIZE[1]).astype(np.uint8), (SIZE[0], 1))[..., None], 3, axis=2)
+    regions = regions_of(ramp, painted(BLACK, (WHITE, 0.5, 1, 0, 1)))
+    assert 0.45 < regions.content[0, SIZE[1] // 2, regions.names.index("white")] < 0.55
+    grey = painted(BLACK, ((128, 128, 128), 0.3, 0.6, 0, 1), (WHITE, 0.6, 1, 0, 1))
+    assert set(regions_of(grey, grey[..., 0]).names) == {"black", "grey", "white"}
+
+
+def identifiers(*numbers):
+    """A mask of 16 bits: the blue, white and red of the scene as these numbers."""
+    mask = np.empty(SIZE, np.uint16)
+    for colour, number in zip((BLUE, WHITE, RED), numbers, strict=True):
+        mask[(colour == SCENE).all(axis=-1)] = number
+    return mask
+
+
+@pytest.mark.parametrize("numbers", [(300, 310, 26001), (7, 300, 65535), (1000, 1001, 1002)])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_labels_of_sixteen_bits_are_kept_apart(regions_of, numbers, suffix):
+    regions = regions_of(identifiers(*numbers), identifiers(*numbers), suffix=suffix)
+    assert set(regions.names) == {f"label {number}" for number in numbers} and len(set(regions.colours)) == 3
+    red = regions.content[..., regions.names.index(f"label {numbers[2]}")]
+    np.testing.assert_array_equal(red == 1, (SCENE == RED).all(axis=-1))
+    listed = regions_of(identifiers(*numbers), identifiers(*numbers), suffix=suffix, seg_classes=f"boat={numbers[2]}")
+    assert listed.names == ("boat",)
+
+
+def test_labels_of_sixteen_bits_go_with_labels_of_eight(regions_of):
+    assert set(regions_of(identifiers(1, 2, 300), identifiers(1, 2, 3).astype(np.uint8)).names) == {"label 1", "label 2"}
+    with pytest.raises(UserError, match=r"content segmentation .* is a label image and the other mask is not; save both alike"):
+        regions_of(identifiers(300, 310, 26001), OTHER)
+
+
+def test_soft_grey_of_sixteen_bits_is_soft(regions_of):
+    ramp = np.tile(np.linspace(0, 65535, SIZE[1]).astype(np.uint16), (SIZE[0], 1))
+    regions = regions_of(ramp, painted(BLACK, (WHITE, 0.5, 1, 0, 1)))
+    assert 0.45 < regions.content[0, SIZE[1] // 2, regions.names.index("white")] < 0.55
+    wide = SCENE[..., 0].astype(np.uint16) * 257
+    assert set(regions_of(wide, SCENE[..., 0]).names) == {"black", "white"}
+
+
+def test_more_labels_of_sixteen_bits_than_classes_can_be_are_refused(regions_of):
+    many = np.kron(np.arange(1000, 1070, dtype=np.uint16).reshape(7, 10), np.ones((9, 9), np.uint16))
+    with pytest.raises(UserError, match=r"content segmentation .* has 70 labels, more than 64; merge some"):
+        regions_of(many, many)
 
 
 def test_labels_on_one_side_only_are_an_error(regions_of):
@@ -285,8 +411,25 @@ def test_a_folder_beside_a_file_or_without_pictures_is_an_error(tmp_path):
     Image.fromarray(SCENE).save(tmp_path / "s.png")
     with pytest.raises(UserError, match=r"style segmentation .*s\.png is a file and the other mask a folder"):
         read_regions(str(tmp_path / "regions"), str(tmp_path / "s.png"), PHOTO, PHOTO, Options())
-    with pytest.raises(UserError, match="holds 0 files; give one picture for each region"):
+    with pytest.raises(UserError, match="holds 0 pictures; give one for each region"):
         read_regions(str(tmp_path / "regions"), str(tmp_path / "regions"), PHOTO, PHOTO, Options())
+
+
+def test_files_of_a_folder_that_are_no_pictures_are_passed_over(tmp_path, caplog):
+    for name in ("0", "1"):
+        Image.fromarray((SCENE[..., 0] == (255 if name == "0" else 0)).astype(np.uint8) * 255).save(tmp_path / f"{name}.png")
+    for name in ("metadata.csv", "Thumbs.db", ".DS_Store", "._0.png", "readme"):
+        (tmp_path / name).write_bytes(b"no picture")
+    names, masks = read_classes(str(tmp_path), PHOTO, Options())
+    assert names == ["0", "1"] and not caplog.records
+    np.testing.assert_array_equal(masks[..., 0] == 1, SCENE[..., 0] == 255)
+
+
+def test_two_pictures_of_one_region_are_refused(tmp_path):
+    for name in ("sky.png", "sky.tif"):
+        Image.fromarray(SCENE[..., 0]).save(tmp_path / name)
+    with pytest.raises(UserError, match=r"holds sky\.png and sky\.tif, two pictures of one region; keep one of them"):
+        read_classes(str(tmp_path), PHOTO, Options())
 
 
 # Strict masks
@@ -386,7 +529,7 @@ def test_seg_classes_name_labels(regions_of):
     assert regions_of(labels, labels, seg_classes="sky=0,ground=7").names == ("sky", "ground")
 
 
-@pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=256", "sky=0000ff;sea=00ffff"])
+@pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=65536", "sky=0000ff;sea=00ffff"])
 def test_bad_seg_classes_are_an_error(regions_of, text):
     with pytest.raises(UserError, match=r"--seg_classes .* is no class; write name=colour"):
         regions_of(SCENE, OTHER, seg_classes=text)
