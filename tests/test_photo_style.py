@@ -14,7 +14,6 @@ import photo_solver.run
 from photo_files.resizing import resize
 from photo_options import Options, UserError
 from photo_regions.regions import Regions
-from photo_solver.affine_field import Look
 from photo_solver.optimum import NonFiniteLoss
 from photo_solver.smoothing import smooth_local_affine
 from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
@@ -313,9 +312,8 @@ def test_what_the_caller_can_fix_is_a_user_error(tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     photo = np.full((20, 24, 3), 0.5, np.float32)
     calls, message = LIBRARY[case]
-    look = Look(np.zeros((1, 8, 1, 1, 3, 4), np.float32), None)
     with pytest.raises(UserError) as error:
-        calls(photo, Result(photo, photo, looks={0.5: look}))
+        calls(photo, Result(photo, photo, looks={0.5: None}))
     assert str(error.value).startswith(message) and "; " in str(error.value)
     assert not list(tmp_path.iterdir())
 

@@ -88,7 +88,7 @@ def weights_file(choice: str) -> Path | None:
     if choice == "learned":
         return None
     places = (*PLACES, _keras_copy()) if choice in CHOICES else (Path(choice),)
-    return next((path for path in places if path and path.is_file()), None)
+    return next((path for path in places if path and os.path.isfile(path)), None)
 
 
 def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weights, str] | None:
@@ -112,7 +112,7 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         return None
     if choice not in CHOICES:
         return load_weights(choice), f"VGG19 weights {choice}"
-    if own := next((path for path in PLACES if path.is_file()), None):
+    if own := next((path for path in PLACES if os.path.isfile(path)), None):
         return load_weights(own), f"VGG19 weights {own.name}"
     keras_copy = _keras_copy()
     try:
