@@ -203,7 +203,11 @@ def thumbnail(path: str, long_side: int, max_pixels: float = Options.max_pixels)
     """
     check_readable(path, "picture", max_pixels)
     try:
-        small = pyvips.Image.thumbnail_source(source(path), long_side, height=long_side, size="down", output_profile="srgb")
+        how = {"height": long_side, "size": "down", "output_profile": "srgb"}
+        if is_bmp(path):
+            small = _open(path, "picture", max_pixels).thumbnail_image(long_side, **how)
+        else:
+            small = pyvips.Image.thumbnail_source(source(path), long_side, **how)
         small = small.colourspace("srgb")
         return (small.flatten(background=255) if small.hasalpha() else small).jpegsave_buffer(Q=80, keep=ForeignKeep.NONE)
     except pyvips.Error as error:

@@ -152,13 +152,13 @@ def check_writable(path: str, size: tuple[int, int] = (1, 1)) -> None:
 
 
 def check_result(path: str, like: Photo, drop_exif: bool = False) -> None:
-    """See whether a result for this photo could be written here: a strip of the photo is, and removed again.
+    """See whether a result for this photo could be written here: a corner of the photo is, and removed again.
 
     Raises:
         UserError: it cannot.
     """
-    strip = dataclasses.replace(like, samples=like.samples[:MIN_SIDE])
-    _write(path, strip.strips(), strip, {}, drop_exif, partial_file, logging.DEBUG)
+    corner = dataclasses.replace(like, samples=like.samples[:MIN_SIDE, :MIN_SIDE])
+    _write(path, corner.strips(), corner, {}, drop_exif, partial_file, logging.DEBUG)
 
 
 def check_place(path: str, role: str) -> None:

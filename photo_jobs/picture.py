@@ -74,7 +74,7 @@ def check_job(options: Options) -> None:
         check_luts_to_apply(options)
     else:
         check_both(options.content_seg_path, options.style_seg_path)
-    if options.content_seg_path and options.auto_seg != Options.auto_seg:
+    if options.content_seg_path and options.auto_seg not in (Options.auto_seg, "0"):
         logger.warning("--auto_seg %s is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
     if options.auto_seg_used == SEMANTIC:
         check_model(options.seg_model)
@@ -192,7 +192,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     lut_fits = write_luts(result, options)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     figures = scores(result.content, style, result.image, solved_regions)
-    if options.style_option and (line := advice(figures)):
+    if options.style_option and (line := advice(figures, result.image.shape)):
         logger.warning("%s", line)
     record = Record(
         version=VERSION,

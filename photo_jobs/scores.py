@@ -63,9 +63,10 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 
-def advice(figures: dict[str, float]) -> str:
-    """What to do about a result whose `scores` show that something went wrong; "" where they do not."""
-    if figures["blotches"] <= _BLOTCHED:
+def advice(figures: dict[str, float], size: tuple[int, ...]) -> str:
+    """What to do about a result of a size (height, width) whose `scores` show that something went wrong; "" where they do not."""
+    has_windows = max(size[:2]) >= _HUE_SIZE and min(fitted((size[0], size[1]), _HUE_SIZE)) >= _HUE_WINDOW
+    if figures["blotches"] <= _BLOTCHED or not has_windows:
         return ""
     return (
         f"the result may have one object in two hues (blotches {figures['blotches']:.1f}, above {_BLOTCHED}); if so, use "

@@ -32,6 +32,7 @@ from photo_solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from photo_solver.palette import Palette, colour_grade
 from photo_solver.photograph import Photograph
 from photo_solver.run import Pair
+from photo_solver.sizes import LEAST_SIDE
 from vgg19.backend import tf
 from vgg19.network import Network
 
@@ -126,7 +127,8 @@ class LookObjective:
         self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
         self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._gathers]  # (nodes, 1) each
         self._roughness = self.grid.roughness()
-        self._laplacian = matting_laplacian(content).astype(np.float32)
+        # A ribbon that is narrower than a window has none.
+        self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= LEAST_SIDE else None
         self._palettes: list[tuple[np.ndarray, Palette]] = []
         for r, mask in enumerate(masks.T):
             inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
@@ -316,7 +318,7 @@ class LookObjective:
         pull, by_pull = self._pull(image - self._grade)
         losses["grade"] = self.weights.calm * pull
         gradient += np.float32(self.weights.calm) * by_pull
-        if self.weights.affine:
+        if self.weights.affine and self._laplacian is not None:
             weight, by_form = self.weights.affine * _AFFINE / self._pixels, self._laplacian @ image
             losses["affine"] = weight * float(np.vdot(image, by_form))  # Luan et al. 2017, eq. 4
             gradient += np.float32(2 * weight) * by_form

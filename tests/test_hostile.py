@@ -373,12 +373,18 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("filled", ["by the result", "before"])
-def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(tmp_path, small_disk, filled):
+def test_a_full_disk_is_told_before_anything_is_solved(tmp_path, small_disk):
+    (small_disk / "full").write_bytes(bytes(200 * 1024))
+    done = subprocess.run(command(tmp_path, output_image="disk/result.png"), capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: output image disk/result.png cannot be written (")
+    assert [path.name for path in small_disk.iterdir()] == ["full"]
+
+
+@pytest.mark.slow
+def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(tmp_path, small_disk):
     noise = np.random.default_rng(0).integers(0, 255, (360, 488, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "large.png")
-    if filled == "before":
-        (small_disk / "full").write_bytes(bytes(200 * 1024))
     line = command(
         tmp_path, content_image_path="large.png", output_image="disk/result.png", max_size=61, style_option=2, max_iter=2
     )
@@ -389,7 +395,7 @@ def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(t
     assert saved.parent.parent == tmp_path / "snapshots"
     with Image.open(saved) as result:
         assert result.size == (488, 360)
-    assert not [path for path in small_disk.iterdir() if path.name != "full"] and not [*tmp_path.rglob(".*")]
+    assert not [*small_disk.iterdir()] and not [*tmp_path.rglob(".*")]
 
 
 @pytest.mark.slow

@@ -236,7 +236,7 @@ def test_a_photo_in_its_own_style_stays_as_it_is(photos, thin_network, realism):
     content = photos[0]
     options = Options(style_option=2, realism=realism, max_size=40)
     result = stylize(content, content, options=options, network=thin_network)
-    assert np.abs(result.image - result.content).mean() < 0.01
+    assert np.abs(result.image - result.content).mean() < 0.012
 
 
 @pytest.mark.parametrize(("size", "solved"), [((16, 16), (16, 16)), ((150, 20), (150, 20)), ((16, 400), (8, 200))])

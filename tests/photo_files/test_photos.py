@@ -589,7 +589,7 @@ def test_check_writable_leaves_no_trace(tmp_path):
 
 
 @pytest.mark.parametrize("extension", [".png", ".jpg", ".tif", ".webp"])
-def test_check_result_writes_a_strip_and_leaves_no_trace(tmp_path, caplog, extension):
+def test_check_result_writes_a_corner_and_leaves_no_trace(tmp_path, caplog, extension):
     photo = read_photo(save(tmp_path / "in.tif", gradient(np.uint16, 4), profile="p3"))
     photo.metadata["exif-data"] = DAMAGED_EXIF
     (tmp_path / f"out{extension}").write_bytes(b"old")

@@ -96,16 +96,16 @@ def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code", "message"),
     [
-        ({"lut": "a.3dl"}, "--lut a.3dl has an unknown extension; use one of .cube, .png"),
-        ({"lut": "{region}/a.cube"}, "--lut {region}/a.cube has {region} in the folder; write it in the file's name"),
-        ({"lut": "a.png", "output_image": "a.png"}, "--lut a.png is the result's name too; give it another"),
-        ({"lut": "none/a.cube"}, "LUT none/a.cube has no folder to be in; make it, or check the path"),
+        ({"lut": "a.3dl"}, 2, "--lut a.3dl has an unknown extension; use one of .cube, .png"),
+        ({"lut": "{region}/a.cube"}, 2, "--lut {region}/a.cube has {region} in the folder; write it in the file's name"),
+        ({"lut": "a.png", "output_image": "a.png"}, 2, "--lut a.png is the result's name too; give it another"),
+        ({"lut": "none/a.cube"}, 1, "LUT none/a.cube has no folder to be in; make it, or check the path"),
     ],
 )
-def test_a_lut_that_cannot_be_written_is_refused_first(options, message, golden_paths, capsys):
-    assert run(golden_paths, capsys, **options) == (1, f"error: {message}\n")
+def test_a_lut_that_cannot_be_written_is_refused_first(options, code, message, golden_paths, capsys):
+    assert run(golden_paths, capsys, **options) == (code, f"error: {message}\n")
 
 
 def test_paths_of_luts():

@@ -121,7 +121,7 @@ def test_the_record_holds_options_regions_stages_and_losses(options):
     assert [region["name"] for region in record["regions"]] == ["blue", "white", "red"]
     assert sum(region["content"] for region in record["regions"]) == pytest.approx(1, abs=0.01)
     assert record["features"] == f"VGG19 weights {options.vgg19_weights}"
-    assert [len(stage["losses"]) for stage in record["stages"]] == [1, 3]
+    assert [len(stage["losses"]) for stage in record["stages"]] == [3, 3]
     assert record["seconds"] > sum(stage["seconds"] for stage in record["stages"])
 
 
@@ -219,7 +219,8 @@ def test_weights_that_are_downloaded_are_in_the_record(options, no_internet, tmp
 def test_without_weights_to_be_had_features_are_learned_after_one_warning(options, caplog, no_internet, monkeypatch):
     monkeypatch.setattr("vgg19.learned.WIDTHS", (8, 12, 16, 20, 24))
     assert run_one(changed(options, vgg19_weights="auto"), "") == 0
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    warning, painting = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "a painting needs VGG19's weights" in painting
     assert "cannot be downloaded (no route to host)" in warning and "features learned from the two photos are used" in warning
     assert json.loads(record_path(options).read_text())["features"] == "learned from the two photos"
     with Image.open(options.output_image) as result:

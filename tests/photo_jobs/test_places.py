@@ -134,7 +134,7 @@ BY_PRODUCTS = {
 @pytest.mark.parametrize("many", [False, True])
 def test_no_by_product_replaces_another_jobs_result(options, tmp_path, by_product, many):
     name, changes = BY_PRODUCTS[by_product]
-    own = name.replace("x/", "x/a_") if many and by_product != "mask" else name
+    own = name.replace("x/", "x/a_") if many else name
     result = dataclasses.replace(options, output_image=str(tmp_path / own), serial=str(tmp_path / "y"))
     other = dataclasses.replace(options, serial=str(tmp_path / "x"), batch="jobs.csv" if many else "", **changes)
     for jobs in ((result, other), (other, result)):

@@ -147,8 +147,9 @@ def test_blotches_are_hue_that_the_photo_does_not_explain():
     stained = darker + side * np.array([1, 0, -1], np.float32)
     assert blotches(content, content) < 0.3 and blotches(content, darker) < 1
     assert blotches(content, stained) > 5 * blotches(content, darker)
-    assert advice({"blotches": blotches(content, darker)}) == ""
-    assert "--realism 2" in advice({"blotches": blotches(content, stained)})
+    assert advice({"blotches": blotches(content, darker)}, (200, 300)) == ""
+    assert "--realism 2" in advice({"blotches": blotches(content, stained)}, (200, 300))
+    assert advice({"blotches": blotches(content, stained)}, content.shape) == ""
 
 
 def test_blotches_are_those_of_a_fit_to_each_window():

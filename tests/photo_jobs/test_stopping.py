@@ -29,6 +29,7 @@ def arguments(tmp_path):
         "vgg19_weights": DATA / "thin_vgg19.npy",
         "style_option": 2,
         "max_iter": 3,
+        "auto_seg": 0,
     }
     return ["--quiet", *(f"--{name}={value}" for name, value in options.items())]
 
