@@ -306,7 +306,7 @@ class LookObjective:
         """The terms of the colours (pixels, 3) of an image, each pixel for itself, and their gradient."""
         distance, by_image = self._colour_distance(image)
         weight = _COLOURS * self.weights.style / self._colour_unit
-        losses = {"colours": weight * distance, "foreign": 0.0}
+        losses = {"colours": weight * distance, "foreign": 0.0, "affine": 0.0}
         gradient = np.float32(weight) * by_image
         for inside, palette in self._palettes:
             away, by_colours = palette.foreignness(image[inside])
