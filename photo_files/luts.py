@@ -8,7 +8,6 @@ red runs fastest. Their numbers are colours as files hold them, 0..1, not linear
 from __future__ import annotations
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import scipy.sparse
 from photo_files.atomic import write_text
 from photo_files.colour_profiles import unit
 from photo_files.cube import Cube, Table, read_cube
+from photo_files.machine import cores
 from photo_files.photos import Photo, check_readable, read_photo
 from photo_files.vips import reason
 from photo_files.writing import check_place, write_photo
@@ -127,7 +127,7 @@ class Lut:
             else:
                 result[part] = from_nodes(*tetrahedra(position, len(self.table)), len(flat)) @ flat
 
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             list(threads.map(look_up, range(0, len(colours), _PIXELS)))
         return result.reshape(image.shape)
 
