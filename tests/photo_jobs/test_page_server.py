@@ -106,6 +106,15 @@ def test_every_request_gets_an_answer_of_its_own(server, sent, status, caplog, c
     assert ask(server, "GET", "/nothing")[0] == 404  # and the next one is answered
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("padding", [b" ", b"\t", b" a"])
+def test_no_head_keeps_the_server_busy(server, padding):
+    begin = time.monotonic()
+    raw(server, b"GET / HTTP/1.1\r\nHost:" + (padding * 100_000)[:8000] + b"\x01\r\n\r\n")
+    assert ask(server, "GET", "/nothing")[0] == 404
+    assert time.monotonic() - begin < 5
+
+
 @pytest.mark.parametrize(
     ("what", "body"),
     [
