@@ -32,6 +32,8 @@ logger = logging.getLogger("deep_photostyle")
 LOCAL = ("127.0.0.1", "::1", "localhost")
 # Most pages that are open at the same time: each one has a stream, which keeps a thread.
 MOST_PAGES = 8
+# Most requests of one page that wait or run; the page itself waits for each one's end.
+MOST_TASKS = 4
 # Most bytes of a photo or mask, and of a request without one. 512 MiB are 90 megapixels of 16 bits, uncompressed.
 MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
 
@@ -190,6 +192,8 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         if what not in TASKS:
             abort(404)
         job = task(session, what, _words())
+        if pages.line.count(session) >= MOST_TASKS:
+            abort(429)
         session.start()
         pages.line.join(
             session,
@@ -221,6 +225,7 @@ def _refusal(error: Exception) -> tuple[int, str]:
     known = {
         403: "only the page itself may ask",
         404: f"{request.path} is not here; load the page again",
+        429: f"{MOST_TASKS} requests of this page are waiting; wait for one to end",
         413: f"the request is too large; send {MOST_BYTES >> 20} MiB at most",
         503: f"{MOST_PAGES} pages are open, and no more can be; close one of them",
     }

@@ -65,7 +65,7 @@ def page(path: Path) -> None:
     if parser.error or not parser.completed or parser.empty:
         raise UserError("the request is malformed or half sent; send another")
     pages = Pages.__new__(Pages)  # without its thread: nothing is solved
-    pages.line = types.SimpleNamespace(join=lambda *_: None, leave=lambda _: False)
+    pages.line = types.SimpleNamespace(count=lambda _: 0, join=lambda *_: None, leave=lambda _: False)
     session = Session(Path.cwd(), Options(app=True, quiet=True, max_pixels=4.0), Networks(), lambda *_: None)
     pages.sessions = {"name": (session, queue.SimpleQueue())}
     pages.open = lambda: None  # streams have no end

@@ -191,6 +191,16 @@ def test_sessions_and_threads_are_bounded(server):
     assert wait_until(lambda: not server.pages.sessions)
 
 
+def test_requests_that_wait_are_bounded(server, name):
+    released = threading.Event()
+    server.pages.line.join("another page", lambda: released.wait(30), lambda place: None)
+    values = b'{"regions": "whole", "count": 3}'
+    assert [ask(server, "POST", f"/{name}/draft", values)[0] for _ in range(5)] == [200] * 4 + [429]
+    assert ask(server, "POST", f"/{name}/stop")[0] == 200
+    assert ask(server, "POST", f"/{name}/draft", values)[0] == 200
+    released.set()
+
+
 @pytest.fixture
 def in_a_second(monkeypatch):
     monkeypatch.setattr(page_server, "SECONDS", 1)
