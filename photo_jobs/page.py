@@ -136,9 +136,11 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         return pages.sessions.get(name) or abort(404)
 
     @app.before_request
-    def refuse_strangers() -> None:
+    def check_request() -> None:
         if not _is_welcome(is_local):
             abort(403)
+        if request.method != "PUT" and (request.content_length or 0) > MOST_WORDS:
+            abort(413)
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -182,7 +184,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
     @app.post("/<name>/view")
     def view(name: str) -> Response:
         session, _ = found(name)
-        view = session.view(*realism_and_strength(_words()))
+        view = session.view(*realism_and_strength(request.get_data()))
         return jsonify(picture=_data_uri(view.picture), is_draft=view.is_draft) if view else jsonify({})
 
     @app.post("/<name>/<what>")
@@ -191,7 +193,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         session, messages = found(name)
         if what not in TASKS:
             abort(404)
-        job = task(session, what, _words())
+        job = task(session, what, request.get_data())
         if pages.line.count(session) >= MOST_TASKS:
             abort(429)
         session.start()
@@ -226,7 +228,7 @@ def _refusal(error: Exception) -> tuple[int, str]:
         403: "only the page itself may ask",
         404: f"{request.path} is not here; load the page again",
         429: f"{MOST_TASKS} requests of this page are waiting; wait for one to end",
-        413: f"the request is too large; send {MOST_BYTES >> 20} MiB at most",
+        413: f"the request is too large; send a file of {MOST_BYTES >> 20} MiB at most, or {MOST_WORDS >> 10} KiB without one",
         503: f"{MOST_PAGES} pages are open, and no more can be; close one of them",
     }
     match error:
@@ -256,12 +258,6 @@ def _is_welcome(is_local: bool) -> bool:
         return is_own and (not is_local or urlsplit(f"//{host}").hostname in LOCAL)
     except ValueError:  # no address at all
         return False
-
-
-def _words() -> bytes:
-    """The body of a request that has no file."""
-    request.max_content_length = MOST_WORDS
-    return request.get_data()
 
 
 def _event(message: dict) -> str:

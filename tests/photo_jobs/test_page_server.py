@@ -145,7 +145,8 @@ def test_values_are_finite_and_in_range(server, name, what, body):
 
 
 def test_a_request_without_a_file_is_small(server, name):
-    assert ask(server, "POST", f"/{name}/view", b" " * 65_537)[0] == 413
+    for what in ("view", "stop"):
+        assert ask(server, "POST", f"/{name}/{what}", b" " * 65_537)[0] == 413
     assert ask(server, "POST", f"/{name}/view", b'{"realism": 1, "strength": 1}' + b" " * 65_000) == (200, {})
 
 
