@@ -29,7 +29,8 @@ test-fast: $(VENV)/installed-dev  ## run the tests that take no more than two se
 test-app: $(VENV)/installed-dev  ## run the tests of the page, in Chromium
 	@command -v chromedriver >/dev/null || \
 		{ echo "error: chromedriver is missing; on Debian: apt-get install chromium chromium-driver" >&2; exit 1; }
-	$(RUN) -m pytest tests/photo_jobs/test_session.py tests/photo_jobs/test_page.py tests/photo_jobs/test_app.py
+	$(RUN) -m pytest tests/photo_jobs/test_session.py tests/photo_jobs/test_page.py tests/photo_jobs/test_page_server.py \
+		tests/photo_jobs/test_app.py
 
 test-lowest: $(LOWEST)/installed  ## run every test with the lowest versions allowed, in an environment of their own
 	$(LOWEST)/bin/python -m pytest
@@ -66,12 +67,12 @@ $(VENV)/installed: requirements.txt | $(RUN)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-page.txt $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # With PYTHON=python3.10: the lowest NumPy and TensorFlow have no wheels for Python 3.13.
-$(LOWEST)/installed: requirements.txt requirements-ray.txt requirements-dev.txt | $(LOWEST)/bin/python
+$(LOWEST)/installed: requirements.txt requirements-ray.txt requirements-page.txt requirements-dev.txt | $(LOWEST)/bin/python
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/python -m uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		$(addprefix -r ,$^)

@@ -382,7 +382,7 @@ class Options:
         False,
         "page",
         "open a page for the browser: draw regions, try realism and strength, and take the result. It always makes "
-        "photo style transfer (--style_option 2); other options hold for it",
+        "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
         scope="console",
         seen=False,
     )

@@ -106,6 +106,8 @@ def stylize(
     content, style = _picture(content, "content"), _picture(style, "style")
     init = None if init is None else _picture(init, "init")
     regions = regions or _own_regions(content, style, options)
+    if not isinstance(regions.names, (tuple, list)) or not all(isinstance(each, str) for each in regions.names):
+        raise UserError("names of the regions are no texts; give a tuple of them")
     for name, masks in (("content", regions.content), ("style", regions.style)):
         if np.ndim(masks) != 3 or np.shape(masks)[2] != len(regions.names) or not np.size(masks):
             wrong = f"masks of the {name} have the shape {np.shape(masks)}"
@@ -147,8 +149,6 @@ def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Re
 def _picture(array: np.ndarray, name: str) -> np.ndarray:
     """The array as float32, if it is a picture (H, W, 3), 0..1."""
     array = check_picture(array, name)
-    if not np.isfinite(array).all():
-        raise UserError(f"{name} has values that are not finite; replace them by numbers from 0 to 1")
     least, most = float(array.min()), float(array.max())
     if least < -_ROUNDING or most > 1 + _ROUNDING:
         raise UserError(f"{name} has values from {least:g} to {most:g}; scale them to 0..1")

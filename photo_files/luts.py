@@ -8,8 +8,8 @@ red runs fastest. Their numbers are colours as files hold them, 0..1, not linear
 from __future__ import annotations
 
 import dataclasses
-import os
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ import scipy.sparse
 from photo_files.atomic import write_text
 from photo_files.colour_profiles import unit
 from photo_files.cube import Cube, Table, read_cube
+from photo_files.machine import cores
 from photo_files.photos import Photo, check_readable, read_photo
+from photo_files.pictures import as_array, check_path
 from photo_files.vips import reason
 from photo_files.writing import check_place, write_photo
 from photo_options import LUT_EXTENSIONS, UserError
@@ -28,6 +30,8 @@ _HALD_EXTENSIONS = (".png", ".tif", ".tiff")
 _HALD_LEVELS = range(3, 17)
 # The level that other tables are brought to, if it is fine enough: 512x512 pixels, which every program takes.
 _HALD_LEVEL = 8
+# Nodes a side of the largest table: a level of 16, which has 4096 x 4096 pixels.
+_MOST_SIZE = 256
 # Pixels that one thread looks up at a time: what is computed for them stays in a processor's cache.
 _PIXELS = 32768
 
@@ -54,7 +58,13 @@ class Lut:
 
     @classmethod
     def identity(cls, size: int) -> Lut:
-        """The table of `size` nodes a side that changes nothing."""
+        """The table of `size` nodes a side that changes nothing.
+
+        Raises:
+            UserError: it is no whole number from 2 to 256.
+        """
+        if isinstance(size, bool) or not isinstance(size, Integral) or not 2 <= size <= _MOST_SIZE:
+            raise UserError(f"LUT size {size} is unknown; use a whole number from 2 to {_MOST_SIZE}")
         nodes = np.linspace(0, 1, size, dtype=np.float32)
         return cls(np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1))
 
@@ -65,6 +75,7 @@ class Lut:
         Raises:
             UserError: the file is missing, of another kind, damaged, or larger than the formats allow.
         """
+        path = check_path(path, "LUT")
         extension = Path(path).suffix.lower()
         if extension in _HALD_EXTENSIONS:
             return _read_hald(path)
@@ -84,6 +95,7 @@ class Lut:
         Raises:
             UserError: another extension, or the file cannot be written.
         """
+        path = check_path(path, "LUT")
         check_lut_writable(path)
         if path.lower().endswith(".png"):
             level = self._hald_level()
@@ -111,6 +123,12 @@ class Lut:
         Returns:
             float32 (..., 3); outside 0..1 where the table is.
         """
+        image = as_array(image, "image")
+        if not image.ndim or image.shape[-1] != 3 or image.dtype.kind != "f":
+            wrong = f"image has the shape {image.shape} and the type {image.dtype}"
+            raise UserError(f"{wrong}; give floats from 0 to 1 of the shape (height, width, 3)")
+        if not np.isfinite(image).all():
+            raise UserError("image has values that are not finite; replace them by numbers from 0 to 1")
         shaped = self.shaper(image) if self.shaper else image
         colours = np.ascontiguousarray(shaped, np.float32).reshape(-1, 3)
         result = np.empty_like(colours)
@@ -127,7 +145,7 @@ class Lut:
             else:
                 result[part] = from_nodes(*tetrahedra(position, len(self.table)), len(flat)) @ flat
 
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             list(threads.map(look_up, range(0, len(colours), _PIXELS)))
         return result.reshape(image.shape)
 

@@ -20,6 +20,7 @@ from photo_files import colour_profiles, kinds, tiff_exif, xmp
 from photo_files.bmp import is_bmp, read_bmp
 from photo_files.colour_profiles import to_srgb
 from photo_files.colour_signals import read_signal
+from photo_files.pictures import check_number, check_path, check_side
 from photo_files.resizing import resize_vips
 from photo_files.vips import pyvips, reason, source
 from photo_options import Options, UserError
@@ -39,7 +40,7 @@ _GAIN_MAP = "deep-photostyle-gain-map"
 _MOST_RESOLUTION = 1e6
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # as arrays have many answers to ==, a photo equals itself alone
 class Photo:
     """A photo as its file holds it, upright.
 
@@ -78,6 +79,8 @@ class Photo:
 
     def resized(self, height: int, width: int) -> np.ndarray:
         """`resize(photo.pixels, height, width)`, without the whole photo ever being in float."""
+        for name, value in (("height", height), ("width", width)):
+            check_side(value, name)
         return resize_vips(to_srgb(self.samples, self.profile), height, width)
 
 
@@ -94,6 +97,8 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     Raises:
         UserError: the file is missing, no picture, damaged, too small or too large.
     """
+    path = check_path(path, role)
+    check_number(max_pixels, "max_pixels")
     image = _open(path, role, max_pixels)
     if image.get_typeof("n-pages") and image.get("n-pages") > 1:
         logger.warning("%s %s holds %d pictures; only the first is used", role, path, image.get("n-pages"))

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import numbers
+import os
+import sys
+from collections.abc import Sequence
+
 import numpy as np
 
 from photo_options import UserError
 
+# Most pixels of a side that libvips knows.
+_MOST_SIDE = 10_000_000
+
 
 def check_picture(array: object, name: str) -> np.ndarray:
-    """The array, if it is a picture: floats (H, W, 3).
+    """The array, if it is a picture: finite floats (H, W, 3).
 
     Args:
         array: whatever was given.
@@ -17,24 +25,82 @@ def check_picture(array: object, name: str) -> np.ndarray:
     Raises:
         UserError: it is none.
     """
-    try:
-        picture = np.asarray(array)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{name} is no array ({error}); give floats of the shape (height, width, 3)") from error
+    picture = as_array(array, name)
     if picture.ndim != 3 or picture.shape[2] != 3:
         raise UserError(f"{name} has the shape {picture.shape}; give (height, width, 3): repeat a grey channel, leave alpha out")
     if not picture.size:
         raise UserError(f"{name} has the shape {picture.shape}, no pixels; give a picture")
     if picture.dtype.kind != "f":
         raise UserError(f"{name} is of type {picture.dtype}; divide its levels by their maximum to get floats from 0 to 1")
+    if not np.isfinite(picture).all():
+        raise UserError(f"{name} has values that are not finite; replace them by numbers from 0 to 1")
     return picture
 
 
-def check_kind(value: object, kind: type, name: str) -> None:
-    """Sees that a value is of a kind, or None.
+def as_array(array: object, name: str) -> np.ndarray:
+    """The array, if it is one.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return np.asarray(array)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} is no array ({error}); give floats of the shape (height, width, 3)") from error
+
+
+def check_kind(value: object, kind: type, name: str, is_optional: bool = True) -> None:
+    """Sees that a value is of a kind, or None where it `is_optional`.
 
     Raises:
         UserError: it is not.
     """
-    if value is not None and not isinstance(value, kind):
+    if not (isinstance(value, kind) or (value is None and is_optional)):
         raise UserError(f"{name} is of type {type(value).__name__}; give {kind.__module__}.{kind.__name__}")
+
+
+def check_number(value: object, name: str, most: float = sys.float_info.max) -> None:
+    """Sees that a value is a number from 0 to `most`.
+
+    Raises:
+        UserError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise UserError(f"{name} is of type {type(value).__name__}; give a number")
+    try:
+        is_in_range = 0 <= float(value) <= most  # not a number is none of them either
+    except OverflowError:
+        is_in_range = False
+    if not is_in_range:
+        raise UserError(f"{name} {value} is out of range; use a number from 0 to {most:g}")
+
+
+def check_one_of(value: object, values: Sequence[int], name: str) -> None:
+    """Sees that a value is one of some whole numbers.
+
+    Raises:
+        UserError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value not in values:
+        raise UserError(f"{name} {value} is unknown; use one of {', '.join(map(str, values))}")
+
+
+def check_side(value: object, name: str) -> None:
+    """Sees that a value is a number of pixels that a picture can have.
+
+    Raises:
+        UserError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= _MOST_SIDE:
+        raise UserError(f"{name} {value!r} is no side of a picture; give a whole number from 1 to {_MOST_SIDE}")
+
+
+def check_path(path: object, name: str) -> str:
+    """The path as text.
+
+    Raises:
+        UserError: it is no path.
+    """
+    if isinstance(path, (str, os.PathLike)) and isinstance(text := os.fspath(path), str):
+        return text
+    raise UserError(f"the path of the {name} is of type {type(path).__name__}; give text, or a pathlib.Path")

@@ -20,7 +20,7 @@ from photo_files import colour_profiles, tiff_exif
 from photo_files.atomic import partial_file, replacing
 from photo_files.colour_profiles import unit
 from photo_files.photos import MIN_SIDE, STRIP, Photo
-from photo_files.pictures import check_kind, check_picture
+from photo_files.pictures import check_kind, check_path, check_picture
 from photo_files.resizing import resize
 from photo_files.vips import pyvips, reason
 from photo_options import UserError
@@ -73,7 +73,7 @@ def write_photo(
     Raises:
         UserError: the file cannot be written.
     """
-    _write(path, image, like, text or {}, drop_exif)
+    _write(path, image, like, {} if text is None else text, drop_exif)
 
 
 def _write(
@@ -86,14 +86,17 @@ def _write(
     level: int = logging.WARNING,
 ) -> None:
     """`write_photo`, into the file of `place`; what is lost is logged at `level`."""
+    path = check_path(path, "output image")
     form = _format(path)
     check_kind(like, Photo, "like")
+    check_kind(text, dict, "text")
     if isinstance(image, np.ndarray):
         whole = check_picture(image, "image")
         height, width = whole.shape[:2]
         image = (whole[top : top + STRIP] for top in range(0, height, STRIP))
-    elif like is not None:
+    elif like is not None and isinstance(image, Iterable) and not isinstance(image, (str, bytes, dict)):
         height, width = like.size
+        image = (check_picture(strip, "a strip of the image") for strip in image)
     else:
         raise UserError("image is no array; give one, or strips with the photo that they were made from as like")
     like = like or Photo(np.empty((0, 0, 3), np.uint8))

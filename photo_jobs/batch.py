@@ -110,8 +110,10 @@ def check_ahead(
                 check_job(job.options)
                 claims.write(job.options)  # last, as a job that cannot run must not keep its files from another
             except UserError as error:
+                claims.forget(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
             except Exception as failure:  # whatever one job's files do, the others go on
+                claims.forget(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=_in_one_line(failure))
         if isinstance(job, Outcome):
             logger.error("%s: %s", job.name, job.error)

@@ -29,6 +29,11 @@ class Line:
                 tell(len(self._jobs) - 1)
             self._changed.notify()
 
+    def count(self, owner: object) -> int:
+        """The number of its owner's jobs that wait or run."""
+        with self._changed:
+            return sum(each[0] is owner for each in self._jobs)
+
     def leave(self, owner: object) -> bool:
         """Takes out what waits for its owner; returns whether there was something. What runs goes on."""
         with self._changed:

@@ -5,12 +5,17 @@ const $ = (id) => document.getElementById(id);
 const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
 let session = "";
+let mostBytes = Infinity;
 let busy = false;
 
 // Asking
 
 async function ask(method, what, body) {
   showError("");
+  if (body?.size > mostBytes) {
+    showError(`The file is too large; choose one of ${mostBytes / 2 ** 20} MiB at most.`);
+    return null;
+  }
   let answer, value;
   try {
     answer = await fetch(`/${session}/${what}`, { method, body });
@@ -35,7 +40,8 @@ function lost() {
   stream.close();
   setBusy(true);
   $("busy").hidden = true;
-  showError("The program has ended, or the connection to it was lost. Start it, and load this page again.");
+  showError(session ? "The program has ended, or the connection to it was lost. Start it, and load this page again."
+    : "Too many pages are open, or the program has ended. Close another page, and load this one again.");
   return null;
 }
 
@@ -265,6 +271,7 @@ $("copy").addEventListener("click", async () => {
 
 function open(facts) {
   session = facts.session;
+  mostBytes = facts.most_bytes;
   const brushes = [...Object.entries(facts.colours), ["eraser", ""]].map(([name, colour], n) => {
     const label = Object.assign(document.createElement("label"), { title: name });
     const input = Object.assign(document.createElement("input"), { type: "radio", name: "brush", value: colour, checked: !n, ariaLabel: name });

@@ -1,4 +1,4 @@
-"""The page's server: files and requests of a browser in, pictures and progress out. What is done with them is `session`'s.
+"""The page's requests: files and values from a browser in, pictures and progress out. What is done with them is `session`'s.
 
 A page is a session, and lives as long as the stream of messages that it opened. It consists of page.html, page.css and page.js,
 and its browser is told to load nothing from anywhere else.
@@ -12,13 +12,13 @@ import logging
 import queue
 import re
 import secrets
-import socket
-import sys
-from collections.abc import Callable, Iterator
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, jsonify, request
+from werkzeug.exceptions import HTTPException
 
 from photo_jobs.line import Line
 from photo_jobs.page_requests import TASKS, BadRequest, realism_and_strength, run_task, task
@@ -29,7 +29,14 @@ from vgg19.networks import Networks
 
 logger = logging.getLogger("deep_photostyle")
 
-_LOCAL = ("127.0.0.1", "::1", "localhost")
+LOCAL = ("127.0.0.1", "::1", "localhost")
+# Most pages that are open at the same time: each one has a stream, which keeps a thread.
+MOST_PAGES = 8
+# Most requests of one page that wait or run; the page itself waits for each one's end.
+MOST_TASKS = 4
+# Most bytes of a photo or mask, and of a request without one. 512 MiB are 90 megapixels of 16 bits, uncompressed.
+MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
+
 _HERE = Path(__file__).parent
 _PARTS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 # Only a checkout has them.
@@ -42,231 +49,240 @@ _TYPES = {
     ".jpg": "image/jpeg",
     ".png": "image/png",
 }
-# The browser itself then refuses whatever would be loaded from, or sent, elsewhere; and no other page may embed this one.
-_POLICY = "default-src 'self'; img-src 'self' data: blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    # The browser itself then refuses whatever would be loaded from, or sent, elsewhere; and no other page may embed this one.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data: blob:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 # Seconds after which an idle stream is written to; only that shows that the page was closed.
 _PULSE = 0.5
 _CHUNK = 1 << 20
-# Most characters of a file's name that are kept; file systems allow 255 bytes.
-_NAME = 60
+# Most bytes of a file's name that are kept, and of its extension; file systems allow 255, and names of results are longer.
+_NAME, _EXTENSION = 120, 20
+# What the page must know before it asks for anything.
+_FACTS = {
+    "colours": {name: f"#{bytes(colour).hex()}" for name, colour in REFERENCE_COLOURS.items()},
+    "realisms": REALISMS,
+    "most_strength": MOST_STRENGTH,
+    "most_bytes": MOST_BYTES,
+    "example_files": _EXAMPLE_FILES,
+}
 
 
-class _NotHere(Exception):
-    """There is no such page, session, file or option."""
-
-
-class Server(ThreadingHTTPServer):
-    """Listens on `Options.app_host` and `Options.app_port`; as a context it ends what runs and all sessions."""
-
-    daemon_threads = True
+class Pages:
+    """The sessions of all open pages, and the line in which their work waits."""
 
     def __init__(self, options: Options, root: Path):
-        """A server that is not serving yet; sessions have their folders in `root`. Raises OSError where it cannot listen."""
-        self.is_local = options.app_host in _LOCAL
+        """No pages yet; sessions have their folders in `root`."""
         self.sessions: dict[str, tuple[Session, queue.SimpleQueue]] = {}
         self.line = Line()
         self._options, self._root, self._networks = options, root, Networks()
-        if ":" in options.app_host:
-            self.address_family = socket.AF_INET6
-        super().__init__((options.app_host, options.app_port), _Handler)
+        self._lock, self._closed = threading.Lock(), False
 
-    def open_session(self) -> str:
-        """A new session; returns its secret name."""
+    def open(self) -> str | None:
+        """A new session's secret name; None if there are as many as there may be."""
         messages: queue.SimpleQueue = queue.SimpleQueue()
 
         def tell(share: float, words: str) -> None:
             messages.put({"kind": "progress", "share": share, "words": words})
 
-        name = secrets.token_urlsafe(16)
-        self.sessions[name] = Session(self._root, self._options, self._networks, tell), messages
-        return name
+        with self._lock:
+            if self._closed or len(self.sessions) >= MOST_PAGES:
+                return None
+            name = secrets.token_urlsafe(16)
+            self.sessions[name] = Session(self._root, self._options, self._networks, tell), messages
+            return name
 
-    def close_session(self, name: str) -> None:
+    def close(self, name: str) -> None:
         """Ends a session, if it is there."""
         if found := self.sessions.pop(name, None):
             session, _ = found
             session.close()
             self.line.leave(session)
 
-    def server_close(self) -> None:
-        """Stops listening, ends all sessions, and waits for what runs to stop at its next step."""
-        super().server_close()
+    def close_all(self) -> None:
+        """Ends all sessions, and opens no more."""
+        with self._lock:
+            self._closed = True
         for name in list(self.sessions):
-            self.close_session(name)
-        self.line.close()
+            self.close(name)
 
-    def handle_error(self, request, client_address) -> None:
-        """Logs a bug with its traceback; that a browser has gone away is none."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            logger.exception("a request of the page failed")
+    def stream(self, name: str) -> Iterator[str]:
+        """The messages of a session as they come (server-sent events), to its end."""
+        _, messages = self.sessions[name]
+        yield _event({"kind": "open", "session": name, "examples": _examples()} | _FACTS)
+        while name in self.sessions:
+            try:
+                yield _event(messages.get(timeout=_PULSE))
+            except queue.Empty:
+                yield ":\n\n"
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One request. A session's are below its secret name: /NAME/what."""
+def page_app(pages: Pages, is_local: bool) -> Flask:
+    """The WSGI application. A session's requests are below its secret name: /NAME/what.
 
-    server: Server
+    Args:
+        pages: what is asked.
+        is_local: whether requests under names of other machines are refused.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.url_map.merge_slashes = False  # another path is another path
 
-    def do_GET(self) -> None:
-        self._answer(self._get)
+    def found(name: str) -> tuple[Session, queue.SimpleQueue]:
+        return pages.sessions.get(name) or abort(404)
 
-    def do_PUT(self) -> None:
-        self._answer(self._put)
+    @app.before_request
+    def check_request() -> None:
+        if not _is_welcome(is_local):
+            abort(403)
+        if request.method != "PUT" and (request.content_length or 0) > MOST_WORDS:
+            abort(413)
 
-    def do_POST(self) -> None:
-        self._answer(self._post)
+    @app.after_request
+    def guard(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
 
-    def _answer(self, answer: Callable[[], None]) -> None:
-        if not self._is_welcome():
-            self._send_json({"error": "only the page itself may ask"}, HTTPStatus.FORBIDDEN)
-            return
-        try:
-            answer()
-        except UserError as error:
-            self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        except (_NotHere, PageClosed):
-            self._send_json({"error": f"{self.path} is not here; load the page again"}, HTTPStatus.NOT_FOUND)
-        except BadRequest as error:  # what the page itself never sends
-            self._send_json({"error": f"{self.path} is not understood: {error}"}, HTTPStatus.BAD_REQUEST)
+    @app.get("/messages")
+    def messages() -> Response:
+        if request.method == "HEAD":  # which would open a session and not listen
+            abort(405)
+        name = pages.open()
+        if name is None:
+            abort(503)
+        response = Response(pages.stream(name), mimetype="text/event-stream")
+        response.call_on_close(lambda: pages.close(name))
+        return response
 
-    def _is_welcome(self) -> bool:
-        """Whether this comes from the page and not from one of another site, nor under a name that one has pointed here."""
-        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        # Pictures and links of other sites have no origin, but browsers say whose they are; a link may lead to the page itself.
-        site = self.headers.get("Sec-Fetch-Site", "same-origin")
-        is_own = site in ("same-origin", "none") or urlsplit(self.path).path == "/"
-        is_own &= origin is None or urlsplit(origin).netloc == host
-        return is_own and (not self.server.is_local or urlsplit(f"//{host}").hostname in _LOCAL)
+    @app.get("/<name>/files/<file>")
+    def give(name: str, file: str) -> Response:
+        session, _ = found(name)
+        content = session.file(file)
+        return abort(404) if content is None else _file(file, content)
 
-    def _get(self) -> None:
-        path = urlsplit(self.path).path
-        if path in _PARTS:
-            part = _HERE / _PARTS[path]
-            self._send(part.read_bytes(), _TYPES[part.suffix])
-        elif path == "/messages":
-            self._stream()
-        elif path in self._example_paths():
-            self._send((_EXAMPLES.parent / path[1:]).read_bytes(), _TYPES[Path(path).suffix])
-        else:
-            session, _, what = self._session()
-            folder, _, name = what.partition("/")
-            content = session.file(unquote(name)) if folder == "files" else None
-            if content is None:
-                raise _NotHere
-            self._send(content, _TYPES.get(Path(name).suffix.lower(), "application/octet-stream"))
-
-    def _put(self) -> None:
+    @app.put("/<name>/<option>")
+    def take(name: str, option: str) -> Response:
         """A photo or mask, for the option that the path names."""
-        session, _, option = self._session()
+        session, _ = found(name)
         if option not in ROLES:
-            raise _NotHere
-        name = parse_qs(urlsplit(self.path).query).get("name", [""])[0]
-        shown = session.take(option, _file_name(name), self._chunks())
-        self._send_json({"shown": shown})
+            abort(404)
+        shown = session.take(option, _file_name(request.args.get("name", "")), iter(lambda: request.stream.read(_CHUNK), b""))
+        return jsonify(shown=shown)
 
-    def _post(self) -> None:
-        """A request of the page. What takes time joins the line and is answered by a message."""
-        session, messages, what = self._session()
-        request = b"".join(self._chunks())
-        if what == "stop":
-            session.stop()
-            if self.server.line.leave(session):
-                messages.put({"kind": "stopped"})
-            self._send_json({})
-        elif what == "view":
-            view = session.view(*realism_and_strength(request))
-            shown = {"picture": _data_uri(view.picture), "is_draft": view.is_draft} if view else {}
-            self._send_json(shown)
-        else:
-            if what not in TASKS:
-                raise _NotHere
-            job = task(session, what, request)
-            session.start()
-            self.server.line.join(
-                session,
-                lambda: run_task(job, messages.put),
-                lambda before: messages.put({"kind": "waiting", "before": before}),
-            )
-            self._send_json({})
+    @app.post("/<name>/stop")
+    def stop(name: str) -> Response:
+        session, messages = found(name)
+        session.stop()
+        if pages.line.leave(session):
+            messages.put({"kind": "stopped"})
+        return jsonify({})
 
-    def _session(self) -> tuple[Session, queue.SimpleQueue, str]:
-        """The session that the path names, its messages, and what is wanted of it."""
-        name, _, what = urlsplit(self.path).path[1:].partition("/")
-        if name not in self.server.sessions:
-            raise _NotHere
-        return *self.server.sessions[name], what
+    @app.post("/<name>/view")
+    def view(name: str) -> Response:
+        session, _ = found(name)
+        view = session.view(*realism_and_strength(request.get_data()))
+        return jsonify(picture=_data_uri(view.picture), is_draft=view.is_draft) if view else jsonify({})
 
-    def _stream(self) -> None:
-        """Opens a session, sends its messages as they come (server-sent events), and closes it when the page has gone."""
-        name = self.server.open_session()
-        _, messages = self.server.sessions[name]
-        try:
-            self._head("text/event-stream")
-            self._message({"kind": "open", "session": name, "examples": self._examples()} | _FACTS)
-            while name in self.server.sessions:
-                try:
-                    self._message(messages.get(timeout=_PULSE))
-                except queue.Empty:
-                    self.wfile.write(b":\n\n")
-        except ConnectionError:
-            pass
-        finally:
-            self.server.close_session(name)
+    @app.post("/<name>/<what>")
+    def work(name: str, what: str) -> Response:
+        """What takes time joins the line and is answered by a message."""
+        session, messages = found(name)
+        if what not in TASKS:
+            abort(404)
+        job = task(session, what, request.get_data())
+        if pages.line.count(session) >= MOST_TASKS:
+            abort(429)
+        session.start()
+        pages.line.join(
+            session,
+            lambda: run_task(job, messages.put),
+            lambda before: messages.put({"kind": "waiting", "before": before}),
+        )
+        return jsonify({})
 
-    def _message(self, message: dict) -> None:
-        self.wfile.write(b"data: " + json.dumps(message).encode() + b"\n\n")
+    @app.get("/<path:path>")
+    @app.get("/")
+    def part(path: str = "") -> Response:
+        """The page itself, and the examples."""
+        if name := _PARTS.get(f"/{path}"):
+            return _file(name, (_HERE / name).read_bytes())
+        if path in {f"examples/{name}/{file}" for name in _examples() for file in _EXAMPLE_FILES.values()}:
+            return _file(path, (_EXAMPLES.parent / path).read_bytes())
+        return abort(404)
 
-    def _examples(self) -> list[str]:
-        return sorted(folder.name for folder in _EXAMPLES.glob("*") if (folder / "content.jpg").is_file())
+    @app.errorhandler(Exception)
+    def refuse(error: Exception) -> tuple[Response, int]:
+        status, words = _refusal(error)
+        return jsonify(error=words), status
 
-    def _example_paths(self) -> set[str]:
-        return {f"/examples/{name}/{file}" for name in self._examples() for file in _EXAMPLE_FILES.values()}
-
-    def _chunks(self) -> Iterator[bytes]:
-        """The body of the request."""
-        left = int(self.headers.get("Content-Length", 0))
-        while left > 0:
-            chunk = self.rfile.read(min(left, _CHUNK))
-            if not chunk:
-                raise ConnectionResetError
-            left -= len(chunk)
-            yield chunk
-
-    def _send(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._head(kind, status, len(content))
-        self.wfile.write(content)
-
-    def _send_json(self, value: dict, status: HTTPStatus = HTTPStatus.OK) -> None:
-        self._send(json.dumps(value).encode(), "application/json", status)
-
-    def _head(self, kind: str, status: HTTPStatus = HTTPStatus.OK, length: int | None = None) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        if length is not None:
-            self.send_header("Content-Length", str(length))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("Content-Security-Policy", _POLICY)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Says nothing of each request."""
+    return app
 
 
-# What the page must know before it asks for anything.
-_FACTS = {
-    "colours": {name: f"#{bytes(colour).hex()}" for name, colour in REFERENCE_COLOURS.items()},
-    "realisms": REALISMS,
-    "most_strength": MOST_STRENGTH,
-    "example_files": _EXAMPLE_FILES,
-}
+def _refusal(error: Exception) -> tuple[int, str]:
+    """The status and the line with which an error is answered."""
+    known = {
+        403: "only the page itself may ask",
+        404: f"{request.path} is not here; load the page again",
+        429: f"{MOST_TASKS} requests of this page are waiting; wait for one to end",
+        413: f"the request is too large; send a file of {MOST_BYTES >> 20} MiB at most, or {MOST_WORDS >> 10} KiB without one",
+        503: f"{MOST_PAGES} pages are open, and no more can be; close one of them",
+    }
+    match error:
+        case UserError():
+            return 400, str(error)
+        case PageClosed():
+            return 404, known[404]
+        case BadRequest():  # what the page itself never sends
+            return 400, f"{request.path} is not understood: {error}"
+        case HTTPException(code=int(code)):
+            return code, known.get(code, f"{request.method} {request.path} is not understood: {error.name}")
+        case OSError():  # a full disk, most often
+            logger.warning("a request of the page failed (%s)", error)
+            return 507, f"the file cannot be saved ({error.strerror or error}); make room for temporary files"
+    logger.error("a request of the page failed", exc_info=error)
+    return 500, f"the program failed ({error!r}); the console says more"
+
+
+def _is_welcome(is_local: bool) -> bool:
+    """Whether the request comes from the page and not from one of another site, nor under a name that one has pointed here."""
+    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    # Pictures and links of other sites have no origin, but browsers say whose they are; a link may lead to the page itself.
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    is_own = site in ("same-origin", "none") or request.path == "/"
+    try:
+        is_own &= origin is None or urlsplit(origin).netloc == host
+        return is_own and (not is_local or urlsplit(f"//{host}").hostname in LOCAL)
+    except ValueError:  # no address at all
+        return False
+
+
+def _event(message: dict) -> str:
+    return f"data: {json.dumps(message)}\n\n"
+
+
+def _examples() -> list[str]:
+    return sorted(folder.name for folder in _EXAMPLES.glob("*") if (folder / "content.jpg").is_file())
+
+
+def _file(name: str, content: bytes) -> Response:
+    return Response(content, content_type=_TYPES.get(Path(name).suffix.lower(), "application/octet-stream"))
 
 
 def _file_name(name: str) -> str:
     """The name of a file of somebody else's, without what a file system or a command line might take for something else."""
     kept = re.sub(r"[^\w. ()+-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip(".- ")
     stem, dot, extension = kept.rpartition(".")
-    return f"{(stem if dot else kept)[:_NAME]}{dot}{extension[:10] if dot else ''}" or "photo"
+    stem, extension = (stem, extension) if dot else (kept, "")
+    return f"{_cut(stem, _NAME)}{dot}{_cut(extension, _EXTENSION)}" or "photo"
+
+
+def _cut(text: str, most: int) -> str:
+    """The text without what is beyond this many bytes."""
+    return text.encode(errors="replace")[:most].decode(errors="ignore")
 
 
 def _data_uri(jpeg: bytes) -> str:

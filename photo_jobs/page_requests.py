@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from photo_jobs.session import Kind, PageClosed, Session
-from photo_options import UserError
+from photo_options import MOST_REALISM, MOST_STRENGTH, UserError, one_line
 
 logger = logging.getLogger("deep_photostyle")
 
@@ -17,22 +17,37 @@ logger = logging.getLogger("deep_photostyle")
 TASKS = ("regions", "draft", "make")
 
 
+# Most regions that can be looked for.
+MOST_REGIONS = 9
+
+
 class BadRequest(Exception):
-    """A value is missing from a request, or is of the wrong kind."""
+    """A value is missing from a request, of the wrong kind or out of range."""
 
 
 def _regions(request: bytes) -> tuple[Kind, int]:
     """Where the regions come from, and how many."""
-    return _values(request, regions=Kind, count=int)
+    return _values(request, regions=Kind, count=_number(int, MOST_REGIONS))
 
 
 def realism_and_strength(request: bytes) -> tuple[float, float]:
     """The two numbers of a request.
 
     Raises:
-        BadRequest: one is missing, or is no number.
+        BadRequest: one is missing, no number or out of range.
     """
-    return _values(request, realism=float, strength=float)
+    return _values(request, realism=_number(float, MOST_REALISM), strength=_number(float, MOST_STRENGTH))
+
+
+def _number(kind: type[int] | type[float], most: float) -> Callable[[Any], Any]:
+    """A function that returns a number from 0 to `most` as its kind, and raises ValueError for anything else."""
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 <= value <= most:  # NaN is none of them either
+            raise ValueError(f"{value!r} is not a number from 0 to {most:g}")
+        return kind(value)
+
+    return checked
 
 
 def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
@@ -40,15 +55,17 @@ def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
     try:
         values = json.loads(request)
         return tuple(kind(values[name]) for name, kind in kinds.items())
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadRequest(repr(error)) from error
+    except KeyError as error:
+        raise BadRequest(f"{error} is missing") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadRequest(one_line(str(error))) from error
 
 
 def task(session: Session, what: str, request: bytes) -> Callable[[], dict]:
     """One of `TASKS` as a function that does it and returns the message that answers it.
 
     Raises:
-        BadRequest: a value is missing, or is of the wrong kind.
+        BadRequest: a value is missing, of the wrong kind or out of range.
     """
     regions = _regions(request)
     if what == "regions":

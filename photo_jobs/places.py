@@ -95,49 +95,75 @@ class Claims:
     def __init__(self):
         """Of no jobs as yet."""
         self._base = sqlite3.connect("", isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=OFF")
+        self._base.execute("PRAGMA journal_mode=MEMORY")  # without one, a full disk would leave nothing that can be read
         for table in ("read", "written"):
-            self._base.execute(f"CREATE TABLE {table} (file BLOB PRIMARY KEY, snapshots BLOB, name BLOB) WITHOUT ROWID")
+            columns = "file BLOB PRIMARY KEY, snapshots BLOB, name BLOB, readers INTEGER"
+            self._base.execute(f"CREATE TABLE {table} ({columns}) WITHOUT ROWID")
             self._base.execute(f"CREATE INDEX {table}_snapshots ON {table} (snapshots)")
-        self._last: set[str] = set()
+        # LUTs for each region: what their paths begin and end with.
+        self._base.execute("CREATE TABLE regions (beginning BLOB, ending BLOB, name BLOB, PRIMARY KEY (beginning, ending))")
+        self._unknown: set[int] = set()  # jobs of which there was no room for what they read
 
     def close(self) -> None:
         """Forgets everything."""
         self._base.close()
 
     def read(self, options: Options) -> None:
-        """Takes what a job reads."""
-        paths = set(inputs(options).values())
-        for path in paths - self._last:  # a style serves many jobs in a row
-            with contextlib.suppress(OSError):  # of a folder that may not be read; the job will say so
-                for file in _files(path):
-                    self._add("read", _keys(file), file)
-        self._last = paths
+        """Takes what a job reads. If there is no room for that, `write` will say so."""
+        try:
+            for file in _inputs(options):
+                self._add("read", _keys(file), file)
+        except sqlite3.Error:
+            self._unknown.add(hash(options))
+
+    def forget(self, options: Options) -> None:
+        """Takes back what a job reads, as it cannot run."""
+        with contextlib.suppress(sqlite3.Error):
+            if hash(options) not in self._unknown:
+                keys = [(key,) for file in _inputs(options) for key, _ in _keys(file)]
+                self._base.executemany("UPDATE read SET readers = readers - 1 WHERE file = ?", keys)
+                self._base.executemany("DELETE FROM read WHERE file = ? AND readers < 1", keys)
 
     def write(self, options: Options) -> None:
         """Takes what a job writes, or nothing of it; what all jobs read must be known by then.
 
         Raises:
-            UserError: it is what this or another job writes or reads.
+            UserError: it is what this or another job writes or reads, or there is no room to keep it.
         """
         taken: list[bytes] = []
         try:
-            for role, pattern in (*results(options), *by_products(options)):
-                for path in _files(pattern) if role == "LUT" else (pattern,):
-                    if name := self._find("read", path):
-                        raise UserError(f"{role} {path} would replace the input {name}; choose another place")
-                if name := self._find("written", pattern):
-                    raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
-                # A written file takes the place of another name's: what the disk holds there now does not count.
-                self._add("written", _keys(pattern)[:1], options.content_image_path)
-                taken.append(_keys(pattern)[0][0])
-        except UserError:
-            self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
+            if hash(options) in self._unknown:
+                raise sqlite3.OperationalError("database or disk is full")
+            self._write(options, taken)
+        except BaseException as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
+            if isinstance(error, sqlite3.Error):
+                wrong = f"the files of all jobs cannot be kept apart ({error})"
+                raise UserError(f"{wrong}; make room for temporary files") from error
             raise
+
+    def _write(self, options: Options, taken: list[bytes]) -> None:
+        luts = [path for path in options.lut_paths if REGION in path]
+        for path in luts:
+            if name := self._find_region(path):
+                raise UserError(f"LUT {path} could replace what is written for {name}; give each its own name")
+        for role, pattern in (*results(options), *by_products(options)):
+            for path in _files(pattern) if role == "LUT" else (pattern,):
+                if name := self._find("read", path):
+                    raise UserError(f"{role} {path} would replace the input {name}; choose another place")
+            if name := self._find("written", pattern) or self._find_lut(pattern):
+                raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
+            # A written file takes the place of another name's: what the disk holds there now does not count.
+            self._add("written", _keys(pattern)[:1], options.content_image_path)
+            taken.append(_keys(pattern)[0][0])
+        rows = [(*_ends(path), os.fsencode(options.content_image_path)) for path in luts]
+        self._base.executemany("INSERT OR IGNORE INTO regions VALUES (?, ?, ?)", rows)  # last, as its own files are no one else's
 
     def _add(self, table: str, keys: list[tuple[bytes, bytes | None]], name: str) -> None:
         rows = [(*key, os.fsencode(name)) for key in keys]
-        self._base.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
+        added = "ON CONFLICT (file) DO UPDATE SET readers = readers + 1"
+        self._base.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, 1) {added}", rows)
 
     def _find(self, table: str, path: str) -> str | None:
         """The name beside a file in a table, or beside one of the snapshots that a path stands for."""
@@ -146,6 +172,40 @@ class Claims:
             if found := self._base.execute(query, (file, snapshots, file)).fetchone():
                 return os.fsdecode(found[0])
         return None
+
+    def _find_lut(self, path: str) -> str | None:
+        """Whose LUT of a region a path could be."""
+        file = os.fsencode(os.path.realpath(path))
+        beginnings = [file[:end] for end in range(len(os.path.dirname(file)) + 1, len(file))]
+        query = "SELECT ending, name FROM regions WHERE beginning = ?"
+        for beginning in beginnings:
+            for ending, name in self._base.execute(query, (beginning,)):
+                if file.endswith(ending) and len(file) > len(beginning) + len(ending):
+                    return os.fsdecode(name)
+        return None
+
+    def _find_region(self, path: str) -> str | None:
+        """Who writes a file that could be a LUT of this path, for a region."""
+        beginning, ending = _ends(path)
+        query = "SELECT file, name FROM written WHERE file > ? AND file < ?"
+        for file, name in self._base.execute(query, (beginning, beginning + b"\xff")):
+            is_in_folder = os.path.dirname(file) == os.path.dirname(beginning + b"x")
+            if is_in_folder and file.endswith(ending) and len(file) > len(beginning) + len(ending):
+                return os.fsdecode(name)
+        return None
+
+
+def _inputs(options: Options) -> Iterator[str]:
+    """The files that a job reads."""
+    for path in sorted(set(inputs(options).values())):
+        with contextlib.suppress(OSError):  # of a folder that may not be read; the job will say so
+            yield from _files(path)
+
+
+def _ends(path: str) -> tuple[bytes, bytes]:
+    """What the true path of a LUT for each region begins and ends with."""
+    parts = os.fsencode(os.path.realpath(path)).split(REGION.encode())
+    return parts[0], parts[-1]
 
 
 def _keys(path: str) -> list[tuple[bytes, bytes | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -35,7 +36,7 @@ def region_files(pattern: str) -> dict[str, str]:
     name = re.compile(parts[0] + "(.+)" + r"\1".join(parts[1:]))
     found = {}
     for path in sorted(Path(pattern).parent.glob("*")):
-        if (match := name.fullmatch(path.name)) and path.is_file():
+        if (match := name.fullmatch(path.name)) and os.path.isfile(path):
             found[match[1]] = str(path)
     return found
 

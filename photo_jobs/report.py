@@ -7,6 +7,7 @@ import collections
 import dataclasses
 import logging
 import math
+import os
 import time
 from pathlib import Path
 
@@ -118,7 +119,7 @@ def _pictures(card: _Card) -> dict[str, str]:
         wanted["result"] = (card.options.output_images[-1], _LARGE)
     pictures = {}
     for role, (path, long_side) in wanted.items():
-        if path and Path(path).is_file():
+        if path and os.path.isfile(path):
             try:
                 small = thumbnail(path, long_side, card.options.max_pixels)
             except UserError:  # a picture that cannot be read is why the job failed, and its error says so

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
 
 import numpy as np
 from scipy.ndimage import sobel, uniform_filter
@@ -11,6 +10,7 @@ from scipy.spatial import cKDTree
 
 from closed_form_matting import matting_form
 from photo_files.colours import LUMA, cielab
+from photo_files.machine import cores
 from photo_files.resizing import fitted
 from photo_regions.regions import Regions
 
@@ -48,7 +48,8 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
         `matting_term` (what the paper's photorealism is before its weight, Luan et al. 2017, eq. 4) and `colour_distance`; see
         the functions of these names.
     """
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+    threads = concurrent.futures.ThreadPoolExecutor(cores())
+    try:
         both = threads.submit(details, content, result)
         others = {
             "blotches": threads.submit(blotches, content, result),
@@ -58,8 +59,10 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
             "matting_term": threads.submit(matting_form, content, result),
             "colour_distance": threads.submit(colour_distance, content, style, result, regions),
         }
-    kept, invented = both.result()
-    figures = {"detail_kept": kept, "invented_detail": invented} | {name: each.result() for name, each in others.items()}
+        kept, invented = both.result()
+        figures = {"detail_kept": kept, "invented_detail": invented} | {name: each.result() for name, each in others.items()}
+    finally:  # after a stop nobody waits for the rest
+        threads.shutdown(wait=False, cancel_futures=True)
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 

@@ -47,6 +47,8 @@ ROLES = {
     "style_seg_path": "style segmentation",
 }
 _PHOTOS, _MASKS = tuple(ROLES)[:2], tuple(ROLES)[2:]
+# Most bytes of all files that a session is given.
+MOST_GIVEN = 1 << 30
 
 
 class Kind(str, enum.Enum):
@@ -115,10 +117,12 @@ class Session:
         self._base = dataclasses.replace(base, app=False, style_option=2, serial=str(self._made), print_iter=1)
         self._networks, self._tell, self._numbers = networks, tell, itertools.count()
         self._files: dict[str, str] = {}
+        self._shown: dict[str, str] = {}  # pictures of photos and regions, of which the page shows the last
         self._content: np.ndarray | None = None
         self._draft: _Solved | None = None
         self._full: _Solved | None = None
         self._lock, self._at_work, self._closed = threading.Lock(), 0, False
+        self._taking = threading.Lock()  # one file at a time, so that the bound holds for all together
         self._stopped = threading.Event()
 
     def take(self, option: str, name: str, chunks: Iterable[bytes]) -> str:
@@ -130,9 +134,9 @@ class Session:
             chunks: what is in the file.
 
         Raises:
-            UserError: it is no picture, damaged or too large. The option then has no file.
+            UserError: it is no picture, damaged or too large, alone or with the others. The option then has no file.
         """
-        with self._working():
+        with self._working(), self._taking:
             if option in _PHOTOS:
                 self._draft = self._full = None
             if old := self._files.pop(option, None):
@@ -143,12 +147,12 @@ class Session:
             shown = ""
             try:
                 with own.open("wb") as file:
-                    file.writelines(chunks)
+                    file.writelines(self._within_bound(chunks))
                 check_readable(str(own), role, self._base.max_pixels)
                 if option in _PHOTOS:
                     photo = read_photo(str(own), role, self._base.max_pixels)
                     pixels = photo.resized(*fitted(photo.size, SHOWN))
-                    shown = f"{next(self._numbers)}_shown.jpg"
+                    shown = self._new_shown(option)
                     write_photo(str(self._made / shown), pixels)
                     if option == "content_image_path":
                         self._content = pixels
@@ -158,6 +162,22 @@ class Session:
             self._files[option] = str(own)
             return shown
 
+    def _within_bound(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks, as long as the session may be given them."""
+        left = MOST_GIVEN - sum(Path(path).stat().st_size for path in self._files.values())
+        for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                raise UserError(f"the files are larger than {MOST_GIVEN >> 20} MiB together; give smaller ones")
+            yield chunk
+
+    def _new_shown(self, of: str) -> str:
+        """The name of a new picture for the page to show; the one before it is removed."""
+        if of in self._shown:
+            (self._made / self._shown[of]).unlink(missing_ok=True)
+        self._shown[of] = f"{next(self._numbers)}_{'regions' if of == 'regions' else 'shown'}.jpg"
+        return self._shown[of]
+
     def show_regions(self, kind: Kind, count: int) -> tuple[str, list[str]]:
         """Finds or completes the regions; returns the name of a picture of them over both photos, and warnings.
 
@@ -166,7 +186,7 @@ class Session:
             count: how many, with `Kind.ALIKE`; 0 for as many as there are.
         """
         with self._working(), warnings_here() as warnings:
-            name = f"{next(self._numbers)}_regions.jpg"
+            name = self._new_shown("regions")
             self._run(self._options(kind, count, mask_preview=str(self._made / name), dry_run=True))
             return name, list(map(self._words, warnings))
 

@@ -41,6 +41,8 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
         return
+    if gpus:  # the same command gives the same picture there too
+        tf.config.experimental.enable_op_determinism()
     memory = gpu_memory() if 0 < gpu_share < 1 else None
     for gpu in gpus:
         if memory:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from photo_files.pictures import check_kind, check_path, check_picture
 from photo_options import Options, UserError
 from photo_regions import mask_classes, scribbles
 from photo_regions.mask_classes import REFERENCE_COLOURS, Colour
@@ -43,7 +44,7 @@ class Unmatched:
     fate: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Regions:
     """Corresponding regions of the two photos.
 
@@ -109,6 +110,10 @@ def read_regions(
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
     """
+    for role, path in (("content segmentation", content_seg_path), ("style segmentation", style_seg_path)):
+        check_path(path, role)
+    content, style = check_picture(content, "content"), check_picture(style, "style")
+    check_kind(options, Options, "options", is_optional=False)
     if not content_seg_path and not style_seg_path:
         return whole_image(content, style)
     check_both(content_seg_path, style_seg_path)

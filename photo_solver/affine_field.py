@@ -123,7 +123,7 @@ def slicing(nodes: np.ndarray, weights: np.ndarray, mask: np.ndarray, grid: Grid
     return scipy.sparse.csr_matrix((values, nodes[inside].ravel(), starts), shape=(len(mask), grid.nodes))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Look:
     """What a solve finds: a few hundred kilobytes that restyle the photo at any size.
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import scipy.fft
@@ -104,7 +104,7 @@ class LookObjective:
         image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
     """
 
-    def __init__(self, network: Network, pair: Pair, cells: int, weights: Weights):
+    def __init__(self, network: Network, pair: Pair, cells: int, weights: Weights, check: Callable[[], None] = lambda: None):
         """Computes the targets.
 
         Args:
@@ -112,6 +112,7 @@ class LookObjective:
             pair: photos and masks.
             cells: of the grid on the longer side.
             weights: of the terms.
+            check: called between the steps, of a second or more each for a large photo; what it raises ends this.
         """
         content, style = pair.content, pair.style
         self.grid, self.evaluations, self.image = Grid.over(pair.size, cells), 0, content
@@ -127,35 +128,45 @@ class LookObjective:
         self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
         self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._gathers]  # (nodes, 1) each
         self._roughness = self.grid.roughness()
+        check()
         # A ribbon that is narrower than a window has none.
         self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= LEAST_SIDE else None
+        check()
         self._palettes: list[tuple[np.ndarray, Palette]] = []
         for r, mask in enumerate(masks.T):
             inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
             if min(len(inside), len(colours)) >= _LEAST_COLOURS:
                 self._palettes.append((inside, Palette(colours)))
         self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], _LEVEL)
-        self._prepare_network()
+        self._prepare_network(check)
         self._grade = content.reshape(-1, 3)
 
-    def _prepare_network(self) -> None:
+    def _prepare_network(self, check: Callable[[], None]) -> None:
+        def checked(layers: Iterable[str]) -> Iterator[str]:
+            for layer in layers:
+                check()
+                yield layer
+
         content_masks, style_masks = matched_masks(self._pair.content_masks, self._pair.style_masks)
-        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
+        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in checked(STYLE_LAYERS)}
         style = self._network.features(tf.constant(self._pair.style), STYLE_LAYERS)
-        self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in STYLE_LAYERS}
+        self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in checked(STYLE_LAYERS)}
+        check()
         content = self._network.features(tf.constant(self.content), (*STYLE_LAYERS, CONTENT_LAYER))
         self._content_target = content[CONTENT_LAYER]
         self._content_unit = max(float(tf.reduce_mean(self._content_target**2)), 1e-12)
         self._layer_units = []
-        for layer in STYLE_LAYERS:
+        for layer in checked(STYLE_LAYERS):
             at_content, at_nothing = (
                 float(self._grams[layer].loss(features, self._targets[layer])[0])
                 for features in (content[layer], tf.zeros_like(content[layer]))
             )
             # The second bounds it where the content has the style's look already: then next to nothing is left to take over.
             self._layer_units.append(len(STYLE_LAYERS) * max(at_content, _LEAST_UNIT * at_nothing, 1e-12))
+        check()
         self._variation_unit = max(float(total_variation(tf.constant(self.content))), _LEVEL * self._pixels)
         self._photograph = Photograph(self.content)
+        check()
         # The photorealism's weight is an argument, so that another realism needs no new compilation.
         signature = [tf.TensorSpec(self.content.shape, tf.float32), tf.TensorSpec((), tf.float32)]
         self._compiled = tf.function(self._seen_by_the_network, input_signature=signature, autograph=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 import time
 
 import numpy as np
@@ -54,12 +55,19 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         objective.begin(grade)
         return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
 
+    ended = threading.Event()
+
+    def check_end() -> None:
+        if ended.is_set():
+            raise concurrent.futures.CancelledError
+
     def prepare(number: int) -> LookObjective:
-        return LookObjective(run.network, pair.at(sizes[number]), _CELLS[finer[number]], weights)
+        return LookObjective(run.network, pair.at(sizes[number]), _CELLS[finer[number]], weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
     objective, coefficients = prepare(0), None
-    with concurrent.futures.ThreadPoolExecutor(1) as ahead:  # prepare the next scale while this one runs
+    ahead = concurrent.futures.ThreadPoolExecutor(1)  # prepares the next scale while this one runs
+    try:
         coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
         if options.style_option == 2:
             objective.weights = weights.segmented
@@ -70,6 +78,9 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
             begin, coarser = time.perf_counter(), objective.grid
             objective = prepared.result()
             coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
+    finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
+        ended.set()
+        ahead.shutdown(wait=False, cancel_futures=True)
     looks = {options.realisms[0]: objective.look(coefficients, masks)}
     for realism in options.realisms[1:]:
         begin = time.perf_counter()

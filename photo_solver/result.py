@@ -9,9 +9,9 @@ import numpy as np
 
 from photo_files.luts import Lut
 from photo_files.photos import STRIP, Photo
-from photo_files.pictures import check_picture
+from photo_files.pictures import check_kind, check_number, check_one_of, check_picture
 from photo_files.resizing import resize
-from photo_options import LUT_SIZES, Options, UserError
+from photo_options import LUT_SIZES, MOST_REALISM, MOST_STRENGTH, Options, UserError
 from photo_solver.affine_field import Look
 from photo_solver.carrying import apply_maps, confine_maps, fit_maps
 from photo_solver.lut_fit import Fit, fit_lut, fit_of
@@ -21,7 +21,7 @@ from photo_solver.stages import Stage
 _LUT_COLOURS = "Colours in and out are sRGB as files hold them, not linear light and not log."
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Result:
     """A finished picture.
 
@@ -53,7 +53,7 @@ class Result:
             float32 (H, W, 3), 0..1.
 
         Raises:
-            UserError: this is no photo, or the realism was not solved for.
+            UserError: this is no photo, the strength is out of range, or the realism was not solved for.
         """
         return np.concatenate(list(self.restyler(photo, realism)(strength)))
 
@@ -68,20 +68,21 @@ class Result:
         Raises:
             UserError: there is no region of this name, or nothing of it at this size; or no such size or realism.
         """
-        if size not in LUT_SIZES:
-            raise UserError(f"LUT size {size} is unknown; use one of {', '.join(map(str, LUT_SIZES))}")
-        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region))
+        check_one_of(size, LUT_SIZES, "LUT size")
+        mask = self._mask(region)
+        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, mask)
         title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
         return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
 
     def lut_fit(self, lut: Lut, region: str | None = None, realism: float | None = None) -> Fit:
         """How near a LUT comes to the result, in the whole photo or in a region."""
+        check_kind(lut, Lut, "lut", is_optional=False)
         return fit_of(lut, self.content, self.at(self.content, realism=realism), self._mask(region))
 
     def _mask(self, region: str | None) -> np.ndarray | None:
         if region is None:
             return None
-        if region not in self.masks:
+        if not isinstance(region, str) or region not in self.masks:
             raise UserError(f"region {region} is not in the photo; use one of {', '.join(self.masks)}")
         if not self.masks[region].any():
             raise UserError(f"region {region} is too small for the size where the style was solved; raise --max_size")
@@ -89,6 +90,17 @@ class Result:
 
     def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
         """As `at`, strip by strip: a function from a strength to rows of the picture, from top to bottom."""
+        apply = self._restyler(photo, realism)
+
+        def restyled(strength: float) -> Iterator[np.ndarray]:
+            check_number(strength, "strength", MOST_STRENGTH)
+            return apply(strength)
+
+        return restyled
+
+    def _restyler(self, photo: Photo | np.ndarray, realism: float | None) -> Callable[[float], Iterator[np.ndarray]]:
+        if realism is not None:
+            check_number(realism, "realism", MOST_REALISM)
         if realism is not None and self.looks and realism not in self.looks:
             solved = ", ".join(f"{each:g}" for each in self.looks)
             raise UserError(f"realism {realism} was not solved for; use one of {solved}")

@@ -11,7 +11,7 @@ from photo_solver.affine_field import Look
 SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Progress:
     """One iteration, as a callback sees it.
 

@@ -126,15 +126,15 @@ def browse(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     """The page's server at a free port, its sessions in the folder root."""
-    from photo_jobs.page import Server
+    from photo_jobs.page_server import Server
     from photo_options import Options
 
     (tmp_path / "root").mkdir()
     options = Options(app=True, app_port=0, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2)
     server = Server(options, tmp_path / "root")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread = threading.Thread(target=server.serve)
     thread.start()
     yield server
     server.shutdown()
     thread.join()
-    server.server_close()
+    server.close()

@@ -17,7 +17,7 @@ from photo_regions.regions import Regions
 from photo_solver.optimum import NonFiniteLoss
 from photo_solver.smoothing import smooth_local_affine
 from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
-from photo_style import Result, stylize, write_photo
+from photo_style import Lut, Photo, Result, read_photo, read_regions, stylize, write_photo
 
 SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
 
@@ -303,6 +303,26 @@ LIBRARY = {
         lambda photo, result: write_photo("a.png", photo, like=photo),
         "like is of type ndarray; give photo_files.photos.Photo",
     ),
+    "strength": (lambda photo, result: result.at(photo, 2.5), "strength 2.5 is out of range; use a number from 0 to 2"),
+    "no number": (lambda photo, result: result.at(photo, float("nan")), "strength nan is out of range; "),
+    "strength as text": (lambda photo, result: result.at(photo, "1"), "strength is of type str; give a number"),
+    "realism as text": (lambda photo, result: result.at(photo, realism=[1]), "realism is of type list; give a number"),
+    "a LUT size as text": (lambda photo, result: result.lut(size="17"), "LUT size 17 is unknown; use one of 17, 33, 65"),
+    "another region": (lambda photo, result: result.lut(region=[]), "region [] is not in the photo; "),
+    "no LUT": (lambda photo, result: result.lut_fit(None), "lut is of type NoneType; give photo_files.luts.Lut"),
+    "levels for a LUT": (lambda photo, result: Lut.identity(2)([[[1, 2, 3]]]), "image has the shape (1, 1, 3) and the type int"),
+    "a LUT of half a node": (lambda photo, result: Lut.identity(2.5), "LUT size 2.5 is unknown; use a whole number from 2"),
+    "no path": (lambda photo, result: read_photo(None), "the path of the content image is of type NoneType; give text"),
+    "no path to write to": (lambda photo, result: write_photo(b"a.png", photo), "the path of the output image is of type bytes"),
+    "no path of a LUT": (lambda photo, result: Lut.read(3), "the path of the LUT is of type int; "),
+    "no limit": (lambda photo, result: read_photo("a.png", max_pixels=10**400), "max_pixels 1000"),
+    "no options": (lambda photo, result: read_regions("", "", photo, photo, {}), "options is of type dict; give photo_options."),
+    "no photo for masks": (lambda photo, result: read_regions("", "", None, photo, Options()), "content has the shape (); "),
+    "names of regions": (
+        lambda photo, result: stylize(photo, photo, regions=Regions(3, photo, photo)),
+        "names of the regions are no texts; give a tuple of them",
+    ),
+    "holes in a picture": (lambda photo, result: write_photo("a.png", photo * np.nan), "image has values that are not finite; "),
     "strips alone": (lambda photo, result: write_photo("a.png", [photo]), "image is no array; "),
 }
 
@@ -316,6 +336,18 @@ def test_what_the_caller_can_fix_is_a_user_error(tmp_path, monkeypatch, case):
         calls(photo, Result(photo, photo, looks={0.5: None}))
     assert str(error.value).startswith(message) and "; " in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_photos_and_results_can_be_compared():
+    photo = Photo(np.zeros((20, 24, 3), np.uint8))
+    assert photo == photo and photo != Photo(np.zeros((20, 24, 3), np.uint8)) and len({photo, photo}) == 1
+    result = Result(np.zeros((20, 24, 3), np.float32), np.zeros((20, 24, 3), np.float32))
+    assert result == result and result != dataclasses.replace(result)
+
+
+def test_a_path_may_be_a_path(tmp_path):
+    write_photo(tmp_path / "a.png", np.zeros((20, 24, 3), np.float32))
+    assert read_photo(tmp_path / "a.png").size == (20, 24)
 
 
 def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):

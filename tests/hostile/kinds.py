@@ -15,13 +15,15 @@ import numpy as np
 from hypothesis import strategies as st
 
 import deep_photostyle
-import photo_options
-from hostile import mutators, seeds, strategies
+from hostile import calls, mutators, requests, seeds, strategies
+from hostile.broken import Broken, one_clear_line, shown
 from photo_files.luts import Lut
 from photo_files.photos import read_photo, thumbnail
 from photo_files.writing import check_writable, write_photo
+from photo_jobs.batch import check_ahead
 from photo_jobs.job import Job, Outcome
 from photo_jobs.manifest import find_jobs
+from photo_jobs.places import Claims
 from photo_jobs.records import finished
 from photo_options import Options, UserError
 from photo_regions.regions import read_classes
@@ -29,13 +31,7 @@ from vgg19.weights import load_weights
 
 # Megapixels at most, as `--max_pixels` would have it.
 MOST_PIXELS = 4.0
-# Characters of the longest message: some paths of a usual length, and what is wrong with them.
-MOST_CHARACTERS = 1200
 _EXTENSIONS = (".png", ".jpg", ".tif", ".webp")
-
-
-class Broken(Exception):
-    """Something that was promised does not hold."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +91,27 @@ def manifest(path: Path) -> None:
             raise Broken("neither job nor outcome")
 
 
+def folder(path: Path) -> None:
+    """Whatever the photos of a folder are called, each is a job, in an order, or one line says why not."""
+    photos = path.with_name("photos")
+    photos.mkdir()
+    for name in json.loads(path.read_text()):
+        if name not in (".", ".."):
+            (photos / name).write_bytes(seeds.pngs()[0])
+    total, jobs = find_jobs(Options(batch=str(photos), style_image_path=str(path), auto_seg="0"), "")
+    found = list(jobs)
+    if len(found) != total or not all(isinstance(each, (Job, Outcome)) for each in found):
+        raise Broken("jobs other than were counted")
+    with contextlib.closing(Claims()) as claims:
+        for each in found:
+            if isinstance(each, Job):
+                claims.read(each.options)
+        for each in check_ahead(found, claims):
+            if isinstance(each, Job):
+                raise Broken("a style that is no picture is taken")
+            one_clear_line(shown(each.error))
+
+
 def record(path: Path) -> None:
     """No record is that of a job whose result is not there."""
     if finished(Options(serial=str(path.parent), output_image=f"{path.stem}.png")) is not None:
@@ -125,23 +142,6 @@ def command_line(path: Path) -> None:
     one_clear_line(lines[0])
 
 
-def shown(message: str) -> str:
-    """A message as the command line shows it."""
-    return photo_options.one_line(message)
-
-
-def one_clear_line(message: str) -> None:
-    """Sees that a message is one line that can be printed, and short.
-
-    Raises:
-        Broken: it is not.
-    """
-    if not message or not message.isprintable():
-        raise Broken("a message of several lines, or with control characters")
-    if len(message) > MOST_CHARACTERS:
-        raise Broken("a message longer than a screen")
-
-
 def _of(good: Callable[[], list[bytes]], *layouts: mutators.Layout) -> Callable[[], st.SearchStrategy[bytes]]:
     return lambda: strategies.damage(good, *layouts)
 
@@ -168,4 +168,7 @@ KINDS: dict[str, Kind] = {
     "cube": Kind(".cube", strategies.deep_cube, lut),
     "hald": Kind(".png", _of(seeds.halds, *_MASK_LAYOUTS), lut),
     "options": Kind(".args", strategies.options, command_line),
+    "names": Kind(".names", strategies.names, folder),
+    "http": Kind(".http", requests.http, requests.page),
+    "calls": Kind(".call", calls.calls, calls.call),
 }

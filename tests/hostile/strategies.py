@@ -67,7 +67,7 @@ _FIELDS = dataclasses.fields(Options)
 _text = st.text(max_size=12) | st.sampled_from(
     ["", " ", "a\0b", "\ud800", "a\nb", "\x1b[2J", "a" * 5000, "../a.png", "{region}", "."]
 )
-_json = st.recursive(
+json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | _text | st.sampled_from([10**30, -1, 1e300]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_text, inner, max_size=3),
     max_leaves=6,
@@ -85,15 +85,25 @@ def _values(field: dataclasses.Field) -> st.SearchStrategy[str]:
 def jsonl() -> st.SearchStrategy[bytes]:
     """Manifests of any values for the right names, and damaged ones."""
     names = st.sampled_from([field.name for field in _FIELDS]) | _text
-    rows = st.dictionaries(names, _json, max_size=6) | _json
+    rows = st.dictionaries(names, json_values, max_size=6) | json_values
     lines = st.lists(rows.map(json.dumps), min_size=1, max_size=4).map(lambda lines: "\n".join(lines).encode("utf-8", "replace"))
     return lines | damage(seeds.jsonls, mutators.TEXT)
+
+
+def names() -> st.SearchStrategy[bytes]:
+    """Names of photos in a folder, of digits of any script and other odd characters."""
+    digits = st.sampled_from(
+        ["1", "2", "10", "²", "³", "٣", "१", "①", "Ⅳ", "𝟙", "½", "\udce9", " ", ".", "-", "\n", "a", "é", "*", "%s"]
+    )
+    stems = st.lists(digits, min_size=1, max_size=6).map("".join)
+    photos = st.builds("{}{}".format, stems, st.sampled_from([".png", ".PNG", ".jpg", ".tif", ".heic", ""]))
+    return st.lists(photos, min_size=1, max_size=6, unique=True).map(lambda names: json.dumps(names).encode())
 
 
 def record() -> st.SearchStrategy[bytes]:
     """Records with any values, and damaged ones."""
     good = json.loads(seeds.records()[0])
-    changed = st.dictionaries(st.sampled_from(list(good)) | _text, _json, max_size=4)
+    changed = st.dictionaries(st.sampled_from(list(good)) | _text, json_values, max_size=4)
     return changed.map(lambda change: json.dumps(good | change).encode()) | damage(seeds.records, mutators.TEXT)
 
 

@@ -41,7 +41,7 @@ def test_what_was_found_is_found_no_more(worker, path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_good_files_are_read(worker, kind, tmp_path):
-    others = dict.fromkeys(("exif", "icc", "xmp"), seeds.pngs) | {"options": list}
+    others = dict.fromkeys(("exif", "icc", "xmp"), seeds.pngs) | dict.fromkeys(("options", "names", "http", "calls"), list)
     for number, content in enumerate(others.get(kind, getattr(seeds, kind.rstrip("s") + "s", None))()):
         path = tmp_path / f"{number}{KINDS[kind].extension}"
         path.write_bytes(content)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from hostile.kinds import Kind, one_clear_line
+from hostile.broken import one_clear_line
+from hostile.kinds import Kind
 from photo_options import UserError
 
 
@@ -41,7 +42,7 @@ def _kind(target) -> Kind:
 # What each should be called.
 EXPECTED = {
     "raise": "ZeroDivisionError, in traps._raise",
-    "lines": "a message of several lines, or with control characters, in kinds.one_clear_line",
+    "lines": "a message of several lines, or with control characters, in broken.one_clear_line",
     "noise": "noise on standard error: boo",
     "memory": "memory, in traps.<lambda>",
     "swallowed": "memory, in traps._swallow_memory_error",

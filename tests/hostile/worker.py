@@ -24,7 +24,8 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
-from hostile.kinds import Broken, Kind, one_clear_line, shown
+from hostile.broken import Broken, one_clear_line, shown
+from hostile.kinds import Kind
 from photo_options import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from conftest import DATA
 from PIL import Image
 
 from photo_jobs import picture
-from photo_jobs.page import Server
+from photo_jobs.page_server import Server
 
 pytestmark = pytest.mark.slow
 IDLE = "document.querySelector('#busy').hidden"
@@ -25,7 +25,7 @@ def visit(browse, server):
 
     def visit(width=1280):
         browser = browse(width)
-        browser.go(f"http://127.0.0.1:{server.server_address[1]}/")
+        browser.go(f"http://127.0.0.1:{server.address[1]}/")
         browser.wait("document.querySelector('#brushes input')")
         return browser
 
@@ -113,7 +113,7 @@ def test_from_two_photos_by_strokes_to_a_downloaded_result(visit, server, tmp_pa
     requests = browser.requests()
     assert len(requests) > 10
     assert {urlsplit(url).netloc for url in requests if urlsplit(url).scheme in ("http", "https", "ws", "wss")} == {
-        f"127.0.0.1:{server.server_address[1]}"
+        f"127.0.0.1:{server.address[1]}"
     }
     assert {urlsplit(url).scheme for url in requests} <= {"http", "data", "blob"}
     assert browser.messages() == []
@@ -157,7 +157,7 @@ def test_a_page_that_is_closed_stops_its_solve_and_the_next_one_begins(visit, se
     second.click("#stop")
     second.wait(f"{IDLE} && !document.querySelector('#made').hidden", 60)
     assert "best picture until then" in second.run("return document.querySelector('#made-note').textContent")
-    assert len(server.sessions) == 1
+    assert len(server.pages.sessions) == 1
 
 
 def test_an_example_is_two_photos_and_their_masks(visit):
@@ -173,7 +173,7 @@ def test_the_command_line_opens_the_page_and_says_where(tmp_path, caplog, monkey
     import deep_photostyle
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(Server, "serve_forever", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(Server, "serve", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with caplog.at_level(logging.INFO, logger="deep_photostyle"):
         assert deep_photostyle.main(["--app", "--app_port", "0"]) == 0
     assert re.fullmatch(r"the page is at http://127\.0\.0\.1:\d+ until Ctrl-C", caplog.messages[0])

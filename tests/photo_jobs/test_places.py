@@ -168,6 +168,46 @@ def test_a_job_that_is_refused_claims_nothing(options, tmp_path):
         claims.write(dataclasses.replace(other, mask_preview="", serial=str(tmp_path / "b")))
 
 
+@pytest.mark.parametrize(
+    ("result", "is_refused"),
+    [("out/look_sky.png", True), ("out/look_.png", False), ("out/look_sky.jpg", False), ("out/x/look_sky.png", False)],
+)
+def test_no_lut_of_a_region_replaces_another_jobs_result(options, tmp_path, result, is_refused):
+    other = dataclasses.replace(options, output_image=str(tmp_path / result), serial=str(tmp_path / "y"))
+    luts = dataclasses.replace(options, lut=str(tmp_path / "out" / "look_{region}.png"))
+    for jobs in ((luts, other), (other, luts)):
+        if is_refused:
+            assert refused(*jobs).endswith(f"written for {options.content_image_path}; give each its own name")
+        else:
+            claim(*jobs)
+
+
+def test_what_a_job_reads_that_cannot_run_counts_no_more(options, tmp_path):
+    bad = dataclasses.replace(options, style_image_path=str(tmp_path / "out" / "b.png"), output_image=str(tmp_path / "c.png"))
+    good = dataclasses.replace(options, output_image=bad.style_image_path)
+    for readers, is_free in (([bad], True), ([bad, dataclasses.replace(bad, serial=str(tmp_path))], False)):
+        with contextlib.closing(Claims()) as claims:
+            for job in (*readers, good):
+                claims.read(job)
+            claims.forget(bad)
+            with contextlib.nullcontext() if is_free else pytest.raises(UserError, match="would replace the input"):
+                claims.write(good)
+
+
+def test_without_room_for_what_is_read_that_job_alone_is_refused(options, tmp_path):
+    with contextlib.closing(Claims()) as claims:
+        full = dataclasses.replace(options, output_image=str(tmp_path / "full.png"))
+        claims.read(options)
+        claims._base.execute("PRAGMA max_page_count = 1")  # SQLite takes it for as many as there are
+        long = [str(tmp_path / f"{number}{'x' * 200}") for number in range(200)]
+        for path in long:
+            claims.read(dataclasses.replace(full, content_image_path=path))
+        with pytest.raises(UserError, match=r"^the files of all jobs cannot be kept apart \(.*full\); make room for temporary"):
+            claims.write(dataclasses.replace(full, content_image_path=long[-1]))
+        claims._base.execute("PRAGMA max_page_count = 1000000")
+        claims.write(options)
+
+
 def test_nor_does_one_job_write_two_results_in_one_file(options):
     assert "is also written for" in refused(dataclasses.replace(options, mask_preview=options.output_image))
 

@@ -1,8 +1,12 @@
 """Ctrl-C, SIGTERM and SIGHUP, also where a library loses what they raise."""
 
+import concurrent.futures
+import queue
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,7 +17,9 @@ from deep_photostyle import main
 from photo_files.photos import read_photo
 from photo_jobs import picture, results, scores, start
 from photo_jobs.stopping import check_stop, ctrl_c_waits, signals_stop, stop_asked
-from photo_options import UserError
+from photo_options import Options, UserError
+from photo_regions.regions import whole_image
+from photo_solver import maps
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 
@@ -215,6 +221,51 @@ def test_a_signal_during_a_write_that_fails_ends_the_run(arguments, tmp_path, mo
     (error,) = capsys.readouterr().err.splitlines()
     assert error.startswith("error: ") and "cannot be written (no space left); " in error
     assert "2.png" not in error
+
+
+def test_after_a_stop_nothing_is_prepared_for_later(thin_network, monkeypatch):
+    begun, released, ended = threading.Event(), threading.Event(), queue.SimpleQueue()
+
+    class Prepared(maps.LookObjective):
+        def __init__(self, network, pair, cells, weights, check):
+            if max(pair.size) > 128:  # the second scale, which is prepared beside the first
+                begun.set()
+                released.wait(30)
+            try:
+                super().__init__(network, pair, cells, weights, check)
+            except concurrent.futures.CancelledError:
+                ended.put("cancelled")
+                raise
+            if max(pair.size) > 128:
+                ended.put("prepared")
+
+    def stop(progress):
+        assert begun.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(maps, "LookObjective", Prepared)
+    photo = np.random.default_rng(0).random((384, 512, 3), np.float32)
+    with pytest.raises(KeyboardInterrupt):  # and does not wait for what is being prepared
+        photo_style.stylize(photo, photo, options=Options(style_option=2, auto_seg="0"), network=thin_network, callback=stop)
+    assert ended.empty()
+    released.set()
+    assert ended.get(timeout=30) == "cancelled"
+
+
+def test_after_a_stop_nobody_waits_for_the_scores(monkeypatch):
+    released = threading.Event()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scores, "details", stopped)
+    monkeypatch.setattr(scores, "blotches", lambda *_: released.wait(30))
+    photo = np.zeros((8, 9, 3), np.float32)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        scores.scores(photo, photo, photo, whole_image(photo, photo))
+    assert time.monotonic() - begin < 20
+    released.set()
 
 
 @pytest.mark.slow
