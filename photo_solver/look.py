@@ -39,15 +39,15 @@ from vgg19.network import Network
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.06, 0.002, 0.7, 0.6, 90.0
 # The same of photorealism: the matting form, of colours 0..1, a pixel; invented variance, wandering hue, lost contrast.
-_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 600.0, 135.0, 0.16
+_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 600.0, 150.0, 0.16
 # The same of the maps: roughness, gain, distance from the grade.
 _ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 # Weight of a difference in hue from the grade, relative to one in brightness.
 _HUE = 8.0
 # Factor by which the terms that realism scales grow from one value of realism to the next.
 _REALISM_STEP = 8.0
-# Standard deviation, 0..1, of noise in the content that the colour grade takes into account at realism 0: twice that a step.
-_NOISE = 0.0225
+# Standard deviation, 0..1, of noise in the content that the colour grade takes into account.
+_NOISE = 0.045
 # Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel),
 # and of the identity on the coefficients.
 _CURVATURE, _LEAST_CURVATURE = 1.2, 1e-5
@@ -69,11 +69,10 @@ class Weights:
     affine: float
     photograph: float
     calm: float
-    noise: float
 
     @classmethod
     def of(cls, options: Options, realism: float) -> Weights:
-        """The defaults of the reference's weights count as 1 each."""
+        """The defaults of the reference's weights count as 1 each; above realism 1 the grade pulls harder than realism does."""
         defaults, step = Options(), _REALISM_STEP ** (realism - 1)
         return cls(
             options.content_weight / defaults.content_weight,
@@ -81,8 +80,7 @@ class Weights:
             options.tv_weight / defaults.tv_weight,
             options.affine_weight / defaults.affine_weight * step,
             step,
-            step,
-            _NOISE * 2**realism,
+            step * max(step, 1.0),
         )
 
     @property
@@ -187,7 +185,7 @@ class LookObjective:
         for r, basis in enumerate(self.bases):
             mask, style_mask = self._pair.content_masks[..., r], self._pair.style_masks[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
-                change = colour_grade(self.content, self._pair.style, mask, style_mask, self.weights.noise) - np.eye(3, 4)
+                change = colour_grade(self.content, self._pair.style, mask, style_mask, _NOISE) - np.eye(3, 4)
                 coefficients[r] = np.linalg.solve(basis.T, change.T)  # change = coefficients' basis
         return coefficients
 
