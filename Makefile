@@ -29,8 +29,7 @@ test-fast: $(VENV)/installed-dev  ## run the tests that take no more than two se
 test-app: $(VENV)/installed-dev  ## run the tests of the page, in Chromium
 	@command -v chromedriver >/dev/null || \
 		{ echo "error: chromedriver is missing; on Debian: apt-get install chromium chromium-driver" >&2; exit 1; }
-	$(RUN) -m pytest tests/photo_jobs/test_session.py tests/photo_jobs/test_page.py tests/photo_jobs/test_page_server.py \
-		tests/photo_jobs/test_app.py
+	$(RUN) -m pytest tests/page
 
 test-lowest: $(LOWEST)/installed  ## run every test with the lowest versions allowed, in an environment of their own
 	$(LOWEST)/bin/python -m pytest

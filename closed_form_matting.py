@@ -11,7 +11,7 @@ import scipy.sparse
 import scipy.sparse.linalg
 from scipy.ndimage import uniform_filter
 
-from photo_options import UserError
+from dpst.errors import UserError
 
 # Windows handled at once; 81 float64 values a window bound the working memory to about 100 MB.
 _CHUNK_WINDOWS = 65536

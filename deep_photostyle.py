@@ -16,11 +16,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from photo_jobs.console import lasting_console
-from photo_jobs.stopping import INTERRUPTED, signals_stop, stop_asked
-from photo_options import BOOLEANS, MOST_USED, VERSION, OptionError, Options, UserError, one_line
-
-logger = logging.getLogger("deep_photostyle")
+from dpst import __version__
+from dpst.errors import OptionError, UserError, one_line
+from dpst.jobs.console import lasting_console
+from dpst.jobs.messages import LOGGERS, handled
+from dpst.jobs.stopping import INTERRUPTED, signals_stop, stop_asked
+from dpst.options import BOOLEANS, MOST_USED, Options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"deep-photostyle {VERSION}")
+    parser.add_argument("--version", action="version", version=f"deep-photostyle {__version__}")
     groups = {MOST_USED: parser.add_argument_group(MOST_USED)}
     for field in dataclasses.fields(Options):
         rule = field.metadata
@@ -109,16 +110,16 @@ def _messages() -> Iterator[None]:
     """Shows the tool's messages on standard error."""
     handler = _AboveTheBar()
     handler.setFormatter(_OneLine())
-    logger.addHandler(handler)
-    level = logger.level
+    levels = [logger.level for logger in LOGGERS]
     # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
     logging.captureWarnings(True)
     try:
-        yield
+        with handled(handler):
+            yield
     finally:
         logging.captureWarnings(False)
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+        for logger, level in zip(LOGGERS, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _exit_code(chosen: dict[str, Any], command: str) -> int:
@@ -144,16 +145,17 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
 
 def _run(options: Options, command: str) -> int:
     """Does what the options ask for; returns the exit code."""
-    logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
+    for logger in LOGGERS:
+        logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
     if options.app:
-        from photo_jobs.app import run_app
+        from dpst.page.app import run_app
 
         return run_app(options)
     if options.batch:
-        from photo_jobs.batch import run_batch
+        from dpst.batch.batch import run_batch
 
         return run_batch(options, command)
-    from photo_jobs.picture import run_one
+    from dpst.jobs.picture import run_one
 
     return run_one(options, command)
 

@@ -1,8 +1,8 @@
 """Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): style options 0, 1 and 2, and the library's door.
 
-    from photo_style import Options, read_photo, stylize, write_photo
+    from photo_style import read_photo, stylize, write_photo
     content, style = read_photo("content.jpg"), read_photo("style.jpg")
-    result = stylize(content.pixels, style.pixels, options=Options(style_option=2))
+    result = stylize(content.pixels, style.pixels, style_option=2)
     write_photo("result.jpg", result.at(content), like=content)
 
 0 minimises the objective without its photorealism term (segmented style), 1 with it from an init image (refinement), 2 is both in
@@ -11,35 +11,38 @@ sequence. `stylize` knows no files: arrays in, arrays out, and a callback that s
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import functools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from photo_files.luts import Lut
-from photo_files.photos import Photo, read_photo
-from photo_files.pictures import check_kind, check_picture
-from photo_files.resizing import resize, shrunk
-from photo_files.writing import write_photo
-from photo_options import Options, UserError
-from photo_regions.finding import found_regions
-from photo_regions.refining import refined
-from photo_regions.regions import Regions, read_regions, whole_image
-from photo_solver.maps import solve_maps
-from photo_solver.pixels import solve_pixels
-from photo_solver.reference import solve_reference
-from photo_solver.result import Result
-from photo_solver.run import Pair, Run
-from photo_solver.sizes import LEAST_SIDE, network_side
-from photo_solver.smoothing import smooth_local_affine
-from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
-from vgg19.backend import check_process, memory_errors
-from vgg19.network import Network
+from dpst import __version__
+from dpst.errors import Cancelled, UserError
+from dpst.files.luts import Lut
+from dpst.files.photos import Photo, read_photo
+from dpst.files.writing import write_photo
+from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
+from dpst.imaging.resizing import resize, shrunk
+from dpst.imaging.smoothing import smooth_local_affine
+from dpst.options import INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options
+from dpst.regions.finding import found_regions
+from dpst.regions.refining import refined
+from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
+from dpst.solver.result import Result
+from dpst.solver.sizes import LEAST_SIDE, network_side
+from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
 from vgg19.networks import Networks
+
+if TYPE_CHECKING:
+    from vgg19.network import Network
 
 __all__ = [
     "REFINEMENT",
     "SEGMENTED",
+    "Cancelled",
     "Lut",
     "Network",
     "Networks",
@@ -49,6 +52,7 @@ __all__ = [
     "Regions",
     "Result",
     "UserError",
+    "__version__",
     "read_photo",
     "read_regions",
     "stylize",
@@ -58,54 +62,74 @@ __all__ = [
 # Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
 _SMOOTHING_SIZE = 1280
-# How far rounding may have taken a picture out of 0..1.
-_ROUNDING = 1e-3
+# Options of a picture that `stylize` has arguments or results for.
+_OF_THE_COMMAND_LINE = (
+    *INPUT_FILES,
+    *OUTPUT_FILES,
+    "apply_lut",
+    "lut",
+    "lut_size",
+    "output_size",
+    "strength",
+    "drop_exif",
+    "dry_run",
+)
 # How far from the drawn edge of a mask the photo's own edge is looked for, as a share of the longer side, and how much the
 # drawing counts there: given masks are drawn loosely, and with the maps solver each side of an edge gets a look of its own.
 _MASK_REACH, _MASK_TRUST = 0.04, 3e-4
 
 
-@memory_errors()
 def stylize(
-    content: np.ndarray,
-    style: np.ndarray,
+    content: Picture,
+    style: Picture,
+    content_mask: Mask | None = None,
+    style_mask: Mask | None = None,
     *,
-    regions: Regions | None = None,
     options: Options | None = None,
+    regions: Regions | None = None,
     network: Network | None = None,
-    init: np.ndarray | None = None,
+    init: Picture | None = None,
     callback: Callable[[Progress], None] | None = None,
+    **chosen: object,
 ) -> Result:
     """Gives the content photo the look of the style photo.
 
+        result = stylize(content, style, style_option=2, realism=0.5)
+
     Args:
-        content: photo, floats (H, W, 3), 0..1, sRGB.
-        style: photo (h, w, 3), 0..1; of any size.
-        regions: corresponding regions of both, at any size; without them `options.auto_seg` says whether some are found, or the
-            whole photos correspond.
-        options: `style_option`, `solver`, `max_size`, weights, smoothing; the defaults if None. Paths in it are not used.
-        network: feature extractor; by default the one that `options.vgg19_weights` asks for.
-        init: picture to start from, (H', W', 3), 0..1.
-        callback: called with each step's `Progress`; what it raises ends the run.
+        content: photo, sRGB, (H, W, 3): floats 0..1, uint8 or uint16; or a Pillow image.
+        style: photo (h, w, 3), likewise; of any size.
+        content_mask: which region each pixel of the content belongs to: colours (., ., 3), labels or grey (., .), of any size; or
+            a Pillow image. Without masks, `auto_seg` says whether regions are found, or the whole photos correspond.
+        style_mask: the same of the style; the regions of one colour correspond.
+        options: every option at once, instead of by keywords.
+        regions: corresponding regions, at any size, instead of masks.
+        network: feature extractor; by default the one that `vgg19_weights` asks for.
+        init: picture to start from, of any size.
+        callback: called with each step's `Progress`; what it raises ends the run, `Cancelled` for example.
+        chosen: options by name, with values of their own types: `style_option=2`, `realism=(0, 1)`.
 
     Returns:
         The result at the solve size, that is at most `options.solve_size` pixels on the long side; `Result.at` brings it to the
         photo's own size.
 
     Raises:
-        UserError: an array that is no such picture, no weights, a content photo too narrow for the solve size, a process that was
-            forked from one that has used TensorFlow, or a loss that is not finite (`photo_solver.optimum.NonFiniteLoss`).
+        UserError: an array that is no such picture, an option that is none or belongs to the command line, no weights, a content
+            photo too narrow for the solve size, no GPU where `device` wants one, a process that was forked from one that has used
+            TensorFlow, or a loss that is not finite (`dpst.solver.optimum.NonFiniteLoss`).
         MemoryError: there is too little memory, of a GPU too.
     """
-    check_process()
-    for value, kind, name in ((options, Options, "options"), (regions, Regions, "regions"), (network, Network, "network")):
+    for value, kind, name in ((options, Options, "options"), (regions, Regions, "regions")):
         check_kind(value, kind, name)
     if callback is not None and not callable(callback):
         raise UserError(f"callback is of type {type(callback).__name__}; give a function of a Progress")
-    options = options or Options()
-    content, style = _picture(content, "content"), _picture(style, "style")
-    init = None if init is None else _picture(init, "init")
-    regions = regions or _own_regions(content, style, options)
+    options = _options(options, chosen)
+    content, style = as_picture(content, "content"), as_picture(style, "style")
+    init = None if init is None else as_picture(init, "init")
+    if regions is None:
+        regions = _own_regions(content, style, content_mask, style_mask, options)
+    elif content_mask is not None or style_mask is not None:
+        raise UserError("masks are given, and regions; give one of them")
     if not isinstance(regions.names, (tuple, list)) or not all(isinstance(each, str) for each in regions.names):
         raise UserError("names of the regions are no texts; give a tuple of them")
     for name, masks in (("content", regions.content), ("style", regions.style)):
@@ -120,15 +144,39 @@ def stylize(
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
         if not mask.any():
             raise UserError(f"region {region} has no pixel of the style photo; leave it out, or take the style from elsewhere")
+    from vgg19.backend import check_process, memory_errors, on_device  # TensorFlow comes with the first solve
+    from vgg19.network import Network
+
+    check_process()
+    check_kind(network, Network, "network")
+    with memory_errors(), on_device(options.device):
+        return _solved(content, style, regions, options, network, init, callback or (lambda progress: None))
+
+
+def _solved(
+    content: np.ndarray,
+    style: np.ndarray,
+    regions: Regions,
+    options: Options,
+    network: Network | None,
+    init: np.ndarray | None,
+    callback: Callable[[Progress], None],
+) -> Result:
+    """The result of photos and regions at the solve size; see `stylize`."""
+    from dpst.solver.maps import solve_maps
+    from dpst.solver.pixels import solve_pixels
+    from dpst.solver.reference import solve_reference
+    from dpst.solver.run import Pair, Run
+
     if network is None:
         side = network_side(content.shape[:2], options)
         network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    run, masks = Run(network, options, callback or (lambda progress: None)), regions.content
+    run, masks = Run(network, options, callback), regions.content
     if options.solver_used == "maps":
         if masks.shape[2] > 1:
             masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
         looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
-        image = next(iter(looks.values())).apply(content, 0, height)
+        image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
         image = solve(run, Pair(content, style, masks, regions.style), init)
@@ -138,21 +186,42 @@ def stylize(
     return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks)
 
 
-def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Regions:
-    """The regions of photos that come without any."""
-    if not options.auto_seg_used:
+def _options(options: Options | None, chosen: dict[str, object]) -> Options:
+    """All options of a call.
+
+    Raises:
+        UserError: some are given in both ways, there is none of a name, or it belongs to the command line.
+    """
+    if options is not None and chosen:
+        raise UserError(f"options are given, and {', '.join(chosen)}; give all in one way")
+    known = {field.name: field for field in dataclasses.fields(Options)}
+    for name, value in chosen.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
+        if name in _OF_THE_COMMAND_LINE or (name not in OF_A_PICTURE and name != "device"):
+            raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
+        if isinstance(known[name].default, str) and name in ("realism", "strength", "auto_seg"):
+            chosen[name] = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    return (options or Options(**chosen)).as_preview  # type: ignore[arg-type]
+
+
+def _own_regions(
+    content: np.ndarray, style: np.ndarray, content_mask: Mask | None, style_mask: Mask | None, options: Options
+) -> Regions:
+    """The regions of the masks or, without any, those that are found."""
+    if content_mask is not None and style_mask is not None:
+        masks = as_mask(content_mask, "content_mask"), as_mask(style_mask, "style_mask")
+        regions = regions_of_masks(*masks, content, style, options)
+    elif content_mask is not None or style_mask is not None:
+        missing = "style_mask" if style_mask is None else "content_mask"
+        raise UserError(f"{missing} is missing; give the masks of both photos or of neither")
+    elif not options.auto_seg_used:
         return whole_image(content, style)
-    larger = functools.partial(resize, content), functools.partial(resize, style)
-    return found_regions(options, shrunk(content, options.solve_size), shrunk(style, options.solve_size), larger)
-
-
-def _picture(array: np.ndarray, name: str) -> np.ndarray:
-    """The array as float32, if it is a picture (H, W, 3), 0..1."""
-    array = check_picture(array, name)
-    least, most = float(array.min()), float(array.max())
-    if least < -_ROUNDING or most > 1 + _ROUNDING:
-        raise UserError(f"{name} has values from {least:g} to {most:g}; scale them to 0..1")
-    return np.clip(array, 0, 1).astype(np.float32, copy=False)
+    else:
+        larger = functools.partial(resize, content), functools.partial(resize, style)
+        regions = found_regions(options, shrunk(content, options.solve_size), shrunk(style, options.solve_size), larger)
+    return regions.refined(content, style) if options.refine_masks else regions
 
 
 def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.ndarray:
@@ -165,3 +234,12 @@ def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.nd
         return smooth_local_affine(content, image, options.f_radius, options.f_edge)
     radius = max(1, round(options.f_radius * max(content.shape) / _SMOOTHING_SIZE))
     return content + smooth_local_affine(content, image - content, radius, options.f_edge)
+
+
+def __getattr__(name: str) -> object:
+    """`Network`, with TensorFlow, where somebody asks for it."""
+    if name == "Network":
+        from vgg19.network import Network
+
+        return Network
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

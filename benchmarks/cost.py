@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from closed_form_matting import matting_laplacian
-from photo_options import Options
-from photo_solver.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
+from dpst.options import Options
+from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, Objective
 from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS, block_of
 from vgg19.network import Network

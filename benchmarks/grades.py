@@ -17,12 +17,12 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from photo_files.colours import cielab  # noqa: E402
-from photo_files.photos import read_photo  # noqa: E402
-from photo_files.resizing import fitted  # noqa: E402
-from photo_options import Options  # noqa: E402
-from photo_solver.ciede2000 import ciede2000  # noqa: E402
-from photo_solver.palette import colour_grade  # noqa: E402
+from dpst.files.photos import read_photo  # noqa: E402
+from dpst.imaging.ciede2000 import ciede2000  # noqa: E402
+from dpst.imaging.colours import cielab  # noqa: E402
+from dpst.imaging.resizing import fitted  # noqa: E402
+from dpst.options import Options  # noqa: E402
+from dpst.solver.palette import colour_grade  # noqa: E402
 from photo_style import stylize  # noqa: E402
 
 GRADES = {

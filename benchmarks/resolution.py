@@ -43,8 +43,8 @@ def apply_alone(megapixels: float) -> float:
     sys.path.insert(0, str(ROOT))
     import numpy as np
 
-    from photo_files.fitted_masks import FittedMasks
-    from photo_solver.affine_field import Grid, Look
+    from dpst.imaging.fitted_masks import FittedMasks
+    from dpst.solver.affine_field import Grid, Look
 
     random = np.random.default_rng(0)
     small = random.random((288, 512, 3), np.float32)

@@ -31,12 +31,12 @@ from scipy.sparse.csgraph import dijkstra
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from photo_files.photos import read_photo  # noqa: E402
-from photo_files.resizing import resize, shrunk  # noqa: E402
-from photo_jobs.scores import scores  # noqa: E402
-from photo_options import Options  # noqa: E402
-from photo_regions import mask_classes, scribbles  # noqa: E402
-from photo_regions.regions import read_regions  # noqa: E402
+from dpst.files.photos import read_photo  # noqa: E402
+from dpst.imaging.resizing import resize, shrunk  # noqa: E402
+from dpst.jobs.scores import scores  # noqa: E402
+from dpst.options import Options  # noqa: E402
+from dpst.regions import mask_classes, scribbles  # noqa: E402
+from dpst.regions.regions import read_regions  # noqa: E402
 
 KINDS = ("content", "style")
 # Share of the photo that strokes may cover, their width, and how far from the edge of their region they end.

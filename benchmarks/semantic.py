@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from photo_files.photos import Photo, read_photo
-from photo_files.resizing import resize
-from photo_options import Options
-from photo_regions.ade20k import CLASSES, GROUPS
-from photo_regions.regions import read_regions
-from photo_regions.segformer import is_installed, load_segmenter
-from photo_regions.semantic import find_regions
+from dpst.files.photos import Photo, read_photo
+from dpst.imaging.resizing import resize
+from dpst.options import Options
+from dpst.regions.ade20k import CLASSES, GROUPS
+from dpst.regions.regions import read_regions
+from dpst.regions.segformer import is_installed, load_segmenter
+from dpst.regions.semantic import find_regions
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "landscape"
 RUNS = 5

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import photo_style
 from closed_form_matting import matting_laplacian
-from photo_files.photos import read_photo
-from photo_files.resizing import fitted
-from photo_options import Options
-from photo_regions.regions import read_regions
-from photo_solver.objective import Objective
+from dpst.files.photos import read_photo
+from dpst.imaging.resizing import fitted
+from dpst.options import Options
+from dpst.regions.regions import read_regions
+from dpst.solver.objective import Objective
 from vgg19.networks import Networks
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "landscape"

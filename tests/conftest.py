@@ -37,12 +37,12 @@ def golden_masks(name):
 
 def made_record(options, **changes):
     """The record of a job that is done, with the hashes of its files as they are now."""
-    from photo_jobs.job import Record
-    from photo_jobs.records import input_hashes, output_hashes
-    from photo_options import VERSION
+    from dpst import __version__
+    from dpst.jobs.job import Record
+    from dpst.jobs.records import input_hashes, output_hashes
 
     values = {
-        "version": VERSION,
+        "version": __version__,
         "command": "",
         "seed": options.seed,
         "options": dataclasses.asdict(options),
@@ -76,8 +76,8 @@ def thin_network():
 def golden_objective(thin_network):
     """A function that makes the objective of the golden photos, with the photorealism term or without."""
     from closed_form_matting import matting_laplacian
-    from photo_options import Options
-    from photo_solver.objective import Objective
+    from dpst.options import Options
+    from dpst.solver.objective import Objective
 
     content, masks = golden_photo("content.png"), (golden_masks("content_seg.png"), golden_masks("style_seg.png"))
 
@@ -126,8 +126,8 @@ def browse(tmp_path):
 @pytest.fixture
 def server(tmp_path):
     """The page's server at a free port, its sessions in the folder root."""
-    from photo_jobs.page_server import Server
-    from photo_options import Options
+    from dpst.options import Options
+    from dpst.page.server import Server
 
     (tmp_path / "root").mkdir()
     options = Options(app=True, app_port=0, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2)

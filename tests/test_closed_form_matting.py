@@ -9,7 +9,7 @@ from conftest import golden_photo
 
 import closed_form_matting
 from closed_form_matting import MattingPreconditioner, matte, matting_form, matting_laplacian
-from photo_options import UserError
+from dpst.errors import UserError
 
 HEIGHT, WIDTH = 6, 9
 

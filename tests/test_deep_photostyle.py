@@ -19,11 +19,12 @@ from conftest import DATA, golden_photo
 from PIL import Image
 from scipy import ndimage
 
-import photo_jobs.picture
 from deep_photostyle import build_parser, main
-from photo_files.writing import write_photo
-from photo_jobs import progress, results
-from photo_options import VERSION, Options
+from dpst import __version__
+from dpst.files.writing import write_photo
+from dpst.jobs import progress, results
+from dpst.jobs.messages import LOGGERS
+from dpst.options import Options
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "deep_photostyle.py"
@@ -110,7 +111,7 @@ def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
     assert end.value.code == 0
-    assert capsys.readouterr().out.split() == ["deep-photostyle", VERSION]
+    assert capsys.readouterr().out.split() == ["deep-photostyle", __version__]
 
 
 # TensorFlow must not be there when these have answered.
@@ -461,7 +462,7 @@ def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
 
     with Image.open(tmp_path / "result.png") as result:
         assert result.size == (61, 45) and result.mode == "RGB"
-        assert result.info["seed"] == "3" and result.info["version"] == VERSION
+        assert result.info["seed"] == "3" and result.info["version"] == __version__
         assert result.info["features"] == f"VGG19 weights {DATA / 'thin_vgg19.npy'}"
         command = result.info["command"]
         assert np.asarray(result).std() > 0
@@ -524,7 +525,7 @@ def test_without_memory_one_line_says_so(run, monkeypatch):
     def read_photo(*_):
         raise MemoryError("unable to allocate 99 GiB\nfor an array")
 
-    monkeypatch.setattr(photo_jobs.picture, "read_photo", read_photo)
+    monkeypatch.setattr(dpst.jobs.picture, "read_photo", read_photo)
     said = "memory is too small (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
     code, error = run("--quiet")
     assert (code, one_line(error)) == (1, said)
@@ -535,9 +536,9 @@ def test_quiet_says_nothing_when_nothing_is_wrong(run):
 
 
 def test_a_run_leaves_no_handler_behind(run, capsys):
-    before = list(photo_jobs.picture.logger.handlers)
+    before = [list(logger.handlers) for logger in LOGGERS]
     run("--quiet")
-    assert photo_jobs.picture.logger.handlers == before
+    assert [logger.handlers for logger in LOGGERS] == before
 
 
 # Runs that end early
@@ -546,14 +547,14 @@ def test_a_run_leaves_no_handler_behind(run, capsys):
 def test_ctrl_c_saves_the_best_image_so_far_and_says_where(run, tmp_path, monkeypatch):
     seen = []
 
-    class Interrupted(photo_jobs.picture.Watch):
+    class Interrupted(dpst.jobs.picture.Watch):
         def __call__(self, progress):
             super().__call__(progress)
             seen.append(progress)
             if progress.step == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(photo_jobs.picture, "Watch", Interrupted)
+    monkeypatch.setattr(dpst.jobs.picture, "Watch", Interrupted)
     code, error = run("--quiet", max_iter=50)
     assert code == 130
     assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
@@ -586,7 +587,7 @@ def test_ctrl_c_before_there_is_an_image_writes_nothing(run, tmp_path, monkeypat
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(photo_jobs.picture, "load_tensorflow", interrupted)
+    monkeypatch.setattr(dpst.jobs.picture, "load_tensorflow", interrupted)
     assert run("--quiet")[0] == 130
     assert files(tmp_path) == []
 

@@ -18,10 +18,11 @@ from conftest import DATA, made_record
 from PIL import Image
 
 from deep_photostyle import main
-from photo_files.photos import read_photo
-from photo_jobs import batch, picture
-from photo_jobs.job import Outcome, Status
-from photo_options import UserError
+from dpst.batch import batch
+from dpst.errors import UserError
+from dpst.files.photos import read_photo
+from dpst.jobs import picture
+from dpst.jobs.job import Outcome, Status
 
 SCRIPT = Path(__file__).parents[1] / "deep_photostyle.py"
 

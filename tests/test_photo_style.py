@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from conftest import golden_masks, golden_photo
 
-import photo_solver.run
-from photo_files.resizing import resize
-from photo_options import Options, UserError
-from photo_regions.regions import Regions
-from photo_solver.optimum import NonFiniteLoss
-from photo_solver.smoothing import smooth_local_affine
-from photo_solver.stages import REFINEMENT, SEGMENTED, Progress
+import dpst.solver.run
+from dpst.errors import UserError
+from dpst.imaging.resizing import resize
+from dpst.imaging.smoothing import smooth_local_affine
+from dpst.options import Options
+from dpst.regions.regions import Regions
+from dpst.solver.optimum import NonFiniteLoss
+from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
 from photo_style import Lut, Photo, Result, read_photo, read_regions, stylize, write_photo
 
 SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
@@ -179,7 +180,7 @@ def test_coarse_to_fine_starts_from_the_content_in_the_colours_of_its_styles_reg
 def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, monkeypatch):
     # A picture of 8 bits, or one clipped to 0..1, would lose what the first stage found.
     starts, ends = [], []
-    minimize = photo_solver.run.Run.minimize
+    minimize = dpst.solver.run.Run.minimize
 
     def spied(self, phase, scale, start, *others, **settings):
         starts.append(np.array(start))
@@ -187,7 +188,7 @@ def test_stages_hand_on_floats_and_not_pictures(photos, thin_network, solver, mo
         ends[-1] = np.array(ends[-1])
         return ends[-1]
 
-    monkeypatch.setattr(photo_solver.run.Run, "minimize", spied)
+    monkeypatch.setattr(dpst.solver.run.Run, "minimize", spied)
     init = np.clip(golden_photo("init.png") * 3 - 1, 0, 1)  # much of it at the ends of the range
     run(photos, thin_network, init=init, solver=solver, style_option=2, max_iter=5)
     np.testing.assert_array_equal(starts[1], ends[0])
@@ -276,9 +277,9 @@ LIBRARY = {
     "text": (lambda photo, result: stylize("content.png", photo), "content has the shape (); "),
     "options": (
         lambda photo, result: stylize(photo, photo, options={"max_size": 64}),
-        "options is of type dict; give photo_options.",
+        "options is of type dict; give dpst.options.",
     ),
-    "regions": (lambda photo, result: stylize(photo, photo, regions=photo), "regions is of type ndarray; give photo_regions."),
+    "regions": (lambda photo, result: stylize(photo, photo, regions=photo), "regions is of type ndarray; give dpst.regions."),
     "network": (
         lambda photo, result: stylize(photo, photo, network="learned"),
         "network is of type str; give vgg19.network.Network",
@@ -301,7 +302,7 @@ LIBRARY = {
     "no picture": (lambda photo, result: write_photo("a.png", photo[:0]), "image has the shape (0, "),
     "like": (
         lambda photo, result: write_photo("a.png", photo, like=photo),
-        "like is of type ndarray; give photo_files.photos.Photo",
+        "like is of type ndarray; give dpst.files.photos.Photo",
     ),
     "strength": (lambda photo, result: result.at(photo, 2.5), "strength 2.5 is out of range; use a number from 0 to 2"),
     "no number": (lambda photo, result: result.at(photo, float("nan")), "strength nan is out of range; "),
@@ -309,14 +310,14 @@ LIBRARY = {
     "realism as text": (lambda photo, result: result.at(photo, realism=[1]), "realism is of type list; give a number"),
     "a LUT size as text": (lambda photo, result: result.lut(size="17"), "LUT size 17 is unknown; use one of 17, 33, 65"),
     "another region": (lambda photo, result: result.lut(region=[]), "region [] is not in the photo; "),
-    "no LUT": (lambda photo, result: result.lut_fit(None), "lut is of type NoneType; give photo_files.luts.Lut"),
+    "no LUT": (lambda photo, result: result.lut_fit(None), "lut is of type NoneType; give dpst.files.luts.Lut"),
     "levels for a LUT": (lambda photo, result: Lut.identity(2)([[[1, 2, 3]]]), "image has the shape (1, 1, 3) and the type int"),
     "a LUT of half a node": (lambda photo, result: Lut.identity(2.5), "LUT size 2.5 is unknown; use a whole number from 2"),
     "no path": (lambda photo, result: read_photo(None), "the path of the content image is of type NoneType; give text"),
     "no path to write to": (lambda photo, result: write_photo(b"a.png", photo), "the path of the output image is of type bytes"),
     "no path of a LUT": (lambda photo, result: Lut.read(3), "the path of the LUT is of type int; "),
     "no limit": (lambda photo, result: read_photo("a.png", max_pixels=10**400), "max_pixels 1000"),
-    "no options": (lambda photo, result: read_regions("", "", photo, photo, {}), "options is of type dict; give photo_options."),
+    "no options": (lambda photo, result: read_regions("", "", photo, photo, {}), "options is of type dict; give dpst.options."),
     "no photo for masks": (lambda photo, result: read_regions("", "", None, photo, Options()), "content has the shape (); "),
     "names of regions": (
         lambda photo, result: stylize(photo, photo, regions=Regions(3, photo, photo)),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from photo_files.resizing import shrunk
-from photo_jobs.scores import scores
+from dpst.imaging.resizing import shrunk
+from dpst.jobs.scores import scores
 from photo_style import Options, read_photo, read_regions, stylize
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

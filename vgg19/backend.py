@@ -1,52 +1,16 @@
-"""TensorFlow, imported in one place: `from vgg19.backend import tf`. It is quiet, and half as slow to import and to leave."""
+"""TensorFlow, imported in one place: `from vgg19.backend import tf`."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import os
-import tempfile
 from collections.abc import Iterator
 
-from photo_options import UserError
+import tensorflow as tf
 
-__all__ = ["check_process", "memory_errors", "tf"]
+from dpst.errors import UserError
 
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Discards what TensorFlow's C++ parts write to standard error on start-up; a failing import still raises."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it holds after start-up only
-    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # GPUs have the numbers that nvidia-smi gives them
-    try:
-        standard_error = os.dup(2)
-    except OSError:  # it is closed: nothing can be written there
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
-        os.close(nowhere)
-
-
-@contextlib.contextmanager
-def _some_temporary_folder() -> Iterator[None]:
-    """Names one where all disks are full: the import asks for its name, and writes nothing there."""
-    before = tempfile.tempdir
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError:
-        tempfile.tempdir = os.curdir
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
+__all__ = ["check_process", "memory_errors", "on_device", "tf"]
 
 _user: int | None = None
 
@@ -73,14 +37,14 @@ def memory_errors() -> Iterator[None]:
         raise MemoryError(str(error).split(" [")[0].strip()) from error
 
 
-# The objects that the import makes live until the end; searching them for garbage would take most of a second.
-gc.disable()
-try:
-    with _quiet(), _some_temporary_folder():
-        import tensorflow as tf
+@contextlib.contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Has TensorFlow compute on the `cpu`, the `gpu`, or where it likes (`auto`).
 
-        tf.config.list_physical_devices()
-finally:
-    gc.enable()
-gc.freeze()
-atexit.register(gc.freeze)
+    Raises:
+        UserError: `gpu`, and there is none.
+    """
+    if device == "gpu" and not tf.config.list_logical_devices("GPU"):
+        raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or take cpu")
+    with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
+        yield

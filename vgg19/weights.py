@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from photo_options import UserError
+from dpst.errors import UserError
 from vgg19.layers import CONVOLUTIONS
 
 CHOICES = ("auto", "pretrained", "learned")
@@ -66,7 +66,7 @@ _ARRAY_GLOBALS = {
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 # What a reader yields of each tensor: its name in the file, its size in bytes, and how to read it.
 Tensor = tuple[str, int, Callable[[], np.ndarray]]
-logger = logging.getLogger("deep_photostyle")
+logger = logging.getLogger(__name__)
 
 
 def check_weights_path(choice: str) -> None:

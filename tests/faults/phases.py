@@ -9,17 +9,17 @@ from typing import Any
 
 # In order: where the function's name is looked up when it is called, and the name.
 PHASES = {
-    "check": ("photo_jobs.batch", "check_job"),
-    "hash inputs": ("photo_jobs.picture", "input_hashes"),
-    "read photos": ("photo_jobs.picture", "read_photo"),
-    "read masks": ("photo_jobs.picture", "read_regions"),
-    "load network": ("photo_jobs.picture", "_network"),
+    "check": ("dpst.batch.batch", "check_job"),
+    "hash inputs": ("dpst.jobs.picture", "input_hashes"),
+    "read photos": ("dpst.jobs.picture", "read_photo"),
+    "read masks": ("dpst.jobs.picture", "read_regions"),
+    "load network": ("dpst.jobs.picture", "_network"),
     "solve": ("photo_style", "stylize"),
-    "write result": ("photo_jobs.picture", "write_results"),
-    "name result": ("photo_files.atomic", "_take_name"),
-    "score": ("photo_jobs.picture", "scores"),
-    "write record": ("photo_jobs.batch", "write_record"),
-    "write report": ("photo_jobs.report.Page", "write"),
+    "write result": ("dpst.jobs.picture", "write_results"),
+    "name result": ("dpst.files.atomic", "_take_name"),
+    "score": ("dpst.jobs.picture", "scores"),
+    "write record": ("dpst.batch.batch", "write_record"),
+    "write report": ("dpst.batch.report.Page", "write"),
 }
 
 

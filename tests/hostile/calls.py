@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
+from dpst.files.luts import Lut
+from dpst.files.photos import Photo, read_photo
+from dpst.files.writing import write_photo
+from dpst.options import Options
+from dpst.regions.regions import read_regions
+from dpst.solver.result import Result
 from hostile import seeds
-from photo_files.luts import Lut
-from photo_files.photos import Photo, read_photo
-from photo_files.writing import write_photo
-from photo_options import Options
-from photo_regions.regions import read_regions
-from photo_solver.result import Result
 
 _PHOTO = np.full((20, 24, 3), 0.5, np.float32)
 _RESULT = Result(_PHOTO, _PHOTO, masks={"sky": _PHOTO[..., 0]})

@@ -15,18 +15,19 @@ import numpy as np
 from hypothesis import strategies as st
 
 import deep_photostyle
+from dpst.batch.batch import check_ahead
+from dpst.batch.manifest import find_jobs
+from dpst.errors import UserError
+from dpst.files.luts import Lut
+from dpst.files.photos import read_photo, thumbnail
+from dpst.files.writing import check_writable, write_photo
+from dpst.jobs.job import Job, Outcome
+from dpst.jobs.places import Claims
+from dpst.jobs.records import finished
+from dpst.options import Options
+from dpst.regions.regions import read_classes
 from hostile import calls, mutators, requests, seeds, strategies
 from hostile.broken import Broken, one_clear_line, shown
-from photo_files.luts import Lut
-from photo_files.photos import read_photo, thumbnail
-from photo_files.writing import check_writable, write_photo
-from photo_jobs.batch import check_ahead
-from photo_jobs.job import Job, Outcome
-from photo_jobs.manifest import find_jobs
-from photo_jobs.places import Claims
-from photo_jobs.records import finished
-from photo_options import Options, UserError
-from photo_regions.regions import read_classes
 from vgg19.weights import load_weights
 
 # Megapixels at most, as `--max_pixels` would have it.

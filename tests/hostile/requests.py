@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser
 
+from dpst.errors import UserError
+from dpst.options import Options
+from dpst.page.routes import MOST_BYTES, Pages, page_app
+from dpst.page.server import MOST_HEAD
+from dpst.page.session import ROLES, Session
 from hostile import mutators, seeds, strategies
 from hostile.broken import Broken, one_clear_line
-from photo_jobs.page import MOST_BYTES, Pages, page_app
-from photo_jobs.page_server import MOST_HEAD
-from photo_jobs.session import ROLES, Session
-from photo_options import Options, UserError
 from vgg19.networks import Networks
 
 _HEAD = b"Host: 127.0.0.1\r\n"

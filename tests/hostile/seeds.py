@@ -14,9 +14,10 @@ import h5py
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
-from photo_files.vips import pyvips
-from photo_jobs.job import Record
-from photo_options import VERSION, Options
+from dpst import __version__
+from dpst.imaging.vips import pyvips
+from dpst.jobs.job import Record
+from dpst.options import Options
 from vgg19.layers import CONVOLUTIONS
 
 WIDTH, HEIGHT = 24, 18
@@ -230,7 +231,7 @@ def jsonls() -> list[bytes]:
 def records() -> list[bytes]:
     """The record of a job that is done."""
     record = Record(
-        version=VERSION,
+        version=__version__,
         command="deep_photostyle.py",
         seed=0,
         options=dataclasses.asdict(Options()),

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
+from dpst.options import Options
 from hostile import mutators, seeds
 from hostile.mutators import BYTE_EDITS, PIECE_EDITS, Edit, Layout, damaged
-from photo_options import Options
 
 # Numbers at which counts, sizes, offsets and signs go wrong.
 _NUMBERS = (0, 1, 2, 15, 16, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)

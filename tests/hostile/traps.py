@@ -10,9 +10,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
+from dpst.errors import UserError
 from hostile.broken import one_clear_line
 from hostile.kinds import Kind
-from photo_options import UserError
 
 
 def _raise(_: Path) -> None:

@@ -24,9 +24,10 @@ import hypothesis
 import numpy as np
 from hypothesis import strategies as st
 
+from dpst.errors import UserError
+from dpst.jobs.messages import handled
 from hostile.broken import Broken, one_clear_line, shown
 from hostile.kinds import Kind
-from photo_options import UserError
 
 ROOT = Path(__file__).parents[2]
 READ, REFUSED = "read", "refused"
@@ -96,12 +97,8 @@ class _Trial:
         os.ftruncate(2, 0)  # what was said while the case was drawn is not the target's
         self._number += 1
         _answer(case=self._number)
-        logger = logging.getLogger("deep_photostyle")
-        logger.addHandler(self._logged)
-        try:
+        with handled(self._logged):
             outcome = attempt(self._kind, path, self._logged)
-        finally:
-            logger.removeHandler(self._logged)
         sys.stderr.flush()
         if said := os.pread(2, 300, 0).decode(errors="replace"):
             os.ftruncate(2, 0)

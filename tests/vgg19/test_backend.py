@@ -16,19 +16,6 @@ def runs(code, *shell):
     subprocess.run([*shell, sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 
 
-def test_it_is_imported_without_a_folder_for_temporary_files():
-    code = """
-import tempfile
-def full(*_):
-    raise FileNotFoundError(2, "No usable temporary directory found")
-tempfile._get_default_tempdir = full
-from vgg19.backend import tf
-tf.constant(1)
-assert tempfile.tempdir is None
-"""
-    runs(code)
-
-
 def test_a_process_that_is_forked_after_a_solve_is_refused_in_a_line():
     code = f"""
 import os, sys
@@ -72,7 +59,7 @@ def test_what_does_not_fit_into_memory_is_a_memory_error(monkeypatch):
     def fail(*_, **__):
         raise full
 
-    monkeypatch.setattr("photo_style.solve_maps", fail)
+    monkeypatch.setattr("dpst.solver.maps.solve_maps", fail)
     photo = golden_photo("content.png")
     options = Options(style_option=2, vgg19_weights=str(DATA / "thin_vgg19.npy"))
     with pytest.raises(MemoryError):

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import DATA
 
-from photo_options import UserError
+from dpst.errors import UserError
 from vgg19 import weights
 from vgg19.layers import CONVOLUTIONS
 from vgg19.weights import check_weights_path, find_weights, load_weights

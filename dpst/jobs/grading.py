@@ -1,0 +1,124 @@
+"""A photo given a look that is there already, as LUTs: nothing is solved, and TensorFlow is not needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import time
+
+from tqdm import tqdm
+
+from dpst import __version__
+from dpst.errors import UserError
+from dpst.files.luts import Lut
+from dpst.files.photos import Photo, read_photo
+from dpst.files.writing import write_photo
+from dpst.imaging.fitted_masks import FittedMasks
+from dpst.imaging.resizing import fitted
+from dpst.jobs.job import Job, Outcome, Record, Status
+from dpst.jobs.records import input_hashes, output_hashes
+from dpst.jobs.region_files import region_files, region_path
+from dpst.jobs.stopping import ctrl_c_waits
+from dpst.options import REGION, Options
+from dpst.regions.refining import refined
+from dpst.regions.regions import merged, read_classes
+from dpst.solver.lut_look import LutLook
+
+logger = logging.getLogger(__name__)
+
+
+def check_luts_to_apply(options: Options) -> None:
+    """Reads the LUTs of a job.
+
+    Raises:
+        UserError: one cannot be read, there are none, or they do not go with the masks.
+    """
+    if (REGION in options.apply_lut) != bool(options.content_seg_path):
+        if options.content_seg_path:
+            raise UserError(f"--apply_lut {options.apply_lut} is one for the whole photo; write {REGION} in it, or give no masks")
+        raise UserError(f"--apply_lut {options.apply_lut} is for regions; give their mask, --content_seg_path")
+    if REGION not in options.apply_lut:
+        _read_lut(options.apply_lut)
+        return
+    files = region_files(options.apply_lut)
+    if not files:
+        raise UserError(f"--apply_lut {options.apply_lut} is no file for any region; check the path")
+    for path in files.values():
+        _read_lut(path)
+
+
+def run_grading(job: Job, bar: tqdm) -> Outcome:
+    """Puts LUTs on a photo at each strength; nothing is written with `dry_run`.
+
+    Raises:
+        UserError: the input is no good.
+    """
+    options, begin = job.options, time.perf_counter()
+    hashes = input_hashes(options)
+    photo = read_photo(options.content_image_path, "content image", options.max_pixels)
+    look = _region_look(options, photo) if options.content_seg_path else LutLook([_read_lut(options.apply_lut)])
+    if options.dry_run:
+        return Outcome(job.name, Status.CHECKED, options)
+    about = {"command": job.command, "version": __version__}
+    _write(look, photo, options, about, bar)
+    record = Record(
+        version=__version__,
+        command=job.command,
+        seed=options.seed,
+        options=dataclasses.asdict(options),
+        inputs=hashes,
+        outputs=output_hashes(options),
+        seconds=round(time.perf_counter() - begin, 2),
+    )
+    return Outcome(job.name, Status.DONE, options, record)
+
+
+@ctrl_c_waits()
+def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
+    for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
+        if options.output_size == "full":
+            write_photo(path, look.apply_to(photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
+        else:
+            small = photo.resized(*fitted(photo.size, options.solve_size))
+            write_photo(path, look.apply(small, 0, len(small), strength), photo, about, options.drop_exif)
+        bar.update(100 * (done + 1) / len(options.strengths) - bar.n)
+
+
+def _region_look(options: Options, photo: Photo) -> LutLook:
+    """A LUT for each region of the mask; a region without one is dealt with as `missing_class` says."""
+    small = photo.resized(*fitted(photo.size, options.solve_size))
+    names, masks = read_classes(options.content_seg_path, small, options, photo.orientation)
+    paths = {name: region_path(options.apply_lut, name) for name in names}
+    known = [name for name in names if os.path.isfile(paths[name])]
+    if not known:
+        raise UserError(
+            f"--apply_lut {options.apply_lut} has no LUT for the regions of {options.content_seg_path} ({', '.join(names)}); "
+            f"there are {', '.join(region_files(options.apply_lut))}"
+        )
+    own = masks[..., [names.index(name) for name in known]]
+    for name in (name for name in names if name not in known):
+        lack = f"region {name} of {options.content_seg_path} has no LUT {paths[name]}"
+        if options.missing_class == "error":
+            raise UserError(f"{lack}; make one, or use --missing_class merge or ignore")
+        merge = options.missing_class == "merge"
+        logger.warning("%s; it is %s", lack, "merged into the nearest region" if merge else "left as it is")
+        if merge:
+            own = merged(own, masks[..., names.index(name)])
+    if options.refine_masks:
+        own = refined(own, small)
+    return LutLook([_read_lut(paths[name]) for name in known], FittedMasks.fitted(own, small))
+
+
+def _read_lut(path: str) -> Lut:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise UserError(f"LUT {path} cannot be read ({error.strerror}); check the path") from error
+    return _read_lut_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+@functools.lru_cache(maxsize=16)  # the same few serve a whole batch
+def _read_lut_once(path: str, *state: int) -> Lut:
+    return Lut.read(path)

@@ -1,0 +1,257 @@
+"""One picture, from files to files: check the job, run it, save its pictures and its record.
+
+Nothing that takes time happens before everything about a job that can be checked is checked. TensorFlow is imported after that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from dpst import __version__
+from dpst.errors import OptionError, UserError
+from dpst.files.photos import Photo, check_readable, read_photo
+from dpst.files.writing import check_place, check_result, check_writable, write_photo
+from dpst.imaging.resizing import fitted, shrunk
+from dpst.jobs.grading import check_luts_to_apply, run_grading
+from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
+from dpst.jobs.lut_results import check_luts, write_luts
+from dpst.jobs.places import Claims, make_folders, mask_paths, record_path, results
+from dpst.jobs.progress import Watch
+from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
+from dpst.jobs.region_files import region_paths
+from dpst.jobs.results import write_results
+from dpst.jobs.scores import advice, scores
+from dpst.jobs.start import load_tensorflow
+from dpst.jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
+from dpst.options import REGION, SEMANTIC, Options
+from dpst.regions.automatic import write_masks
+from dpst.regions.finding import found_regions, needs_tensorflow
+from dpst.regions.preview import preview
+from dpst.regions.regions import Regions, check_both, read_regions, table
+from dpst.regions.segformer import check_model
+from dpst.solver.memory import within_memory
+from dpst.solver.result import Result
+from dpst.solver.sizes import network_side
+from vgg19.networks import Networks
+from vgg19.weights import check_weights_path
+
+if TYPE_CHECKING:
+    from vgg19.network import Network
+
+logger = logging.getLogger(__name__)
+
+# Most iterations of each stage of a preview: the colours have settled by then.
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
+
+
+def check_job(options: Options) -> None:
+    """Looks at every path of a job, without TensorFlow and without reading whole pictures, and makes nothing.
+
+    Raises:
+        UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
+    """
+    sizes = []
+    photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
+    for name, role in photos[:1] if options.apply_lut else photos:
+        if not getattr(options, name):
+            raise OptionError(f"--{name} is missing; give the {role}")
+        sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
+    if options.init_image_path:
+        check_readable(options.init_image_path, "init image", options.max_pixels)
+    masks = ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path)
+    for role, path in masks:
+        if path and not os.path.isdir(path):
+            check_readable(path, role, options.max_pixels)
+    if options.apply_lut:
+        check_luts_to_apply(options)
+    else:
+        check_both(options.content_seg_path, options.style_seg_path)
+    if options.content_seg_path and options.auto_seg not in (Options.auto_seg, "0"):
+        logger.warning("--auto_seg %s is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
+    if options.auto_seg_used == SEMANTIC:
+        check_model(options.seg_model)
+    elif options.seg_model != Options.seg_model:
+        logger.warning("--seg_model %s is not used; give --auto_seg %s, and no masks", options.seg_model, SEMANTIC)
+    if options.seg_scribbles not in ("auto", "never") and not options.content_seg_path:
+        logger.warning("--seg_scribbles %s is not used; there are no masks", options.seg_scribbles)
+    size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
+    for path in options.output_images:
+        check_writable(path, size)
+    if options.mask_preview:
+        check_writable(options.mask_preview)
+    check_luts(options)
+    check_weights_path(options.vgg19_weights)
+    check_place(str(record_path(options)), "record")
+
+
+def run_one(options: Options, command: str) -> int:
+    """The command line's single picture, with a progress line; returns the exit code.
+
+    Raises:
+        UserError: see `check_job` and `run_job`.
+    """
+    for role, path in results(options):
+        # A folder that --batch would make is here a slip, most often.
+        if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
+            raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
+    check_job(options)
+    with contextlib.closing(Claims()) as claims:
+        claims.read(options)
+        claims.write(options)
+    make_folders(options)
+    with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
+        outcome = run_job(Job(options, command), bar)
+    if outcome.record:
+        write_record(outcome.record, options)
+        logger.info("%s is ready after %.0f s", ", ".join(options.output_images), outcome.record.seconds)
+    return INTERRUPTED if outcome.status is Status.STOPPED else 0
+
+
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
+    """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
+
+    Whatever ends the optimisation early, the best image so far is saved first.
+
+    Args:
+        job: the picture to make.
+        bar: shows how far it is, out of 100.
+        networks: those of the runs before.
+        keep: gets what was solved, before it is written, for whoever goes on with it.
+
+    Returns:
+        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: the input is no good, or the loss is not finite.
+    """
+    if job.options.apply_lut:
+        return run_grading(job, bar)
+    options, networks, keep = _as_preview(job.options), networks or Networks(), keep or (lambda result: None)
+    begin = time.perf_counter()
+    hashes = input_hashes(options)
+    content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
+    style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
+    content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
+    init = _read_init(options, content_photo, content.shape[:2])
+    if options.auto_seg_used:
+        if needs_tensorflow(options):
+            load_tensorflow(options.device, options.gpus_per_job)
+        regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
+        if len(regions.names) > 1:
+            write_masks(regions, *mask_paths(options))
+            logger.info("masks of the regions: %s and %s; correct copies and give them", *mask_paths(options))
+    else:
+        orientations = content_photo.orientation, style_photo.orientation
+        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
+    del style_photo  # it may be large
+    if options.refine_masks:
+        regions = regions.refined(content, style)
+    for line in table(regions).splitlines():
+        logger.info("%s", line)
+    region_paths(options.lut, regions.names if REGION in options.lut else ())
+    if options.mask_preview:
+        write_photo(options.mask_preview, preview(regions, content, style))
+    if options.dry_run:
+        return Outcome(job.name, Status.CHECKED, job.options)
+
+    check_result(options.output_images[0], content_photo, options.drop_exif)
+    network, options = _network(options, content, style, content_photo, networks)
+    hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
+    logger.info("features: %s", network.description)
+    if options.style_option == 0 and networks.pretrained(options.vgg19_weights) is None:
+        logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
+    import photo_style
+
+    check_stop()
+    watch = Watch(options, bar)
+    about = about_result(job, network.description)
+    try:
+        result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
+    except BaseException as stop:  # whatever it is, the time spent must not be lost
+        if best := watch.best:
+            with ctrl_c_waits():
+                content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
+                looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
+                result = Result(best.image, content, features=network.description, looks=looks)
+                keep(result)
+                write_results(result, content_photo, options, about)
+            logger.warning("the best image so far is in %s", ", ".join(options.output_images))
+        if not (isinstance(stop, KeyboardInterrupt) or stop_asked()):
+            raise
+        return Outcome(job.name, Status.STOPPED, job.options)
+    keep(result)
+    write_results(result, content_photo, options, about)
+    lut_fits = write_luts(result, options)
+    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    figures = scores(result.content, style, result.image, solved_regions)
+    if options.style_option and (line := advice(figures, result.image.shape)):
+        logger.warning("%s", line)
+    record = Record(
+        version=__version__,
+        command=job.command,
+        seed=options.seed,
+        options=dataclasses.asdict(job.options),
+        inputs=hashes,
+        outputs=output_hashes(options),
+        features=network.description,
+        regions=_shares(regions),
+        scores=figures,
+        seconds=round(time.perf_counter() - begin, 2),
+        stages=result.stages,
+        luts=lut_hashes(lut_fits),
+        lut_fits=lut_fits,
+    )
+    return Outcome(job.name, Status.DONE, job.options, record)
+
+
+def about_result(job: Job, features: str) -> dict[str, object]:
+    """What a result tells of itself, for `write_results`; `features` says where these came from."""
+    return {"command": job.command, "seed": job.options.seed, "version": __version__, "features": features}
+
+
+def _as_preview(options: Options) -> Options:
+    """`Options.as_preview`, with a line that says so."""
+    options = options.as_preview
+    if options.preview:
+        logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+    return options
+
+
+def _network(
+    options: Options,
+    content: np.ndarray,
+    style: np.ndarray,
+    photo: Photo,
+    networks: Networks,
+) -> tuple[Network, Options]:
+    """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
+    load_tensorflow(options.device, options.gpus_per_job)
+    channels = networks.channels(options.vgg19_weights)
+    options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
+    side = network_side(fitted(content.shape[:2], options.solve_size), options)
+    content, style = shrunk(content, side), shrunk(style, side)
+    return networks.of_pair(options.vgg19_weights, content, style, options.seed), options
+
+
+def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) -> np.ndarray | None:
+    """The init image at the size (height, width) where the style is solved."""
+    if not options.init_image_path:
+        return None
+    init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
+    if init_photo.size != content_photo.size:
+        logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+    return init_photo.resized(*size)
+
+
+def _shares(regions: Regions) -> list[RegionShare]:
+    shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
+    return [RegionShare(name, round(float(c), 4), round(float(s), 4)) for name, c, s in shares]

@@ -1,0 +1,531 @@
+"""Every option of the tool, once: its default, its range and what it does to the picture.
+
+The command line reads its defaults and its help from `Options`; the library takes an `Options`; a batch job is an
+`Options` of its own. Nothing here needs TensorFlow, so `--help` and every wrong value answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import os
+import pathlib
+import re
+
+from dpst.errors import OptionError
+
+# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+SOLVE_SIZE, PREVIEW_SIZE = 512, 160
+# Most iterations of a stage of a preview.
+PREVIEW_ITERATIONS = 25
+# Above it, differences between photo and result have long left the range of colours.
+MOST_STRENGTH = 2.0
+# Beyond it nothing of a look is left but a weak colour grade.
+MOST_REALISM = 3.0
+
+# Beyond it single precision loses the other terms: at 256 pixels 1e7 led to foreign colours, and 1e8 to noise.
+MOST_AFFINE = 1e6
+# Single precision holds squares of no more; the variation's default is small, and its loss is an error of its own if too large.
+MOST_WEIGHT, MOST_TV = 1e18, 1e35
+
+# The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
+AUTO, SEMANTIC = "auto", "semantic"
+# Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
+LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
+# Nodes a side of a LUT.
+LUT_SIZES = (17, 33, 65)
+
+# What is given or chosen on the page of --app.
+_PAGE_GIVES = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path", "auto_seg")
+
+# What to give for an option of each type.
+KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+# Heading in --help of the options that people need first.
+MOST_USED = "most used"
+# Bytes of a path and of a name in it: PATH_MAX and NAME_MAX of Linux, and no other system allows more.
+_PATH_BYTES, _NAME_BYTES = 4096, 255
+# How the `metavar` of an option ends that takes a path.
+_PATHS = ("FILE", "FOLDER", "PATH", "DIR")
+
+
+def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
+    """A field of `Options`.
+
+    Args:
+        default: its value where the user gives none; its type is the option's.
+        group: heading in `--help`.
+        text: what it does, for `--help`.
+        scope: what it belongs to: one "picture", the whole "batch", or the "console".
+        seen: whether it may change the picture; the contents of input files count for themselves.
+        file: "input" or "output" for the path of one.
+        how: `choices`, `least` or `above` and `most` (bounds), `metavar`.
+    """
+    return dataclasses.field(
+        default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """All options of one picture. Names and defaults of the reference script where it has them."""
+
+    content_image_path: str = _option("", MOST_USED, "photo to be restyled", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option("", MOST_USED, "photo whose look is taken", metavar="FILE", seen=False, file="input")
+    content_seg_path: str = _option(
+        "",
+        MOST_USED,
+        "mask of the content photo: one colour per region; without masks regions are found (--auto_seg)",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
+    style_seg_path: str = _option(
+        "",
+        MOST_USED,
+        "mask of the style photo: a region takes its look from the region of the same colour",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
+    init_image_path: str = _option(
+        "",
+        "input",
+        "picture to start from; what style option 1 refines (without it, the content photo)",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
+    max_pixels: float = _option(
+        200.0, "input", "refuse larger pictures, in megapixels, before they are decoded", above=0, seen=False
+    )
+    apply_lut: str = _option(
+        "",
+        "input",
+        "instead of a style photo, a LUT to put on the content photo or, with --batch, on a folder of them, in seconds: .cube "
+        "(1D or 3D) or a HaldCLUT, this tool's or another's. With {region} in the name one for each region of --content_seg_path",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
+
+    output_image: str = _option(
+        "best_stylized.png",
+        MOST_USED,
+        "the result; PNG, JPEG, TIFF or WebP by its extension",
+        metavar="FILE",
+        seen=False,
+        file="output",
+    )
+    serial: str = _option(
+        "./",
+        "output",
+        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
+        metavar="DIR",
+        seen=False,
+        file="output",
+    )
+    output_size: str = _option(
+        "full",
+        "output",
+        "full gives the result at the photo's own size, with all its detail; solve at the size where the style was solved",
+        choices=("full", "solve"),
+    )
+    strength: str = _option(
+        "1",
+        MOST_USED,
+        "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
+        "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
+        metavar="A[,A...]",
+    )
+    lut: str = _option(
+        "",
+        "output",
+        "the look as a LUT for other photos and programs too, at strength 1: .cube, or .png for a HaldCLUT. With {region} in "
+        "the name one for each region, which can hold more of the look",
+        metavar="FILE",
+        file="output",
+    )
+    lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=LUT_SIZES)
+    print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
+    save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
+    drop_exif: bool = _option(
+        False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
+    )
+    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
+
+    style_option: int = _option(
+        0,
+        MOST_USED,
+        "0 segmented style (painterly), 1 photorealistic refinement of the init image, 2 both in sequence (photo style transfer)",
+        choices=(0, 1, 2),
+    )
+    solver: str = _option(
+        "auto",
+        "optimisation",
+        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel "
+        "for itself and takes over the style's textures too; reference follows the reference script step by step, for hours. "
+        "auto takes pixels for style option 0 and maps for 1 and 2",
+        choices=("auto", "maps", "pixels", "reference"),
+    )
+    realism: str = _option(
+        "1",
+        MOST_USED,
+        "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
+        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade "
+        "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
+        metavar="A[,A...]",
+    )
+    max_size: int = _option(
+        0,
+        "optimisation",
+        f"long side in pixels at which the style is solved, at most the photo's own; more is finer and slower. 0 takes "
+        f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where memory is short",
+        least=0,
+        most=100_000,
+    )
+    preview: bool = _option(
+        False,
+        MOST_USED,
+        "a quick draft for trying out masks and weights: solved small, stopped early, written at full size",
+    )
+    max_iter: int = _option(
+        1000,
+        "optimisation",
+        "most iterations of each stage (option 2 has two stages), and of each scale unless --solver is reference",
+        least=1,
+        most=1_000_000,
+    )
+    lbfgs: bool = _option(
+        True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
+    )
+    learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
+    content_weight: float = _option(
+        5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
+    )
+    style_weight: float = _option(
+        100.0, "optimisation", "more takes more of the style's colours and textures", least=0, most=MOST_WEIGHT
+    )
+    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0, most=MOST_TV)
+    affine_weight: float = _option(
+        1e4,
+        "optimisation",
+        "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)",
+        least=0,
+        most=MOST_AFFINE,
+    )
+    seed: int = _option(
+        0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0, most=2**64 - 1
+    )
+    device: str = _option(
+        "auto",
+        "optimisation",
+        "where to compute; auto takes a GPU if there is one",
+        choices=("auto", "cpu", "gpu"),
+        scope="batch",
+    )
+
+    vgg19_weights: str = _option(
+        "auto",
+        "weights",
+        "auto (a vgg19.npy, else Keras' copy, else a download, else learned), pretrained (auto, but never learned), "
+        "learned (features learned from the two photos), or a file: .npy, .h5 or .npz",
+        metavar="auto|pretrained|learned|FILE",
+    )
+
+    strict_masks: bool = _option(
+        False, "masks", "the reference's nine colours and thresholds; by default each pixel joins the nearest colour"
+    )
+    seg_classes: str = _option(
+        "",
+        "masks",
+        "names for the colours of the masks, as in sky=0000ff,water=00ffff (for label images sky=2); other colours do not count",
+        metavar="NAME=COLOUR,...",
+    )
+    seg_scribbles: str = _option(
+        "auto",
+        "masks",
+        "masks may be a few strokes, which are completed to whole regions along the photo's edges. auto takes a mask for strokes "
+        "if less than a fifth of it is painted and the rest is transparent; always completes everything that is transparent, "
+        "never nothing; a colour, as ffffff, is the background that strokes are drawn on",
+        metavar="auto|always|never|COLOUR",
+    )
+    missing_class: str = _option(
+        "ignore",
+        "masks",
+        "a region that only the content mask has: ignore leaves it without a style of its own, merge joins it to the region "
+        "beside it, error stops",
+        choices=("ignore", "merge", "error"),
+    )
+    refine_masks: bool = _option(
+        False, "masks", "move the edges of the masks to the edges in the photos, softly where hair or leaves are"
+    )
+    auto_seg: str = _option(
+        AUTO,
+        "masks",
+        "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
+        "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
+        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none; auto takes "
+        "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
+        "none for style option 0 and --solver reference",
+        choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
+        metavar=f"{AUTO}|K|{SEMANTIC}",
+    )
+    seg_model: str = _option(
+        "segformer_b0_ade20k_512",
+        "masks",
+        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, larger ones see better and take longer; "
+        "it is downloaded once. Or the folder of a copy",
+        metavar="PRESET|FOLDER",
+    )
+    mask_preview: str = _option(
+        "",
+        "masks",
+        "picture of both photos with the regions laid over, written before solving",
+        metavar="FILE",
+        seen=False,
+        file="output",
+    )
+    dry_run: bool = _option(
+        False,
+        "masks",
+        "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg",
+        seen=False,
+    )
+
+    apply_smooth: bool = _option(
+        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
+    )
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
+    f_edge: float = _option(
+        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0, most=10
+    )
+
+    batch: str = _option(
+        "",
+        MOST_USED,
+        "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
+        "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
+        "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",
+        metavar="PATH",
+        scope="batch",
+        seen=False,
+    )
+    output_dir: str = _option(
+        "results",
+        "batch",
+        "folder for the results, named after the content photos, and for report.html",
+        metavar="DIR",
+        scope="batch",
+        seen=False,
+    )
+    allow_outside: bool = _option(
+        False,
+        "batch",
+        "let a manifest write anywhere; by default its results must be in --output_dir, links followed",
+        scope="batch",
+        seen=False,
+    )
+    keep_going: bool = _option(
+        True, "batch", "leave out jobs that cannot run; False runs none if there is such a job", scope="batch", seen=False
+    )
+    workers: int = _option(
+        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
+    )
+    ray_address: str = _option(
+        "",
+        "batch",
+        "run on a Ray cluster whose machines see the same files at the same paths; auto finds the one of this machine",
+        metavar="ADDRESS",
+        scope="batch",
+        seen=False,
+    )
+    gpus_per_job: float = _option(
+        0.0,
+        "batch",
+        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 divides all GPUs among the workers",
+        least=0,
+        most=64,
+        scope="batch",
+        seen=False,
+    )
+
+    app: bool = _option(
+        False,
+        "page",
+        "open a page for the browser: draw regions, try realism and strength, and take the result. It always makes "
+        "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
+        scope="console",
+        seen=False,
+    )
+    app_host: str = _option(
+        "127.0.0.1",
+        "page",
+        "address that the page listens on. Other machines cannot reach the default; at any other address everyone who can reach "
+        "it can use the page",
+        metavar="ADDRESS",
+        scope="console",
+        seen=False,
+    )
+    app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
+
+    def __post_init__(self):
+        self._check_values()
+        self._check_combinations()
+
+    def _check_values(self) -> None:
+        """Each option by itself."""
+        for field in dataclasses.fields(self):
+            value, rule = getattr(self, field.name), field.metadata
+            name = "--" + field.name
+            kind = type(field.default)
+            if "choices" not in rule and not _is_of(kind, value):
+                raise OptionError(f"{name} {value!r} is of type {type(value).__name__}; give {KINDS[kind]}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise OptionError(f"{name} {value} is not a finite number; give a number")
+            if "choices" in rule and not (_is_of(kind, value) and value in rule["choices"]):
+                raise OptionError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
+            if "least" in rule and value < rule["least"]:
+                raise OptionError(f"{name} {value} is too small; use {rule['least']} or more")
+            if "above" in rule and value <= rule["above"]:
+                raise OptionError(f"{name} {value} is too small; use more than {rule['above']}")
+            if "most" in rule and value > rule["most"]:
+                raise OptionError(f"{name} {value} is too large; use {rule['most']} or less")
+            if isinstance(value, str):
+                _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
+        if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
+            raise OptionError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
+        _numbers("strength", self.strength, MOST_STRENGTH)
+        _numbers("realism", self.realism, MOST_REALISM)
+
+    def _check_combinations(self) -> None:
+        """Options that do not go together."""
+        if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
+            raise OptionError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
+        if self.app:
+            self._check_unset(("batch", "apply_lut", "lut", *_PAGE_GIVES), "--app")
+            if self.solver not in ("auto", "maps"):
+                raise OptionError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
+        if self.solver == "maps" and self.style_option == 0:
+            raise OptionError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
+        if self.solver_used != "maps" and len(self.realisms) > 1:
+            raise OptionError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
+        for name in ("lut", "apply_lut"):
+            if REGION in str(pathlib.PurePath(getattr(self, name)).parent):
+                raise OptionError(f"--{name} {getattr(self, name)} has {REGION} in the folder; write it in the file's name")
+        if self.lut and pathlib.PurePath(self.lut).suffix.lower() not in LUT_EXTENSIONS:
+            raise OptionError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
+        for path in set(self.lut_paths) & set(self.output_images):
+            raise OptionError(f"--lut {path} is the result's name too; give it another")
+        if self.apply_lut:
+            of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
+            self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
+            if len(self.realisms) > 1:
+                raise OptionError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
+
+    def _check_unset(self, names: tuple[str, ...], where: str) -> None:
+        """Refuses options of these names that are not at their defaults."""
+        for name in names:
+            if (value := getattr(self, name)) != getattr(Options, name):
+                raise OptionError(f"--{name} {value} does not go with {where}; leave one of them out")
+
+    @property
+    def solve_size(self) -> int:
+        """Long side in pixels at which the style is solved, memory and the photo's own size permitting."""
+        return self.max_size or (PREVIEW_SIZE if self.preview else SOLVE_SIZE)
+
+    @property
+    def as_preview(self) -> Options:
+        """The options, of a preview those that end early; it is small unless the user has fixed its size."""
+        return dataclasses.replace(self, max_iter=min(self.max_iter, PREVIEW_ITERATIONS)) if self.preview else self
+
+    @property
+    def solver_used(self) -> str:
+        """The solver that `solver` stands for: maps, pixels or reference."""
+        return self.solver if self.solver != "auto" else "maps" if self.style_option else "pixels"
+
+    @property
+    def auto_seg_used(self) -> str:
+        """What `auto_seg` asks for where it counts, that is without masks: a number, `auto`, `semantic`, or "" for nothing."""
+        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut
+        if self.auto_seg == AUTO and (self.style_option == 0 or self.solver_used == "reference"):
+            return ""
+        return "" if never else self.auto_seg
+
+    @property
+    def realisms(self) -> tuple[float, ...]:
+        """The numbers of `realism`."""
+        return _numbers("realism", self.realism, MOST_REALISM)
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The numbers of `strength`."""
+        return _numbers("strength", self.strength, MOST_STRENGTH)
+
+    @property
+    def output_images(self) -> tuple[str, ...]:
+        """A path for each of `realisms` and, within it, each of `strengths`.
+
+        `output_image` itself where there is one of both, else with what there are several of added to its name.
+        """
+        strengths = [f"_{strength:g}" if len(self.strengths) > 1 else "" for strength in self.strengths]
+        return tuple(_with_suffix(self.output_image, r + s) for r in self._realism_suffixes for s in strengths)
+
+    @property
+    def lut_paths(self) -> tuple[str, ...]:
+        """A path for the LUT at each of `realisms`, named like `output_images`; empty without `lut`."""
+        return tuple(_with_suffix(self.lut, suffix) for suffix in self._realism_suffixes) if self.lut else ()
+
+    @property
+    def _realism_suffixes(self) -> list[str]:
+        return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
+
+
+def _is_of(kind: type, value: object) -> bool:
+    """Whether a value is of an option's kind; NumPy's numbers are numbers, and only truth values are True or False."""
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    wanted = {int: numbers.Integral, float: numbers.Real, str: str}[kind]
+    return isinstance(value, wanted)
+
+
+def _check_text(name: str, value: str, is_path: bool) -> None:
+    """Refuses text that no system could pass on, and paths that no file system could hold."""
+    try:
+        encoded = os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise OptionError(f"{name} {value} has characters that cannot be written; use other ones") from error
+    if b"\0" in encoded:
+        raise OptionError(f"{name} {value} has a zero character; leave it out")
+    if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
+        raise OptionError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    """The path with something added to its name; itself where that is nothing, or there is no name, as in `.`."""
+    pure = pathlib.PurePath(path)
+    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix and pure.name else path
+
+
+def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
+    """A list of different numbers from 0 to `most`, as the option of this name has it."""
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise OptionError(f"--{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+    if not all(0 <= number <= most for number in numbers):  # not a number is none of them either
+        raise OptionError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
+    if len({f"{number:g}" for number in numbers}) < len(numbers):
+        raise OptionError(f"--{name} {text} has a number twice; give each once")
+    return numbers
+
+
+_FIELDS = dataclasses.fields(Options)
+INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
+OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
+# Options that a job of a batch can have for itself, and those that leave its picture as it is.
+OF_A_PICTURE = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
+UNSEEN = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])

@@ -1,0 +1,97 @@
+"""Requests of the page, in JSON, as calls of its session, and the messages that answer them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from dpst.errors import UserError, one_line
+from dpst.options import MOST_REALISM, MOST_STRENGTH
+from dpst.page.session import Kind, PageClosed, Session
+
+logger = logging.getLogger(__name__)
+
+# Requests that take time; one of all pages' runs at a time.
+TASKS = ("regions", "draft", "make")
+
+
+# Most regions that can be looked for.
+MOST_REGIONS = 9
+
+
+class BadRequest(Exception):
+    """A value is missing from a request, of the wrong kind or out of range."""
+
+
+def _regions(request: bytes) -> tuple[Kind, int]:
+    """Where the regions come from, and how many."""
+    return _values(request, regions=Kind, count=_number(int, MOST_REGIONS))
+
+
+def realism_and_strength(request: bytes) -> tuple[float, float]:
+    """The two numbers of a request.
+
+    Raises:
+        BadRequest: one is missing, no number or out of range.
+    """
+    return _values(request, realism=_number(float, MOST_REALISM), strength=_number(float, MOST_STRENGTH))
+
+
+def _number(kind: type[int] | type[float], most: float) -> Callable[[Any], Any]:
+    """A function that returns a number from 0 to `most` as its kind, and raises ValueError for anything else."""
+
+    def checked(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not 0 <= value <= most:  # NaN is none of them either
+            raise ValueError(f"{value!r} is not a number from 0 to {most:g}")
+        return kind(value)
+
+    return checked
+
+
+def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values of these names, each as its kind."""
+    try:
+        values = json.loads(request)
+        return tuple(kind(values[name]) for name, kind in kinds.items())
+    except KeyError as error:
+        raise BadRequest(f"{error} is missing") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadRequest(one_line(str(error))) from error
+
+
+def task(session: Session, what: str, request: bytes) -> Callable[[], dict]:
+    """One of `TASKS` as a function that does it and returns the message that answers it.
+
+    Raises:
+        BadRequest: a value is missing, of the wrong kind or out of range.
+    """
+    regions = _regions(request)
+    if what == "regions":
+        return lambda: {"kind": what} | dict(zip(("picture", "warnings"), session.show_regions(*regions), strict=True))
+    if what == "draft":
+        return lambda: {"kind": what, "warnings": session.draft(*regions)}
+    realism, strength = realism_and_strength(request)
+
+    def make() -> dict:
+        made = session.make(*regions, realism, strength)
+        return {"kind": what} | dataclasses.asdict(made) if made else {"kind": "stopped"}
+
+    return make
+
+
+def run_task(task: Callable[[], dict], tell: Callable[[dict], None]) -> None:
+    """Runs what `task` returned and tells the page how it ended; raises nothing."""
+    try:
+        tell(task())
+    except PageClosed:
+        pass
+    except KeyboardInterrupt:
+        tell({"kind": "stopped"})
+    except UserError as error:
+        tell({"kind": "error", "error": str(error)})
+    except Exception as failure:  # a bug must not end the other pages; the console has the traceback
+        logger.exception("the page's task failed")
+        tell({"kind": "error", "error": f"the program failed ({failure!r}); the console says more"})

@@ -1,0 +1,188 @@
+"""What is minimised: content, region-wise style, total variation and photorealism (Luan et al. 2017, eq. 5).
+
+The variable is an image in levels, RGB 0..255, so that weights, step sizes and gradients are those of the reference script.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from dpst.options import Options
+from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
+from vgg19.backend import tf
+from vgg19.masks import propagate
+from vgg19.network import Network
+
+CONTENT_LAYER = "conv4_2"
+# A style region's mask at a layer is at least so sharp, in shares of the content's: else less than a tenth is left of the style.
+_LEAST_SHARP = 0.1
+STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+def matched_masks(content_masks: np.ndarray, style_masks: np.ndarray) -> tuple[dict, dict]:
+    """The masks (H, W, R) of both photos at each style layer; a region whose style has vanished there takes no part.
+
+    A Gram matrix is as large as its mask is sharp: sum(m^2) / sum(m) of it is left where the mask is m < 1. A style region of a
+    few pixels blurs away on the way down the network, and the content's region would be made like nothing at all.
+    """
+    of_content, of_style = (propagate(masks, STYLE_LAYERS) for masks in (content_masks, style_masks))
+    for layer in STYLE_LAYERS:
+        content, style = (
+            (mask**2).sum((0, 1)) / np.maximum(mask.sum((0, 1)), 1e-30) for mask in (of_content[layer], of_style[layer])
+        )
+        of_content[layer] = of_content[layer] * (style > _LEAST_SHARP * content)
+    return of_content, of_style
+
+
+class RegionGrams:
+    """Gram matrices of a layer's features, one for each region.
+
+    Only the pixels inside a region enter its product, so that the cost hardly depends on the number of regions.
+    `G_r = F' F / (size(F) * mean(m_r))`, F the features times the mask m_r, (h * w, channels), size(F) = h * w * channels.
+    """
+
+    def __init__(self, masks: np.ndarray):
+        """Takes the masks (h, w, R) at the layer's size."""
+        pixels, regions = masks.shape[0] * masks.shape[1], masks.shape[2]
+        flat = masks.reshape(pixels, regions)
+        self.shares = flat.mean(axis=0)  # (R,)
+        self._pixels = pixels
+        # The pixels of all regions, one region after the other, so that one gather serves them all.
+        region, self._inside = (found.astype(np.int32) for found in np.nonzero(flat.T))
+        self._counts = np.bincount(region, minlength=regions)
+        self._masks = flat[self._inside, region][:, None]
+        # The way back: for each pixel its first row there (one past the last if it is in no region), and the rows left over.
+        once, first = np.unique(self._inside, return_index=True)
+        self._first = np.full(pixels, len(self._inside), np.int32)
+        self._first[once] = first
+        self._rest = np.setdiff1d(np.arange(len(self._inside)), first)
+
+    def _masked(self, rows: tf.Tensor) -> tf.Tensor:
+        return rows if (self._masks == 1).all() else rows * self._masks
+
+    def _rows(self, features: tf.Tensor) -> list[tf.Tensor]:
+        """Masked features (n_r, channels) of the pixels of each region, from features (1, h, w, channels)."""
+        flat = tf.reshape(features, (self._pixels, features.shape[-1]))
+        if not np.array_equal(self._inside, np.arange(self._pixels)):
+            flat = tf.gather(flat, self._inside)
+        return tf.split(self._masked(flat), self._counts)
+
+    def _grams(self, rows: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [tf.matmul(r, r, transpose_a=True) / size for r, size in zip(rows, self._sizes(rows), strict=True)]
+
+    def _sizes(self, rows: list[tf.Tensor]) -> list[float]:
+        return [self._pixels * int(r.shape[-1]) * (float(share) or 1.0) for r, share in zip(rows, self.shares, strict=True)]
+
+    def __call__(self, features: tf.Tensor) -> list[tf.Tensor]:
+        """Gram matrices (channels, channels) of features (1, h, w, channels), a list of R."""
+        return self._grams(self._rows(features))
+
+    def loss(self, features: tf.Tensor, targets: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum over regions of mean((G_r - target_r)^2) * mean(m_r) (Luan et al. 2017, eq. 6), and its derivative by them."""
+        rows = self._rows(features)
+        errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
+        loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
+        # d mean(E^2) / dF = 4 F E / (channels^2 * size)
+        parts = [
+            tf.matmul(r, e * (4.0 * float(share) / (int(e.shape[0]) ** 2 * size)))
+            for r, e, size, share in zip(rows, errors, self._sizes(rows), self.shares, strict=True)
+        ]
+        return loss, tf.reshape(self._scattered(self._masked(tf.concat(parts, 0))), features.shape)
+
+    def _scattered(self, rows: tf.Tensor) -> tf.Tensor:
+        """The sum (pixels, channels) over regions of the rows of all of them."""
+        if np.array_equal(self._first, np.arange(len(self._inside))):
+            return rows
+        flat = tf.gather(tf.pad(rows, ((0, 1), (0, 0))), self._first)
+        if not self._rest.size:
+            return flat
+        return tf.tensor_scatter_nd_add(flat, self._inside[self._rest, None], tf.gather(rows, self._rest))
+
+
+def total_variation(levels: tf.Tensor) -> tf.Tensor:
+    """Half the sum of squared differences to the right and lower neighbours, of (H, W, 3) without its last row and column."""
+    corner = levels[:-1, :-1]
+    return tf.reduce_sum((corner - levels[:-1, 1:]) ** 2 + (corner - levels[1:, :-1]) ** 2) / 2
+
+
+class Objective:
+    """Loss, its parts and its gradient, at the size of `content`, as one compiled function.
+
+    Attributes:
+        evaluations: number of evaluations so far.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        content: np.ndarray,
+        style: np.ndarray,
+        masks: tuple[np.ndarray, np.ndarray],
+        options: Options,
+        laplacian: scipy.sparse.csr_matrix | None = None,
+    ):
+        """Computes the targets.
+
+        Args:
+            network: feature extractor.
+            content: (H, W, 3), 0..1.
+            style: (h, w, 3), 0..1.
+            masks: of content (H, W, R) and style (h, w, R).
+            options: its weights are used.
+            laplacian: matting Laplacian of the content, (H * W, H * W); None leaves the photorealism term out.
+        """
+        content_masks, style_masks = matched_masks(*masks)
+        self._network, self._options = network, options
+        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
+        content_features = network.features(tf.constant(content), [CONTENT_LAYER])
+        style_features = network.features(tf.constant(style), STYLE_LAYERS)
+        self._content_target = content_features[CONTENT_LAYER]
+        self._style_targets = {k: RegionGrams(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
+        self._sparse = None
+        if laplacian is not None:
+            triplets = laplacian.tocoo()
+            indices = np.stack([triplets.row, triplets.col], axis=1).astype(np.int64)
+            self._sparse = tf.SparseTensor(indices, triplets.data.astype(np.float32), laplacian.shape)
+        self._shape = content.shape
+        self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)], autograph=False)
+        self.evaluations = 0
+
+    def _affine_form(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sum over channels of v' L v (Luan et al. 2017, eq. 4), and its derivative by v, 2 L v."""
+        v = tf.reshape(image, (-1, 3))
+        lv = tf.sparse.sparse_dense_matmul(self._sparse, v)
+        return tf.reduce_sum(v * lv), tf.reshape(2.0 * lv, image.shape)
+
+    def _evaluate(self, levels: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        options = self._options
+        with tf.GradientTape() as tape:
+            tape.watch(levels)
+            features = self._network.features(levels / 255.0, (*STYLE_LAYERS, CONTENT_LAYER))
+            content = options.content_weight * tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
+            variation = options.tv_weight * total_variation(levels)
+            others = content + variation
+        style = [self._grams[k].loss(features[k], self._style_targets[k]) for k in STYLE_LAYERS]
+        losses = {"content": content, "style": options.style_weight * tf.add_n([loss for loss, _ in style]), "tv": variation}
+        # Not tf.custom_gradient: it registers each gradient, with its graph, for as long as the process lives.
+        upstream = [tf.constant(1.0), *(options.style_weight * by_features for _, by_features in style)]
+        gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], levels, output_gradients=upstream)
+        if self._sparse is not None:
+            affine, by_image = self._affine_form(levels / 255.0)
+            losses["affine"] = options.affine_weight * affine
+            gradient += options.affine_weight / 255.0 * by_image
+        losses["total"] = tf.add_n(list(losses.values()))
+        return losses, gradient
+
+    def __call__(self, levels: np.ndarray) -> Evaluation:
+        """The objective at an image in levels, (H, W, 3) or flat.
+
+        Raises:
+            NonFiniteLoss: the loss or its gradient is not finite.
+        """
+        self.evaluations += 1
+        losses, gradient = self._compiled(tf.constant(levels.reshape(self._shape), tf.float32))
+        evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64))
+        if not (np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()):
+            raise NonFiniteLoss(non_finite_message(evaluation.losses))
+        return evaluation

@@ -1,0 +1,53 @@
+"""What objectives return to minimisers, and what minimisers return."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from dpst.errors import UserError
+
+
+class NonFiniteLoss(UserError):
+    """The loss or its gradient is not a finite number at some image."""
+
+
+def non_finite_message(losses: Mapping[str, float]) -> str:
+    terms = ", ".join(f"{k} {v:g}" for k, v in losses.items())
+    return f"loss {losses['total']:g} is not finite ({terms}); use smaller weights or a smaller learning rate"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The objective at one image.
+
+    Attributes:
+        losses: weighted `content`, `style`, `tv`, `affine` (with a Laplacian) and their sum `total`.
+        gradient: float64 (H, W, 3), derivative of the total by the image in levels.
+    """
+
+    losses: dict[str, float]
+    gradient: np.ndarray
+
+    @property
+    def total(self) -> float:
+        return self.losses["total"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimum:
+    """The best image found.
+
+    Attributes:
+        levels: float64 (H, W, 3).
+        evaluation: the objective there.
+        iterations: true iterations made.
+        reason: why it stopped, in words.
+    """
+
+    levels: np.ndarray
+    evaluation: Evaluation
+    iterations: int
+    reason: str

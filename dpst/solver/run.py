@@ -1,0 +1,142 @@
+"""What all solvers share: the pair of photos at a size, the stages of a run, and progress reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+import scipy.sparse
+
+from dpst.imaging.resizing import resize, shrunk
+from dpst.options import Options
+from dpst.solver.affine_field import Look
+from dpst.solver.objective import Objective
+from dpst.solver.optimum import Evaluation, Optimum
+from dpst.solver.stages import Progress, Stage
+from vgg19.network import Network
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The two photos at the size of a solve, with the masks of their corresponding regions.
+
+    Attributes:
+        content: float32 (H, W, 3), 0..1.
+        style: float32 (h, w, 3), 0..1.
+        content_masks: float32 (H, W, R), 0..1.
+        style_masks: float32 (h, w, R), 0..1.
+    """
+
+    content: np.ndarray
+    style: np.ndarray
+    content_masks: np.ndarray
+    style_masks: np.ndarray
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the content."""
+        return self.content.shape[0], self.content.shape[1]
+
+    def at(self, long_side: int) -> Pair:
+        """Both photos made smaller by the factor that brings the content's longer side to `long_side` pixels."""
+        content = shrunk(self.content, long_side)
+        style = shrunk(self.style, round(max(self.style.shape[:2]) * long_side / max(self.size)))
+        masks = resize(self.content_masks, *content.shape[:2]), resize(self.style_masks, *style.shape[:2])
+        return Pair(content, style, *masks)
+
+
+class CountingObjective(Protocol):
+    """Any objective: it counts its evaluations."""
+
+    evaluations: int
+
+
+@dataclasses.dataclass
+class Run:
+    """What all stages of one run share, their most steps, and their records."""
+
+    network: Network
+    options: Options
+    callback: Callable[[Progress], None]
+    plan: list[tuple[tuple[int, int], int]] = dataclasses.field(
+        default_factory=list
+    )  # each stage's (height, width) and most steps
+    records: list[Stage] = dataclasses.field(default_factory=list)
+
+    def minimize(
+        self,
+        phase: str,
+        pair: Pair,
+        start: np.ndarray,
+        minimizer: Callable[..., Optimum],
+        laplacian: scipy.sparse.csr_matrix | None = None,
+        **settings,
+    ) -> np.ndarray:
+        """Runs the plan's next stage over every pixel of the picture.
+
+        Args:
+            phase: `SEGMENTED` or `REFINEMENT`.
+            pair: photos and masks.
+            start: (H, W, 3), 0..1.
+            minimizer: of `optimizers`.
+            laplacian: see `Objective`.
+            settings: of the minimiser.
+
+        Returns:
+            The best image, float32 (H, W, 3), 0..1.
+        """
+        begin = time.perf_counter()
+        masks = pair.content_masks, pair.style_masks
+        objective = Objective(self.network, pair.content, pair.style, masks, self.options, laplacian)
+
+        def minimize(callback) -> Optimum:
+            return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
+
+        optimum = self.follow(phase, objective, lambda levels: (levels / 255, None), minimize, begin)
+        return (optimum.levels / 255).astype(np.float32)
+
+    @property
+    def most_steps(self) -> int:
+        """Of the plan's next stage."""
+        return self.plan[len(self.records)][1]
+
+    def follow(
+        self,
+        phase: str,
+        objective: CountingObjective,
+        picture: Callable[[np.ndarray], tuple[np.ndarray, Look | None]],
+        minimize: Callable[..., Optimum],
+        begin: float,
+    ) -> Optimum:
+        """Runs the plan's next stage, reports each step to the callback, and records the stage.
+
+        Args:
+            phase: `SEGMENTED` or `REFINEMENT`.
+            objective: counts its evaluations.
+            picture: from the minimiser's variable to an image (H, W, 3), 0..1, and the look that it shows, if there is one.
+            minimize: takes the minimiser's callback.
+            begin: `time.perf_counter()` at the stage's start.
+        """
+        number, losses = len(self.records), []
+        work = [height * width * steps for (height, width), steps in self.plan]
+        (size, most_steps), evaluations = self.plan[number], objective.evaluations
+
+        def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
+            losses.append(evaluation.losses)
+            image, look = picture(variable)
+            image = np.clip(image, 0, 1).astype(np.float32)
+            share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
+            made = objective.evaluations - evaluations
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, look))
+
+        optimum = minimize(on_step)
+        seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
+        self.records.append(Stage(phase, size, losses, optimum.iterations, made, seconds, optimum.reason))
+        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        return optimum

@@ -1,0 +1,49 @@
+"""The stages of a run: their names, the progress of each step, and the record of a finished one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from dpst.solver.affine_field import Look
+
+SEGMENTED, REFINEMENT = "segmented style", "photorealistic refinement"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Progress:
+    """One iteration, as a callback sees it.
+
+    Attributes:
+        phase: `SEGMENTED` or `REFINEMENT`.
+        stage: its number, from 0.
+        step: true iterations in this stage; 0 is its start.
+        evaluations: of the objective and its gradient in this stage, so far.
+        share: of the run's work that is done, 0..1, if no stage stops early.
+        losses: weighted terms and their `total`.
+        image: float32 (h, w, 3), 0..1, the current image at the stage's size.
+        look: that it shows; None unless the solver is maps.
+    """
+
+    phase: str
+    stage: int
+    step: int
+    evaluations: int
+    share: float
+    losses: dict[str, float]
+    image: np.ndarray
+    look: Look | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What a finished stage did: its size, losses at each step, true iterations, evaluations, seconds and why it stopped."""
+
+    phase: str
+    size: tuple[int, int]
+    losses: list[dict[str, float]]
+    iterations: int
+    evaluations: int
+    seconds: float
+    reason: str

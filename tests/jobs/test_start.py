@@ -1,0 +1,38 @@
+"""What TensorFlow is told before the first solve; a stand-in for a GPU, as no test has one."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import DATA
+
+from dpst.jobs import start
+from vgg19.backend import tf
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "is_deterministic"), [("auto", ["GPU:0"], True), ("cpu", ["GPU:0"], False), ("auto", [], False)]
+)
+def test_operations_on_a_gpu_are_deterministic(monkeypatch, device, gpus, is_deterministic):
+    told = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: None)
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda gpu, value: None)
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: told.append(True))
+    start.load_tensorflow(device)
+    assert told == [True] * is_deterministic
+
+
+def test_it_is_imported_without_a_folder_for_temporary_files():
+    code = """
+import tempfile
+def full(*_):
+    raise FileNotFoundError(2, "No usable temporary directory found")
+tempfile._get_default_tempdir = full
+from dpst.jobs.start import load_tensorflow
+load_tensorflow("cpu")
+from vgg19.backend import tf
+tf.constant(1)
+assert tempfile.tempdir is None
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1], check=True, timeout=120)

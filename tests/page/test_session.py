@@ -1,0 +1,278 @@
+"""What a page's session does, without a browser: the command line's results, refused in its words, and gone when it is closed."""
+
+import dataclasses
+import io
+import logging
+import shlex
+import threading
+
+import numpy as np
+import pytest
+from conftest import DATA
+from PIL import Image
+
+import deep_photostyle
+from dpst.errors import UserError
+from dpst.options import Options
+from dpst.page import session as session_module
+from dpst.page.session import REALISMS, Kind, PageClosed, Session
+from vgg19.networks import Networks
+
+NETWORKS = Networks()
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+@pytest.fixture
+def session(tmp_path, told):
+    (tmp_path / "root").mkdir()
+    base = Options(app=True, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2, quiet=True)
+    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: told.append((share, words)))
+
+
+def give(session, **names):
+    """Gives the session files of tests/data, by option: the name there."""
+    for option, name in names.items():
+        session.take(option, name, [(DATA / name).read_bytes()])
+
+
+@pytest.fixture
+def with_photos(session):
+    give(session, content_image_path="content.png", style_image_path="style.png")
+    return session
+
+
+@pytest.fixture
+def with_masks(with_photos):
+    give(with_photos, content_seg_path="content_seg.png", style_seg_path="style_seg.png")
+    return with_photos
+
+
+@pytest.fixture
+def solves(monkeypatch):
+    """The options of every run to come."""
+    solves, run_job = [], session_module.run_job
+    monkeypatch.setattr(session_module, "run_job", lambda job, *rest: solves.append(job.options) or run_job(job, *rest))
+    return solves
+
+
+def picture(data):
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.asarray(opened.convert("RGB")).astype(int)
+
+
+def strokes(name):
+    """A PNG with a stroke in the blue and in the white region of a mask of tests/data, and nothing elsewhere."""
+    with Image.open(DATA / name) as mask:
+        colours = np.asarray(mask.convert("RGB"))
+    drawn = np.zeros((*colours.shape[:2], 4), np.uint8)
+    for colour in ((0, 0, 255), (255, 255, 255)):
+        y, x = np.nonzero((colours == colour).all(axis=-1))
+        middle = np.argsort(y + x)[len(y) // 2 - 4 : len(y) // 2 + 4]
+        drawn[y[middle], x[middle]] = (*colour, 255)
+    file = io.BytesIO()
+    Image.fromarray(drawn).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Kind.STROKES, Kind.ALIKE])
+def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path, monkeypatch):
+    if kind is Kind.STROKES:
+        for option, name in (("content_seg_path", "content_seg.png"), ("style_seg_path", "style_seg.png")):
+            with_masks.take(option, f"drawn_{name}", [strokes(name)])
+    made = with_masks.make(kind, 2, 0.5, 1.25)
+    assert made.is_whole
+    assert len(made.files) == 3
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("content.png", "style.png"):
+        (folder / name).write_bytes((DATA / name).read_bytes())
+    if kind is not Kind.ALIKE:
+        for name in made.files[1:]:
+            (folder / name).write_bytes(with_masks.file(name))
+    program, *arguments = shlex.split(made.command)
+    assert program == "deep_photostyle.py"
+    assert deep_photostyle.main([*arguments, "--quiet"]) == 0
+    np.testing.assert_array_equal(picture((folder / made.files[0]).read_bytes()), picture(with_masks.file(made.files[0])))
+    if kind is Kind.ALIKE:
+        assert [(folder / name).read_bytes() for name in made.files[1:]] == [with_masks.file(name) for name in made.files[1:]]
+
+
+def test_the_result_has_the_photos_own_size_kind_and_exif(session):
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 1300, 3), np.uint8)  # larger than what is shown
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[271] = "a camera"
+    Image.fromarray(pixels).save(file, "JPEG", exif=exif)
+    shown = session.take("content_image_path", "wide.jpg", [file.getvalue()])
+    assert picture(session.file(shown)).shape == (54, 1000, 3)
+    give(session, style_image_path="style.png")
+    made = session.make(Kind.WHOLE, 3, 1, 1)
+    with Image.open(io.BytesIO(session.file(made.files[0]))) as result:
+        assert (result.size, result.format, result.getexif()[271]) == ((1300, 70), "JPEG", "a camera")
+
+
+@pytest.mark.slow
+def test_sliders_move_on_a_draft_until_there_is_a_result_without_solving(with_masks, solves, told):
+    assert with_masks.view(1, 1) is None
+    assert with_masks.draft(Kind.MASKS, 3) == []
+    assert len(solves) == 1 and solves[0].preview
+    views = {realism: with_masks.view(realism, 1) for realism in REALISMS}
+    assert all(view.is_draft for view in views.values())
+    assert len({view.picture for view in views.values()}) == len(REALISMS)
+    photo = picture(with_masks.file("0_shown.jpg"))
+    moved = [np.abs(picture(with_masks.view(1, strength).picture) - photo).mean() for strength in (0, 0.5, 1)]
+    assert moved[0] < 1 < moved[1] < moved[2]  # but for the JPEG, strength 0 is the photo
+    assert len(solves) == 1
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
+    with_masks.make(Kind.MASKS, 3, 1, 1)
+    assert not with_masks.view(1, 0.5).is_draft and with_masks.view(2, 1).is_draft
+
+
+@pytest.mark.slow
+def test_only_the_strength_changed_solves_nothing(with_masks, solves):
+    full = picture(with_masks.file(with_masks.make(Kind.MASKS, 3, 1, 1).files[0]))
+    made = with_masks.make(Kind.MASKS, 3, 1, 0.5)
+    assert len(solves) == 1 and "--strength 0.5" in made.command
+    half = picture(with_masks.file(made.files[0]))
+    photo = picture((DATA / "content.png").read_bytes())
+    unclipped = (full > 0) & (full < 255)
+    assert unclipped.mean() > 0.5
+    assert np.abs(half - (photo + full) / 2)[unclipped].max() <= 1  # all three are in whole levels
+    with_masks.make(Kind.MASKS, 3, 2, 0.5)
+    with_masks.make(Kind.WHOLE, 3, 2, 0.5)
+    give(with_masks, style_image_path="init.png")
+    with_masks.make(Kind.WHOLE, 3, 2, 0.5)
+    assert len(solves) == 4
+
+
+def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
+    name, warnings = with_masks.show_regions(Kind.MASKS, 3)
+    assert solves[0].dry_run and len(solves) == 1 and warnings == []
+    assert picture(with_masks.file(name)).shape[0] > 480
+
+
+@pytest.mark.parametrize(
+    ("option", "content"),
+    [("content_image_path", b"no picture"), ("style_image_path", b""), ("content_seg_path", b"GIF89a")],
+)
+def test_a_wrong_file_is_refused_in_the_command_lines_words(with_masks, option, content, tmp_path, monkeypatch, capsys):
+    with pytest.raises(UserError) as refused:
+        with_masks.take(option, "wrong.png", [content])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wrong.png").write_bytes(content)
+    paths = {name: str(DATA / f"{name}.png") for name in ("content", "style")}
+    options = {"content_image_path": paths["content"], "style_image_path": paths["style"], option: "wrong.png"}
+    assert deep_photostyle.main(["--quiet", *(word for name, value in options.items() for word in (f"--{name}", value))]) == 1
+    assert capsys.readouterr().err == f"error: {refused.value}\n"
+    with pytest.raises(UserError, match=r"is (missing|empty); give"):  # what was there before is not used
+        with_masks.make(Kind.MASKS, 3, 1, 1)
+
+
+def test_a_photo_cut_short_is_refused(session):
+    whole = (DATA / "content.png").read_bytes()
+    with pytest.raises(UserError, match=r"^content image cut\.png is damaged or cut short"):
+        session.take("content_image_path", "cut.png", [whole[: len(whole) // 2]])
+    assert session.file("cut.png") is None
+
+
+@pytest.mark.parametrize("numbers", [(4, 1), (1, 3), (float("nan"), 1)])
+def test_numbers_out_of_range_are_refused(with_photos, numbers):
+    with pytest.raises(UserError, match=r"^--(realism|strength) \S+ is out of range"):
+        with_photos.make(Kind.WHOLE, 3, *numbers)
+    with pytest.raises(UserError, match=r"^--auto_seg 77 is unknown"):
+        with_photos.make(Kind.ALIKE, 77, 1, 1)
+
+
+def test_files_of_the_same_name_are_kept_apart(session):
+    give(session, content_image_path="content.png")
+    session.take("style_image_path", "content.png", [(DATA / "style.png").read_bytes()])
+    made = session.make(Kind.WHOLE, 3, 1, 1)
+    assert "--content_image_path content.png --style_image_path style_image_content.png" in made.command
+    assert session.file("content.png") == (DATA / "content.png").read_bytes()
+    assert session.file("style_image_content.png") == (DATA / "style.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "no.png", "."])
+def test_only_the_sessions_own_files_are_given_out(with_photos, tmp_path, name):
+    (tmp_path / "root" / "secret").write_text("x")
+    assert with_photos.file(name) is None
+
+
+@pytest.mark.slow
+def test_a_solve_that_is_stopped_gives_the_best_picture_so_far(tmp_path, with_masks):
+    with_masks._tell = lambda share, words: share > 0 and with_masks.stop()
+    with_masks.start()
+    made = with_masks.make(Kind.MASKS, 3, 1, 1)
+    assert not made.is_whole
+    assert picture(with_masks.file(made.files[0])).shape == picture((DATA / "content.png").read_bytes()).shape
+    with_masks._tell = lambda share, words: None
+    with_masks.start()
+    assert with_masks.make(Kind.MASKS, 3, 1, 1).is_whole  # it is not taken for what is done
+
+
+def test_what_is_stopped_before_it_begins_leaves_nothing(with_photos):
+    with_photos.start()
+    with_photos.stop()
+    with pytest.raises(KeyboardInterrupt):
+        with_photos.make(Kind.WHOLE, 3, 1, 1)
+    assert with_photos.view(1, 1) is None
+
+
+def test_all_is_deleted_when_the_page_is_closed(with_photos, tmp_path):
+    with_photos.make(Kind.WHOLE, 3, 1, 1)
+    assert len(list((tmp_path / "root").rglob("*"))) > 4
+    with_photos.close()
+    with_photos.close()
+    assert not list((tmp_path / "root").iterdir())
+    for act in (
+        lambda: with_photos.make(Kind.WHOLE, 3, 1, 1),
+        lambda: with_photos.view(1, 1),
+        lambda: with_photos.file("content.png"),
+        lambda: give(with_photos, content_image_path="content.png"),
+    ):
+        with pytest.raises(PageClosed):
+            act()
+    assert not list((tmp_path / "root").iterdir())
+
+
+def test_a_page_closed_during_a_solve_ends_it_and_leaves_no_file(with_masks, tmp_path):
+    shares = []
+
+    def tell(share, words):
+        shares.append(share)
+        if share > 0:
+            with_masks.close()
+            assert list((tmp_path / "root").iterdir())  # what runs may still read and write
+
+    with_masks._tell = tell
+    with pytest.raises(PageClosed):
+        with_masks.make(Kind.MASKS, 3, 1, 1)
+    assert not list((tmp_path / "root").iterdir())
+    assert len([share for share in shares if share > 0]) == 1
+
+
+def test_warnings_are_told_with_names_and_without_those_of_other_threads(with_masks, monkeypatch):
+    logger, run_job = logging.getLogger("dpst"), session_module.run_job
+
+    def run(job, *rest):
+        other = threading.Thread(target=logger.warning, args=["of another page"])
+        other.start()
+        other.join()
+        logger.warning("mask %s is odd", job.options.content_seg_path)
+        return run_job(job, *rest)
+
+    monkeypatch.setattr(session_module, "run_job", run)
+    assert with_masks.show_regions(Kind.MASKS, 3)[1] == ["mask content_seg.png is odd"]
+
+
+def test_the_base_options_hold(tmp_path):
+    base = dataclasses.replace(Options(app=True), max_pixels=0.001)
+    session = Session(tmp_path, base, NETWORKS, lambda *_: None)
+    with pytest.raises(UserError, match=r"more than 0\.001 million"):
+        give(session, content_image_path="content.png")
