@@ -25,6 +25,7 @@ from photo_options import Options, UserError
 from photo_regions.finding import found_regions
 from photo_regions.refining import refined
 from photo_regions.regions import Regions, read_regions, whole_image
+from photo_solver.colourless import colourless, neutral, neutral_look, neutral_progress
 from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
@@ -121,19 +122,24 @@ def stylize(
     if network is None:
         side = network_side(content.shape[:2], options)
         network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    run, masks = Run(network, options, callback or (lambda progress: None)), regions.content
+    masks, tell = regions.content, callback or (lambda progress: None)
+    if options.solver_used == "maps" and masks.shape[2] > 1:
+        masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+    grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
+    run = Run(network, options, (lambda progress: tell(neutral_progress(progress, grey, masks))) if grey.any() else tell)
     if options.solver_used == "maps":
-        if masks.shape[2] > 1:
-            masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
         looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
+        looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, height)
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
         image = solve(run, Pair(content, style, masks, regions.style), init)
         if options.style_option != 0 and options.apply_smooth:
             image = _smoothed(content, image, options)
+        image = neutral(image, masks[..., grey].sum(-1))
     named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
-    return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks)
+    names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
+    return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks, names)
 
 
 def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Regions:

@@ -14,6 +14,7 @@ from photo_files.resizing import resize
 from photo_options import LUT_SIZES, Options, UserError
 from photo_solver.affine_field import Look
 from photo_solver.carrying import apply_maps, confine_maps, fit_maps
+from photo_solver.colourless import neutral_lut, neutral_maps
 from photo_solver.lut_fit import Fit, fit_lut, fit_of
 from photo_solver.stages import Stage
 
@@ -32,6 +33,7 @@ class Result:
         features: where the features came from.
         masks: of the content's regions, (h, w) at that size, by name.
         looks: of the maps solver, by realism; `image` is the first. Empty with the other solvers.
+        colourless: the names of regions whose style has no colour.
     """
 
     image: np.ndarray
@@ -40,6 +42,7 @@ class Result:
     features: str = ""
     masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
+    colourless: frozenset[str] = frozenset()
 
     def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
         """The result at the size of a photo, with all its detail.
@@ -71,6 +74,8 @@ class Result:
         if size not in LUT_SIZES:
             raise UserError(f"LUT size {size} is unknown; use one of {', '.join(map(str, LUT_SIZES))}")
         lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region))
+        if self.colourless and self.colourless >= ({region} if region is not None else self.masks.keys()):
+            lut = neutral_lut(lut)  # for colours that the photo does not have, too
         title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
         return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
 
@@ -108,6 +113,8 @@ class Result:
             return lambda strength: _blended(strips(), self.image, strength)
         maps = fit_maps(resize(self.content, *self.image.shape[:2]), self.image)
         maps = confine_maps(maps, strips, size[0])
+        if self.colourless:
+            maps = neutral_maps(maps, sum(self.masks[name] for name in self.colourless))
         return lambda strength: _mapped(strips(), size[0], maps, strength)
 
 
