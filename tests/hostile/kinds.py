@@ -84,9 +84,9 @@ def weights(path: Path) -> None:
 
 def manifest(path: Path) -> None:
     """Every line is a job, or one line that says why not."""
-    total, jobs = find_jobs(Options(batch=str(path)), "")
+    jobs = find_jobs(Options(batch=str(path)), "")
     found = list(jobs)
-    if len(found) != total:
+    if len(found) != len(jobs):
         raise Broken("jobs other than were counted")
     for each in found:
         if isinstance(each, Outcome):
