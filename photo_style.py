@@ -21,11 +21,12 @@ from photo_files.photos import Photo, read_photo
 from photo_files.pictures import check_kind, check_picture
 from photo_files.resizing import resize, shrunk
 from photo_files.writing import write_photo
-from photo_options import Options, UserError
+from photo_options import LIGHT, Options, UserError
 from photo_regions.finding import found_regions
 from photo_regions.refining import refined
 from photo_regions.regions import Regions, read_regions, whole_image
 from photo_solver.colourless import colourless, neutral, neutral_look, neutral_progress
+from photo_solver.light import with_light
 from photo_solver.maps import solve_maps
 from photo_solver.pixels import solve_pixels
 from photo_solver.reference import solve_reference
@@ -138,8 +139,11 @@ def stylize(
             image = _smoothed(content, image, options)
         image = neutral(image, masks[..., grey].sum(-1))
     named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
+    light = options.keep == LIGHT
+    image = np.clip(image, 0, 1)
     names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
-    return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks, names)
+    image = with_light(content, image) if light else image
+    return Result(image, content, run.records, network.description, named_masks, looks, names, light)
 
 
 def _own_regions(content: np.ndarray, style: np.ndarray, options: Options) -> Regions:

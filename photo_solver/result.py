@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
+from photo_files.lut_profiles import check_lut_profile
 from photo_files.luts import Lut
 from photo_files.photos import STRIP, Photo
 from photo_files.pictures import check_picture
@@ -15,11 +16,13 @@ from photo_options import LUT_SIZES, Options, UserError
 from photo_solver.affine_field import Look
 from photo_solver.carrying import apply_maps, confine_maps, fit_maps
 from photo_solver.colourless import neutral_lut, neutral_maps
+from photo_solver.light import with_light
 from photo_solver.lut_fit import Fit, fit_lut, fit_of
 from photo_solver.stages import Stage
 
 # A note in every LUT for people who open it.
-_LUT_COLOURS = "Colours in and out are sRGB as files hold them, not linear light and not log."
+_LUT_COLOURS = "Colours in and out are {} as files hold them, not linear light and not log."
+_PROFILE_NAMES = {"srgb": "sRGB", "adobe-rgb": "Adobe RGB (1998)", "rec709": "Rec.709 for a display of gamma 2.4"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Result:
         masks: of the content's regions, (h, w) at that size, by name.
         looks: of the maps solver, by realism; `image` is the first. Empty with the other solvers.
         colourless: the names of regions whose style has no colour.
+        keeps_light: whether `at`, `restyler` and `lut` change colours alone, and not the photo's luma.
     """
 
     image: np.ndarray
@@ -43,6 +47,7 @@ class Result:
     masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
     colourless: frozenset[str] = frozenset()
+    keeps_light: bool = False
 
     def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
         """The result at the size of a photo, with all its detail.
@@ -60,24 +65,32 @@ class Result:
         """
         return np.concatenate(list(self.restyler(photo, realism)(strength)))
 
-    def lut(self, region: str | None = None, size: int = Options.lut_size, realism: float | None = None) -> Lut:
+    def lut(
+        self,
+        region: str | None = None,
+        size: int = Options.lut_size,
+        realism: float | None = None,
+        profile: str = Options.lut_profile,
+    ) -> Lut:
         """The look as one table of colours for other photos and programs; what it does differently from place to place is lost.
 
         Args:
             region: one of the names of `masks`, whose pixels alone are then fitted; None for the whole photo.
             size: nodes along each side, 17, 33 or 65.
             realism: see `at`.
+            profile: whose colours the LUT is to take and give: "srgb", "adobe-rgb" or "rec709".
 
         Raises:
-            UserError: there is no region of this name, or nothing of it at this size; or no such size or realism.
+            UserError: there is no region of this name, or nothing of it at this size; or no such size, realism or profile.
         """
+        check_lut_profile(profile)
         if size not in LUT_SIZES:
             raise UserError(f"LUT size {size} is unknown; use one of {', '.join(map(str, LUT_SIZES))}")
-        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region))
+        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, self._mask(region), profile)
         if self.colourless and self.colourless >= ({region} if region is not None else self.masks.keys()):
             lut = neutral_lut(lut)  # for colours that the photo does not have, too
         title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
-        return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
+        return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS.format(_PROFILE_NAMES[profile]),))
 
     def lut_fit(self, lut: Lut, region: str | None = None, realism: float | None = None) -> Fit:
         """How near a LUT comes to the result, in the whole photo or in a region."""
@@ -106,6 +119,14 @@ class Result:
             def strips(height: int = STRIP) -> Iterator[np.ndarray]:
                 return (pixels[top : top + height] for top in range(0, len(pixels), height))
 
+        restyled = self._restyled(strips, size, realism)
+        if self.keeps_light:
+            return lambda strength: map(with_light, strips(), restyled(strength))
+        return restyled
+
+    def _restyled(
+        self, strips: Callable[[], Iterator[np.ndarray]], size: tuple[int, int], realism: float | None
+    ) -> Callable[[float], Iterator[np.ndarray]]:
         if self.looks:
             look = self.looks[next(iter(self.looks)) if realism is None else realism]
             return lambda strength: look.apply_to(strips(), size[0], strength)

@@ -371,6 +371,17 @@ def test_photos_of_a_colour_or_two_give_what_they_hold(photos, thin_network, sol
         assert np.abs(result.image - result.content).max() < 0.02
 
 
+@pytest.mark.parametrize(("solver", "style_option"), [("maps", 2), ("pixels", 2), ("reference", 1)])
+def test_the_light_of_the_photo_is_kept_where_that_is_asked_for(photos, thin_network, solver, style_option):
+    content, style = photos
+    weights = np.array([0.299, 0.587, 0.114])
+    result, _ = run((content, 1 - style), thin_network, solver=solver, style_option=style_option, keep="light", realism="0")
+    np.testing.assert_allclose(result.image @ weights, result.content @ weights, atol=1e-5)
+    for strength in (0.5, 1, 2):
+        np.testing.assert_allclose(result.at(content, strength=strength) @ weights, content @ weights, atol=1e-5)
+    assert np.abs(result.at(content) - content).mean() > 0.005
+
+
 def cast(image):
     """The largest difference between the channels of a pixel, in levels."""
     return 255 * np.ptp(image, axis=-1)
