@@ -25,6 +25,8 @@ from photo_files.writing import check_place, write_photo
 from photo_options import LUT_EXTENSIONS, UserError
 
 _HALD_EXTENSIONS = (".png", ".tif", ".tiff")
+# Of pictures whose colours are not exact.
+_LOSSY_EXTENSIONS = (".jpg", ".jpeg", ".webp")
 # Levels L of a HaldCLUT: the least that can be a picture here, and the table of 256 nodes a side.
 _HALD_LEVELS = range(3, 17)
 # The level that other tables are brought to, if it is fine enough: 512x512 pixels, which every program takes.
@@ -79,6 +81,8 @@ class Lut:
         if extension in _HALD_EXTENSIONS:
             return dataclasses.replace(_read_hald(path), profile=profile)
         if extension != ".cube":
+            if extension in _LOSSY_EXTENSIONS:
+                raise UserError(f"LUT {path} is of a kind that changes colours; save it as PNG")
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
         found = read_cube(path)
