@@ -195,7 +195,9 @@ class Options:
     print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
     save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
     drop_exif: bool = _option(
-        False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
+        False,
+        "output",
+        "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise, IPTC from JPEG to JPEG",
     )
     quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
 
