@@ -24,13 +24,15 @@ from dpst.errors import Cancelled, UserError
 from dpst.files.luts import Lut
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
+from dpst.imaging.light import with_light
 from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
 from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
-from dpst.options import INPUT_FILES, OF_A_PICTURE, OUTPUT_FILES, Options
+from dpst.options import INPUT_FILES, LIGHT, OF_A_PICTURE, OUTPUT_FILES, Options
 from dpst.regions.finding import found_regions
 from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
+from dpst.solver.colourless import colourless, neutral, neutral_look, neutral_progress
 from dpst.solver.result import Result
 from dpst.solver.sizes import LEAST_SIDE, network_side
 from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
@@ -171,19 +173,32 @@ def _solved(
     if network is None:
         side = network_side(content.shape[:2], options)
         network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    run, masks = Run(network, options, callback), regions.content
+    masks, shown = regions.content, callback
+    if options.solver_used == "maps" and masks.shape[2] > 1:
+        masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+    grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
+    if grey.any():
+
+        def shown(progress: Progress) -> None:
+            callback(neutral_progress(progress, grey, masks))
+
+    run = Run(network, options, shown)
     if options.solver_used == "maps":
-        if masks.shape[2] > 1:
-            masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
         looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
+        looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
         image = solve(run, Pair(content, style, masks, regions.style), init)
         if options.style_option != 0 and options.apply_smooth:
             image = _smoothed(content, image, options)
+        image = neutral(image, masks[..., grey].sum(-1))
     named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
-    return Result(np.clip(image, 0, 1), content, run.records, network.description, named_masks, looks)
+    light = options.keep == LIGHT
+    image = np.clip(image, 0, 1)
+    names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
+    image = with_light(content, image) if light else image
+    return Result(image, content, run.records, network.description, named_masks, looks, names, light)
 
 
 def _options(options: Options | None, chosen: dict[str, object]) -> Options:

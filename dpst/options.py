@@ -35,6 +35,9 @@ AUTO, SEMANTIC = "auto", "semantic"
 LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 # Nodes a side of a LUT.
 LUT_SIZES = (17, 33, 65)
+# Colours that a LUT may be made for, the usual ones first; and what of a photo a result may keep.
+LUT_PROFILES = ("srgb", "adobe-rgb", "rec709")
+NOTHING, LIGHT = "nothing", "light"
 
 # What is given or chosen on the page of --app.
 _PAGE_GIVES = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path", "auto_seg")
@@ -150,10 +153,26 @@ class Options:
         file="output",
     )
     lut_size: int = _option(33, "output", "nodes of the LUT along each side", choices=LUT_SIZES)
+    lut_profile: str = _option(
+        LUT_PROFILES[0],
+        "output",
+        "the colours that the LUT of --lut or --apply_lut is made for: srgb, as photos and most LUTs; adobe-rgb, Adobe RGB "
+        "(1998); rec709, video on a display of gamma 2.4",
+        choices=LUT_PROFILES,
+    )
+    keep: str = _option(
+        NOTHING,
+        "output",
+        "light keeps the photo's own light (luma) and takes only the colours of the result, as the blend mode Colour of photo "
+        "editors does; of a style or of a LUT",
+        choices=(NOTHING, LIGHT),
+    )
     print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
     save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
     drop_exif: bool = _option(
-        False, "output", "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise"
+        False,
+        "output",
+        "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise, IPTC from JPEG to JPEG",
     )
     quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
 
@@ -406,7 +425,7 @@ class Options:
         if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
             raise OptionError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
         if self.app:
-            self._check_unset(("batch", "apply_lut", "lut", *_PAGE_GIVES), "--app")
+            self._check_unset(("batch", "apply_lut", "lut", "lut_profile", "keep", *_PAGE_GIVES), "--app")
             if self.solver not in ("auto", "maps"):
                 raise OptionError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
         if self.solver == "maps" and self.style_option == 0:

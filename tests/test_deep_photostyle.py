@@ -22,6 +22,7 @@ from scipy import ndimage
 from deep_photostyle import build_parser, main
 from dpst import __version__
 from dpst.files.writing import write_photo
+from dpst.jobs import picture as one_picture
 from dpst.jobs import progress, results
 from dpst.jobs.messages import LOGGERS
 from dpst.options import Options
@@ -525,7 +526,7 @@ def test_without_memory_one_line_says_so(run, monkeypatch):
     def read_photo(*_):
         raise MemoryError("unable to allocate 99 GiB\nfor an array")
 
-    monkeypatch.setattr(dpst.jobs.picture, "read_photo", read_photo)
+    monkeypatch.setattr(one_picture, "read_photo", read_photo)
     said = "memory is too small (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
     code, error = run("--quiet")
     assert (code, one_line(error)) == (1, said)
@@ -547,14 +548,14 @@ def test_a_run_leaves_no_handler_behind(run, capsys):
 def test_ctrl_c_saves_the_best_image_so_far_and_says_where(run, tmp_path, monkeypatch):
     seen = []
 
-    class Interrupted(dpst.jobs.picture.Watch):
+    class Interrupted(one_picture.Watch):
         def __call__(self, progress):
             super().__call__(progress)
             seen.append(progress)
             if progress.step == 3:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(dpst.jobs.picture, "Watch", Interrupted)
+    monkeypatch.setattr(one_picture, "Watch", Interrupted)
     code, error = run("--quiet", max_iter=50)
     assert code == 130
     assert error == f"warning: the best image so far is in {tmp_path / 'result.png'}\n"
@@ -587,7 +588,7 @@ def test_ctrl_c_before_there_is_an_image_writes_nothing(run, tmp_path, monkeypat
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dpst.jobs.picture, "load_tensorflow", interrupted)
+    monkeypatch.setattr(one_picture, "load_tensorflow", interrupted)
     assert run("--quiet")[0] == 130
     assert files(tmp_path) == []
 

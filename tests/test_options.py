@@ -93,7 +93,10 @@ def test_options_do_not_change_and_travel_between_processes():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("batch", "photos"), ("lut", "look.cube"), ("content_image_path", "a.png"), ("auto_seg", "3"), ("solver", "pixels")],
+    [
+        *[("batch", "photos"), ("lut", "look.cube"), ("content_image_path", "a.png"), ("auto_seg", "3"), ("solver", "pixels")],
+        *[("lut_profile", "rec709"), ("keep", "light")],
+    ],
 )
 def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
     with pytest.raises(

@@ -1,7 +1,6 @@
 """The stages of each style option with both solvers: what a callback sees, what a result holds, what stages hand on."""
 
 import dataclasses
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -364,13 +363,18 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
     assert seen == [(512, 14, 3)]
 
 
-def test_importing_the_library_prints_nothing():
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    command = [sys.executable, "-c", "import photo_style, tensorflow; tensorflow.constant(1)"]
-    printed = subprocess.run(
-        command, cwd=Path(__file__).parent.parent, env=environment, capture_output=True, text=True, check=True
-    )
-    assert printed.stdout + printed.stderr == ""
+def test_importing_the_library_is_quick_and_leaves_the_process_as_it_was():
+    code = """
+import gc, os, sys, threading
+def state():
+    return gc.isenabled(), gc.get_freeze_count(), threading.active_count(), sorted(os.listdir("/dev/fd")), dict(os.environ)
+before = state()
+import photo_style
+assert state() == before, state()
+assert "tensorflow" not in sys.modules
+"""
+    printed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert (printed.returncode, printed.stdout + printed.stderr) == (0, "")
 
 
 def test_a_region_without_style_is_refused(photos, regions, thin_network):
@@ -402,6 +406,79 @@ def test_photos_of_a_colour_or_two_give_what_they_hold(photos, thin_network, sol
             assert seen[-1].losses["total"] <= seen[0].losses["total"]
         # A photo in its own style stays as it is.
         assert np.abs(result.image - result.content).max() < 0.02
+
+
+@pytest.mark.parametrize(("solver", "style_option"), [("maps", 2), ("pixels", 2), ("reference", 1)])
+def test_the_light_of_the_photo_is_kept_where_that_is_asked_for(photos, thin_network, solver, style_option):
+    content, style = photos
+    weights = np.array([0.299, 0.587, 0.114])
+    result, _ = run((content, 1 - style), thin_network, solver=solver, style_option=style_option, keep="light", realism="0")
+    np.testing.assert_allclose(result.image @ weights, result.content @ weights, atol=1e-5)
+    for strength in (0.5, 1, 2):
+        np.testing.assert_allclose(result.at(content, strength=strength) @ weights, content @ weights, atol=1e-5)
+    assert np.abs(result.at(content) - content).mean() > 0.005
+
+
+def cast(image):
+    """The largest difference between the channels of a pixel, in levels."""
+    return 255 * np.ptp(image, axis=-1)
+
+
+@pytest.mark.parametrize(("solver", "style_option"), [("maps", 1), ("maps", 2), ("pixels", 0), ("pixels", 2)])
+def test_a_grey_style_gives_a_neutral_result(photos, thin_network, solver, style_option):
+    content, style = photos
+    grey = np.repeat(style[..., 1:2], 3, -1)
+    result, seen = run((content, grey), thin_network, solver=solver, style_option=style_option, realism="0")
+    assert cast(content).max() > 100
+    assert cast(result.image).max() < 0.5
+    assert max(cast(progress.image).max() for progress in seen) < 0.1
+    assert cast(result.at(content)).max() < 0.5  # at the photo's own size
+    assert np.ptp(result.image[..., 0]) > 0.1
+    half = cast(result.at(content, strength=0.5))
+    np.testing.assert_allclose(half, cast(content) / 2, atol=30)  # but where it is cut off at black or white
+    assert np.median(np.abs(half - cast(content) / 2)) < 0.1
+    everything = np.random.default_rng(0).random((20, 20, 3), dtype=np.float32)
+    assert cast(result.lut(size=17)(everything)).max() < 0.5
+
+
+@pytest.mark.parametrize("solver", ["maps", "pixels"])
+def test_a_faint_tone_of_the_style_is_kept(photos, thin_network, solver):
+    content, style = photos
+    toned = style[..., 1:2] * np.float32([1, 0.985, 0.96])
+    assert 5 < cast(toned).max() < 12
+    result, _ = run((content, toned), thin_network, solver=solver, style_option=2, max_iter=20, realism="0")
+    red, green, blue = result.image.reshape(-1, 3).mean(0)
+    assert red > green > blue
+    np.testing.assert_allclose(255 * (red - blue), 255 * np.ptp(toned.reshape(-1, 3).mean(0)), atol=3)
+
+
+@pytest.mark.parametrize("solver", ["maps", "pixels"])
+def test_a_grey_region_of_the_style_makes_its_region_neutral_alone(photos, thin_network, solver):
+    halves = np.zeros((40, 60, 2), np.float32)
+    halves[:, :30, 0] = halves[:, 30:, 1] = 1
+    content = np.where(halves[..., :1] > 0, np.float32([0.2, 0.5, 0.8]), np.float32([0.8, 0.4, 0.1]))
+    content += np.random.default_rng(0).normal(0, 0.05, content.shape).astype(np.float32)
+    style = content.copy()
+    style[:, :30] = content[:, :30, :1]
+    result, _ = run(
+        (np.clip(content, 0, 1), np.clip(style, 0, 1)),
+        thin_network,
+        Regions(("a", "b"), halves, halves),
+        solver=solver,
+        style_option=2,
+    )
+    assert result.colourless == {"a"}
+    assert cast(result.image)[:, :17].max() < 0.5
+    assert cast(result.image)[:, 23:].min() > 50
+    colours = np.random.default_rng(0).random((9, 9, 3), dtype=np.float32)
+    assert cast(result.lut("a", 17)(colours)).max() < 0.5
+    assert cast(result.lut("b", 17)(colours)).max() > 20
+
+
+def test_the_reference_keeps_the_casts_of_its_script(photos, thin_network):
+    grey = np.repeat(photos[1][..., 1:2], 3, -1)
+    result, _ = run((photos[0], grey), thin_network, solver="reference", style_option=1)
+    assert cast(result.image).max() > 20
 
 
 @pytest.mark.slow

@@ -42,7 +42,8 @@ def run_batch(options: Options, command: str) -> int:
     Raises:
         UserError: nothing could be begun.
     """
-    total, found = find_jobs(options, command)
+    found = find_jobs(options, command)
+    total = len(found)
     folder = Path(options.output_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def run_batch(options: Options, command: str) -> int:
     remove_partials(page.path)
     progress_line = tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR)
     with contextlib.closing(Claims()) as claims, progress_line as bar:
-        for job in find_jobs(options, command)[1]:  # once more, as the first job must not replace what the last one reads
+        for job in found:  # and once more below, as the first job must not replace what the last one reads
             if isinstance(job, Job):
                 claims.read(job.options)
         jobs = check_ahead(found, claims, options.keep_going)

@@ -8,13 +8,12 @@ from __future__ import annotations
 import collections
 import csv
 import dataclasses
-import functools
 import io
 import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -36,8 +35,22 @@ _LINE = 2**20
 _FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in OF_A_PICTURE}
 
 
-def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outcome]]:
-    """How many jobs `--batch` has, and the jobs; for a job that cannot be made, the report that it failed.
+@dataclasses.dataclass(frozen=True)
+class Jobs:
+    """The jobs of a batch, made one by one each time they are gone through; for one that cannot be made, that it failed."""
+
+    count: int
+    make: Callable[[], Iterator[Job | Outcome]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Job | Outcome]:
+        return self.make()
+
+
+def find_jobs(options: Options, command: str) -> Jobs:
+    """The jobs of `--batch`. Folders are looked through once, here; a manifest each time that its jobs are made.
 
     Args:
         options: `batch`, `output_dir`, and the options of all jobs where a manifest gives no others.
@@ -58,14 +71,14 @@ def find_jobs(options: Options, command: str) -> tuple[int, Iterator[Job | Outco
         in_pairs = os.path.isdir(path / "input") and os.path.isdir(path / "style") and not options.apply_lut
         find = _find_pairs if in_pairs else _find_contents
         found = find(path, options)
-        return len(found), (_folder_job(paths, options, command) for paths in found)
+        return Jobs(len(found), lambda: (_folder_job(paths, options, command) for paths in found))
     if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
         wrong = "is of an unknown kind" if os.path.isfile(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:
         raise UserError(f"manifest {path} lists no jobs; write one a line")
-    return count, (_manifest_job(path, number, row, options, command) for number, row in _rows(path))
+    return Jobs(count, lambda: (_manifest_job(path, number, row, options, command) for number, row in _rows(path)))
 
 
 def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
@@ -103,17 +116,11 @@ def _photos(folder: Path) -> list[Path]:
     others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]
     if others:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(collections.Counter(others).items()))
-        _warn_once(f"folder {folder} holds pictures that are left out ({kinds}); export them as JPEG, PNG or TIFF")
+        logger.warning("folder %s holds pictures that are left out (%s); export them as JPEG, PNG or TIFF", folder, kinds)
     if not photos:
         raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
     # Every second part is of digits; characters such as ² are none that int() takes.
     return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
-
-
-@functools.cache
-def _warn_once(text: str) -> None:
-    """A warning about a folder, whose jobs are listed more than once."""
-    logger.warning("%s", text)
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

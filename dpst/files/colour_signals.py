@@ -18,16 +18,16 @@ from dpst.imaging.vips import pyvips
 # x and y of red, green, blue and white, by H.273's code points: BT.709 and sRGB, BT.2020, DCI-P3, Display P3.
 Primaries = tuple[float, ...]
 _D65 = (0.3127, 0.3290)
-_SRGB: Primaries = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, *_D65)
+SRGB: Primaries = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06, *_D65)
 _PRIMARIES: dict[int, Primaries] = {
-    1: _SRGB,
+    1: SRGB,
     9: (0.708, 0.292, 0.170, 0.797, 0.131, 0.046, *_D65),
     11: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, 0.314, 0.351),
     12: (0.680, 0.320, 0.265, 0.690, 0.150, 0.060, *_D65),
 }
 # Adobe RGB (1998), which cameras mark with R03 in EXIF's directory of interoperability (Exif 2.32, annex C; DCF 2.0, 4.2).
-_ADOBE: Primaries = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65)
-_ADOBE_GAMMA = 563 / 256
+ADOBE: Primaries = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65)
+ADOBE_GAMMA = 563 / 256
 # Curves by H.273's code points: powers; those of light far above white; all others are taken for sRGB's, as pictures mean them.
 _GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 _HDR = {16: "PQ", 18: "HLG"}
@@ -66,20 +66,20 @@ def read_signal(path: str, image: pyvips.Image) -> Signal:
         return _of_code_points(*struct.unpack(">HH", found[1])) if found else Signal()
     name = "exif-ifd4-InteroperabilityIndex"
     if not has_profile and image.get_typeof(name) and str(image.get(name)).startswith("R03"):
-        return Signal(_profile(_ADOBE, lambda levels: levels**_ADOBE_GAMMA))
+        return Signal(_profile(ADOBE, lambda levels: levels**ADOBE_GAMMA))
     return Signal()
 
 
 def _of_code_points(primaries: int, curve: int) -> Signal:
     if curve in _HDR:
         return Signal(hdr=_HDR[curve])
-    return _of_numbers(_PRIMARIES.get(primaries, _SRGB), _GAMMAS.get(curve))
+    return _of_numbers(_PRIMARIES.get(primaries, SRGB), _GAMMAS.get(curve))
 
 
 def _of_png(chunks: dict[bytes, bytes]) -> Signal:
     if b"sRGB" in chunks:
         return Signal()
-    gamma, primaries = None, _SRGB
+    gamma, primaries = None, SRGB
     if len(chunks.get(b"gAMA", b"")) == 4:
         power = 100_000 / max(1, int.from_bytes(chunks[b"gAMA"], "big"))
         plausible, srgb = (low < power < high for low, high in (_ANY_GAMMA, _SRGB_GAMMA))
@@ -93,7 +93,7 @@ def _of_png(chunks: dict[bytes, bytes]) -> Signal:
 def _of_numbers(primaries: Primaries, gamma: float | None) -> Signal:
     """The profile of these primaries and a power, or sRGB's curve; none where that is sRGB, or nothing that can be."""
     x, y = np.reshape(primaries, (4, 2)).T
-    same = np.abs(np.subtract(primaries, _SRGB)).max() < _SAME
+    same = np.abs(np.subtract(primaries, SRGB)).max() < _SAME
     possible = (y > 0.01).all() and (x + y <= 1).all() and 0.2 < x[3] < 0.5 and 0.2 < y[3] < 0.5
     apart = possible and abs(np.linalg.det(np.stack([x, y, 1 - x - y])[:, :3])) > 0.01
     if not apart or (same and gamma is None):
@@ -106,16 +106,21 @@ def _srgb_curve(levels: np.ndarray) -> np.ndarray:
     return np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
 
 
+def to_xyz(primaries: Primaries) -> np.ndarray:
+    """The matrix (3, 3) from linear light of these primaries, whose white is 1, 1, 1, to XYZ of the same white with Y = 1."""
+    x, y = np.reshape(primaries, (4, 2)).T
+    xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])  # of red, green, blue and white, each with Y = 1
+    return xyz[:, :3] * np.linalg.solve(xyz[:, :3], xyz[:, 3])
+
+
 def _profile(primaries: Primaries, curve: Callable[[np.ndarray], np.ndarray]) -> bytes:
     """An ICC profile of version 2.4 (ICC.1:2001-04) of three primaries and one curve, from levels to light, both 0..1.
 
     Empty where the primaries are none: far from what they are in any space of colours.
     """
-    x, y = np.reshape(primaries, (4, 2)).T
-    xyz = np.stack([x / y, np.ones(4), (1 - x - y) / y])  # of red, green, blue and white, each with Y = 1
-    white = xyz[:, 3]
-    scales = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ white))
-    colours = np.linalg.inv(_BRADFORD) @ scales @ _BRADFORD @ (xyz[:, :3] * np.linalg.solve(xyz[:, :3], white))
+    xyz = to_xyz(primaries)
+    scales = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ xyz.sum(1)))
+    colours = np.linalg.inv(_BRADFORD) @ scales @ _BRADFORD @ xyz
     if np.abs(colours).max() > _MOST_XYZ:
         return b""
     light = np.rint(65535 * curve(np.linspace(0, 1, 4096))).astype(">u2")

@@ -2,7 +2,7 @@
 
 Two kinds of file, which most programs for photos and films read: `.cube` text, with a table of one or of three dimensions
 (`cube`); and HaldCLUT, a picture of L^3 x L^3 pixels that holds a table of L^2 nodes a side (Eskil Steenberg's layout). In both
-red runs fastest. Their numbers are colours as files hold them, 0..1, not linear light.
+red runs fastest. Their numbers are colours as files hold them, 0..1, not linear light; no file says of which profile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dpst.errors import UserError
 from dpst.files.atomic import write_text
 from dpst.files.colour_profiles import unit
 from dpst.files.cube import Cube, Table, read_cube
+from dpst.files.lut_profiles import SRGB_PROFILE, check_lut_profile, in_profile
 from dpst.files.machine import cores
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, write_photo
@@ -27,6 +28,8 @@ from dpst.imaging.vips import reason
 from dpst.options import LUT_EXTENSIONS
 
 _HALD_EXTENSIONS = (".png", ".tif", ".tiff")
+# Of pictures whose colours are not exact.
+_LOSSY_EXTENSIONS = (".jpg", ".jpeg", ".webp")
 # Levels L of a HaldCLUT: the least that can be a picture here, and the table of 256 nodes a side.
 _HALD_LEVELS = range(3, 17)
 # The level that other tables are brought to, if it is fine enough: 512x512 pixels, which every program takes.
@@ -39,7 +42,7 @@ _PIXELS = 32768
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lut:
-    """A table of colours, sRGB to sRGB unless whoever made it says otherwise.
+    """A table of colours.
 
     Attributes:
         table: float32 (n, n, n, 3), the new colour by red, green and blue; or (n, 3), a curve for each channel. n is 2 or more.
@@ -48,6 +51,7 @@ class Lut:
         title: one line.
         comments: more lines.
         shaper: curves that colours go through before the table; its colours are the curves' results.
+        profile: whose colours the table takes and gives: "srgb", "adobe-rgb" or "rec709".
     """
 
     table: np.ndarray
@@ -56,6 +60,10 @@ class Lut:
     title: str = ""
     comments: tuple[str, ...] = ()
     shaper: Lut | None = None
+    profile: str = SRGB_PROFILE
+
+    def __post_init__(self):
+        check_lut_profile(self.profile)
 
     @classmethod
     def identity(cls, size: int) -> Lut:
@@ -70,23 +78,29 @@ class Lut:
         return cls(np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1))
 
     @classmethod
-    def read(cls, path: str) -> Lut:
+    def read(cls, path: str, profile: str = SRGB_PROFILE) -> Lut:
         """Reads a `.cube` file or a HaldCLUT (PNG or TIFF), whose size is checked before the table is read.
 
+        Args:
+            path: the file.
+            profile: whose colours it was made for, as the file itself does not say.
+
         Raises:
-            UserError: the file is missing, of another kind, damaged, or larger than the formats allow.
+            UserError: no such profile, or the file is missing, of another kind, damaged, or larger than the formats allow.
         """
         path = check_path(path, "LUT")
         extension = Path(path).suffix.lower()
         if extension in _HALD_EXTENSIONS:
-            return _read_hald(path)
+            return dataclasses.replace(_read_hald(path), profile=profile)
         if extension != ".cube":
+            if extension in _LOSSY_EXTENSIONS:
+                raise UserError(f"LUT {path} is of a kind that changes colours; save it as PNG")
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
         found = read_cube(path)
         *before, last = (cls(each.table, each.low, each.high) for each in found.tables)
         shaper = before[0] if before else None
-        return dataclasses.replace(last, title=found.title, comments=found.comments, shaper=shaper)
+        return dataclasses.replace(last, title=found.title, comments=found.comments, shaper=shaper, profile=profile)
 
     def write(self, path: str) -> None:
         """Writes a `.cube` file, or for `.png` a HaldCLUT of 16 bits, whole or not at all.
@@ -100,7 +114,7 @@ class Lut:
         check_lut_writable(path)
         if path.lower().endswith(".png"):
             level = self._hald_level()
-            colours = self(Lut.identity(level**2).table)
+            colours = self._looked_up(Lut.identity(level**2).table)
             picture = np.clip(colours.transpose(2, 1, 0, 3).reshape(level**3, level**3, 3), 0, 1)
             text: dict[str, object] = {"title": self.title, "comment": " ".join(self.comments)}
             write_photo(path, picture, Photo(np.empty((0, 0, 3), np.uint16)), {k: v for k, v in text.items() if v})
@@ -119,10 +133,10 @@ class Lut:
         as ffmpeg's `lut3d` and most others do: greys then depend on the greys of the table alone.
 
         Args:
-            image: (..., 3), 0..1.
+            image: (..., 3), sRGB, 0..1, whatever the LUT's own profile is.
 
         Returns:
-            float32 (..., 3); outside 0..1 where the table is.
+            float32 (..., 3), sRGB; outside 0..1 where the table is, if that is of sRGB.
         """
         image = as_array(image, "image")
         if not image.ndim or image.shape[-1] != 3 or image.dtype.kind != "f":
@@ -130,6 +144,10 @@ class Lut:
             raise UserError(f"{wrong}; give floats from 0 to 1 of the shape (height, width, 3)")
         if not np.isfinite(image).all():
             raise UserError("image has values that are not finite; replace them by numbers from 0 to 1")
+        return in_profile(self._looked_up, self.profile)(image)
+
+    def _looked_up(self, image: np.ndarray) -> np.ndarray:
+        """The colours (..., 3) of the table's own profile."""
         shaped = self.shaper(image) if self.shaper else image
         colours = np.ascontiguousarray(shaped, np.float32).reshape(-1, 3)
         result = np.empty_like(colours)

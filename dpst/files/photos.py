@@ -310,8 +310,7 @@ def _without_profile(image: pyvips.Image) -> pyvips.Image:
 def _metadata(image: pyvips.Image, role: str, path: str) -> dict[str, bytes]:
     """EXIF, XMP, IPTC and ICC profile, by libvips' names, to go with an upright picture."""
     loader = image.get("vips-loader")
-    # Between formats libvips would write IPTC that no one can read.
-    names = ["exif-data", "xmp-data", "icc-profile-data", *(["iptc-data"] if loader.startswith("jpeg") else [])]
+    names = ["exif-data", "xmp-data", "icc-profile-data", "iptc-data"]
     metadata = {name: image.get(name) for name in names if image.get_typeof(name)}
     if loader.startswith("tiff"):
         try:

@@ -48,6 +48,8 @@ _FORMATS = {
     ".webp": _Format("webpsave", {"Q": 95, "smart_subsample": True}, np.uint8, True, 16383),
 }
 EXTENSIONS = frozenset(_FORMATS)
+# How IPTC begins that comes from a JPEG. To and from other formats libvips would write some that no one can read.
+_IPTC_OF_JPEG = b"Photoshop 3.0"
 
 
 def write_photo(
@@ -107,6 +109,10 @@ def _write(
     if alpha and not form.alpha:
         logger.log(level, "output image %s cannot hold the content's alpha; write .png, .tif or .webp to keep it", path)
         alpha = False
+    if (iptc := like.metadata.get("iptc-data")) and not (form is _JPEG and iptc.startswith(_IPTC_OF_JPEG)):
+        if not drop_exif:
+            logger.log(level, "output image %s cannot hold the content's IPTC; it is left out", path)
+        like = dataclasses.replace(like, metadata={name: blob for name, blob in like.metadata.items() if name != "iptc-data"})
 
     samples = np.empty((height, width, 4 if alpha else 3), dtype)
     levels = np.iinfo(dtype).max
@@ -232,7 +238,7 @@ def _save(samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: 
     if not drop_exif:
         # Without any EXIF, libvips would make some up; only a resolution is worth it.
         exif = "exif-data" in like.metadata or like.resolution != Photo.resolution
-        keep |= ForeignKeep.XMP | (ForeignKeep.EXIF if exif else 0) | (ForeignKeep.IPTC if form is _JPEG else 0)
+        keep |= ForeignKeep.XMP | (ForeignKeep.EXIF if exif else 0) | ForeignKeep.IPTC
     getattr(image, form.saver)(os.fsencode(path), keep=keep, **form.settings)
     if form is _TIFF and keep & ForeignKeep.EXIF and "exif-data" in like.metadata:
         tiff_exif.add_exif(path, like.metadata["exif-data"])

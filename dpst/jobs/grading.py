@@ -21,7 +21,7 @@ from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import ctrl_c_waits
-from dpst.options import REGION, Options
+from dpst.options import LIGHT, REGION, Options
 from dpst.regions.refining import refined
 from dpst.regions.regions import merged, read_classes
 from dpst.solver.lut_look import LutLook
@@ -58,7 +58,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
     options, begin = job.options, time.perf_counter()
     hashes = input_hashes(options)
     photo = read_photo(options.content_image_path, "content image", options.max_pixels)
-    look = _region_look(options, photo) if options.content_seg_path else LutLook([_read_lut(options.apply_lut)])
+    look = dataclasses.replace(_look(options, photo), keeps_light=options.keep == LIGHT)
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, options)
     about = {"command": job.command, "version": __version__}
@@ -86,8 +86,10 @@ def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm
         bar.update(100 * (done + 1) / len(options.strengths) - bar.n)
 
 
-def _region_look(options: Options, photo: Photo) -> LutLook:
-    """A LUT for each region of the mask; a region without one is dealt with as `missing_class` says."""
+def _look(options: Options, photo: Photo) -> LutLook:
+    """The LUT, or one for each region of the mask; a region without one is dealt with as `missing_class` says."""
+    if not options.content_seg_path:
+        return LutLook([_read_lut(options.apply_lut, options.lut_profile)])
     small = photo.resized(*fitted(photo.size, options.solve_size))
     names, masks = read_classes(options.content_seg_path, small, options, photo.orientation)
     paths = {name: region_path(options.apply_lut, name) for name in names}
@@ -108,15 +110,16 @@ def _region_look(options: Options, photo: Photo) -> LutLook:
             own = merged(own, masks[..., names.index(name)])
     if options.refine_masks:
         own = refined(own, small)
-    return LutLook([_read_lut(paths[name]) for name in known], FittedMasks.fitted(own, small))
+    return LutLook([_read_lut(paths[name], options.lut_profile) for name in known], FittedMasks.fitted(own, small))
 
 
-def _read_lut(path: str) -> Lut:
+def _read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
     try:
         stat = os.stat(path)
     except OSError as error:
         raise UserError(f"LUT {path} cannot be read ({error.strerror}); check the path") from error
-    return _read_lut_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    lut = _read_lut_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return dataclasses.replace(lut, profile=profile)
 
 
 @functools.lru_cache(maxsize=16)  # the same few serve a whole batch

@@ -35,7 +35,7 @@ def write_luts(result: Result, options: Options) -> dict[str, dict[str, float]]:
     for realism, pattern in zip(options.realisms, options.lut_paths, strict=False):
         paths = region_paths(pattern, result.masks) if REGION in pattern else {None: pattern}
         for region, path in paths.items():
-            lut = result.lut(region, options.lut_size, realism)
+            lut = result.lut(region, options.lut_size, realism, options.lut_profile)
             fit = result.lut_fit(lut, region, realism)
             where = "whole photo" if region is None else f"region {region}"
             comments = (f"Made by deep-photostyle {__version__}.", *lut.comments, f"Fit to the {where}: {fit}.")

@@ -32,7 +32,7 @@ from dpst.jobs.results import write_results
 from dpst.jobs.scores import advice, scores
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
-from dpst.options import REGION, SEMANTIC, Options
+from dpst.options import LIGHT, REGION, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
@@ -83,6 +83,8 @@ def check_job(options: Options) -> None:
         logger.warning("--seg_model %s is not used; give --auto_seg %s, and no masks", options.seg_model, SEMANTIC)
     if options.seg_scribbles not in ("auto", "never") and not options.content_seg_path:
         logger.warning("--seg_scribbles %s is not used; there are no masks", options.seg_scribbles)
+    if options.lut_profile != Options.lut_profile and not (options.lut or options.apply_lut):
+        logger.warning("--lut_profile %s is not used; give --lut or --apply_lut", options.lut_profile)
     size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
     for path in options.output_images:
         check_writable(path, size)
@@ -181,7 +183,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
             with ctrl_c_waits():
                 content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
                 looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
-                result = Result(best.image, content, features=network.description, looks=looks)
+                light = options.keep == LIGHT
+                result = Result(best.image, content, features=network.description, looks=looks, keeps_light=light)
                 keep(result)
                 write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse
 from scipy.optimize import isotonic_regression
 
+from dpst.files.lut_profiles import SRGB_PROFILE, from_srgb
 from dpst.files.luts import Lut, from_nodes, tetrahedra
 from dpst.imaging.ciede2000 import ciede2000
 from dpst.imaging.colours import cielab
@@ -38,7 +39,9 @@ class Fit(NamedTuple):
         return f"CIEDE2000 to the result {self.mean:.1f} on average, 95th percentile {self.percentile95:.1f}"
 
 
-def fit_lut(content: np.ndarray, result: np.ndarray, size: int, mask: np.ndarray | None = None) -> Lut:
+def fit_lut(
+    content: np.ndarray, result: np.ndarray, size: int, mask: np.ndarray | None = None, profile: str = SRGB_PROFILE
+) -> Lut:
     """Fits a LUT to a content photo and its result. Along the greys no channel of it ever falls.
 
     Args:
@@ -46,7 +49,9 @@ def fit_lut(content: np.ndarray, result: np.ndarray, size: int, mask: np.ndarray
         result: (H, W, 3), 0..1.
         size: nodes a side, 2^k + 1.
         mask: how much each pixel counts, (H, W), 0..1, not all 0; without it all count alike.
+        profile: whose colours the LUT is to take and give.
     """
+    content, result = from_srgb(content, profile), from_srgb(result, profile)
     colours = content.reshape(-1, 3).astype(np.float64)
     change = result.reshape(-1, 3) - colours
     weights = np.ones(len(colours)) if mask is None else mask.ravel().astype(np.float64)
@@ -67,7 +72,7 @@ def fit_lut(content: np.ndarray, result: np.ndarray, size: int, mask: np.ndarray
         right[greys] += pin[greys, None] * (ordered - identity[greys])
         table = identity + solve(matrix, right, size)
         table[greys] = ordered
-    return Lut(np.clip(table, 0, 1).astype(np.float32).reshape(size, size, size, 3))
+    return Lut(np.clip(table, 0, 1).astype(np.float32).reshape(size, size, size, 3), profile=profile)
 
 
 def fit_of(lut: Lut, content: np.ndarray, result: np.ndarray, mask: np.ndarray | None = None) -> Fit:

@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from dpst.errors import UserError
+from dpst.files.lut_profiles import check_lut_profile
 from dpst.files.luts import Lut
 from dpst.files.photos import STRIP, Photo
+from dpst.imaging.light import with_light
 from dpst.imaging.pictures import check_kind, check_number, check_one_of, check_picture
 from dpst.imaging.resizing import resize
 from dpst.options import LUT_SIZES, MOST_REALISM, MOST_STRENGTH, Options
 from dpst.solver.affine_field import Look
 from dpst.solver.carrying import apply_maps, confine_maps, fit_maps
+from dpst.solver.colourless import neutral_lut, neutral_maps
 from dpst.solver.lut_fit import Fit, fit_lut, fit_of
 from dpst.solver.stages import Stage
 
 # A note in every LUT for people who open it.
-_LUT_COLOURS = "Colours in and out are sRGB as files hold them, not linear light and not log."
+_LUT_COLOURS = "Colours in and out are {} as files hold them, not linear light and not log."
+_PROFILE_NAMES = {"srgb": "sRGB", "adobe-rgb": "Adobe RGB (1998)", "rec709": "Rec.709 for a display of gamma 2.4"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +37,8 @@ class Result:
         features: where the features came from.
         masks: of the content's regions, (h, w) at that size, by name.
         looks: of the maps solver, by realism; `image` is the first. Empty with the other solvers.
+        colourless: the names of regions whose style has no colour.
+        keeps_light: whether `at`, `restyler` and `lut` change colours alone, and not the photo's luma.
     """
 
     image: np.ndarray
@@ -41,6 +47,8 @@ class Result:
     features: str = ""
     masks: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
+    colourless: frozenset[str] = frozenset()
+    keeps_light: bool = False
 
     def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
         """The result at the size of a photo, with all its detail.
@@ -58,22 +66,32 @@ class Result:
         """
         return np.concatenate(list(self.restyler(photo, realism)(strength)))
 
-    def lut(self, region: str | None = None, size: int = Options.lut_size, realism: float | None = None) -> Lut:
+    def lut(
+        self,
+        region: str | None = None,
+        size: int = Options.lut_size,
+        realism: float | None = None,
+        profile: str = Options.lut_profile,
+    ) -> Lut:
         """The look as one table of colours for other photos and programs; what it does differently from place to place is lost.
 
         Args:
             region: one of the names of `masks`, whose pixels alone are then fitted; None for the whole photo.
             size: nodes along each side, 17, 33 or 65.
             realism: see `at`.
+            profile: whose colours the LUT is to take and give: "srgb", "adobe-rgb" or "rec709".
 
         Raises:
-            UserError: there is no region of this name, or nothing of it at this size; or no such size or realism.
+            UserError: there is no region of this name, or nothing of it at this size; or no such size, realism or profile.
         """
+        check_lut_profile(profile)
         check_one_of(size, LUT_SIZES, "LUT size")
         mask = self._mask(region)
-        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, mask)
+        lut = fit_lut(self.content, self.at(self.content, realism=realism), size, mask, profile)
+        if self.colourless and self.colourless >= ({region} if region is not None else self.masks.keys()):
+            lut = neutral_lut(lut)  # for colours that the photo does not have, too
         title = "deep-photostyle" if region is None else f"deep-photostyle, {region}"
-        return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS,))
+        return dataclasses.replace(lut, title=title, comments=(_LUT_COLOURS.format(_PROFILE_NAMES[profile]),))
 
     def lut_fit(self, lut: Lut, region: str | None = None, realism: float | None = None) -> Fit:
         """How near a LUT comes to the result, in the whole photo or in a region."""
@@ -114,6 +132,14 @@ class Result:
             def strips(height: int = STRIP) -> Iterator[np.ndarray]:
                 return (pixels[top : top + height] for top in range(0, len(pixels), height))
 
+        restyled = self._restyled(strips, size, realism)
+        if self.keeps_light:
+            return lambda strength: map(with_light, strips(), restyled(strength))
+        return restyled
+
+    def _restyled(
+        self, strips: Callable[[], Iterator[np.ndarray]], size: tuple[int, int], realism: float | None
+    ) -> Callable[[float], Iterator[np.ndarray]]:
         if self.looks:
             look = self.looks[next(iter(self.looks)) if realism is None else realism]
             return lambda strength: look.apply_to(strips(), size[0], strength)
@@ -121,6 +147,8 @@ class Result:
             return lambda strength: _blended(strips(), self.image, strength)
         maps = fit_maps(resize(self.content, *self.image.shape[:2]), self.image)
         maps = confine_maps(maps, strips, size[0])
+        if self.colourless:
+            maps = neutral_maps(maps, sum(self.masks[name] for name in self.colourless))
         return lambda strength: _mapped(strips(), size[0], maps, strength)
 
 

@@ -260,7 +260,7 @@ def test_photos_are_in_the_order_of_their_numbers_whatever_their_digits(tmp_path
     names = ["10.png", "2.png", "5²3.png", "5²10.png", "a².png", "٣.png", "²1.png"]
     for name in names:
         shutil.copy(DATA / "content.png", tmp_path / name)
-    _, found = find_jobs(Options(batch=str(tmp_path), style_image_path="style.png"), "")
+    found = find_jobs(Options(batch=str(tmp_path), style_image_path="style.png"), "")
     assert [each.name for each in found] == ["2.png", "٣.png", "5²3.png", "5²10.png", "10.png", "a².png", "²1.png"]
 
 

@@ -332,7 +332,11 @@ def test_pictures_too_large_for_a_haldclut_are_not_decoded(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("none.cube", "No such file"), ("none.png", "does not exist"), ("a.3dl", "unknown extension")]
+    ("name", "message"),
+    [
+        *[("none.cube", "No such file"), ("none.png", "does not exist")],
+        *[("a.3dl", "unknown extension"), ("a.jpg", "save it as PNG$")],
+    ],
 )
 def test_files_that_are_not_there_or_of_another_kind(name, message, tmp_path):
     with pytest.raises(UserError, match=message):

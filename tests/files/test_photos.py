@@ -644,6 +644,35 @@ def test_strips_are_the_pixels():
 # What cannot be carried
 
 
+HEADLINE = b"\x1c\x02\x69\0\x04Lake"  # IPTC IIM 4.2, record 2, data set 105
+
+
+def with_iptc(path):
+    """A JPEG or TIFF with a headline."""
+    if path.suffix == ".tif":
+        Image.fromarray(gradient()).save(path, tiffinfo={33723: HEADLINE})
+        return
+    Image.fromarray(gradient()).save(path)
+    content = path.read_bytes()
+    block = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + struct.pack(">L", len(HEADLINE)) + HEADLINE + b"\0" * (len(HEADLINE) % 2)
+    path.write_bytes(content[:2] + b"\xff\xed" + struct.pack(">H", len(block) + 2) + block + content[2:])
+
+
+@pytest.mark.parametrize("before", [".jpg", ".tif"])
+@pytest.mark.parametrize("after", [".jpg", ".png", ".tif", ".webp"])
+def test_iptc_goes_from_jpeg_to_jpeg_and_else_its_loss_is_told(tmp_path, caplog, before, after):
+    source, target = tmp_path / f"a{before}", tmp_path / f"b{after}"
+    with_iptc(source)
+    photo = read_photo(str(source))
+    write_photo(str(target), photo.pixels, photo, drop_exif=True)
+    assert not caplog.records and b"Lake" not in target.read_bytes()
+    write_photo(str(target), photo.pixels, photo)
+    kept = (before, after) == (".jpg", ".jpg")
+    assert (HEADLINE in target.read_bytes()) == kept
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ([] if kept else [f"output image {target} cannot hold the content's IPTC; it is left out"])
+
+
 DAMAGED_EXIF = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(64))
 
 

@@ -24,7 +24,7 @@ from dpst.files.writing import check_writable, write_photo
 from dpst.jobs.job import Job, Outcome
 from dpst.jobs.places import Claims
 from dpst.jobs.records import finished
-from dpst.options import Options
+from dpst.options import LUT_PROFILES, Options
 from dpst.regions.regions import read_classes
 from hostile import calls, mutators, requests, seeds, strategies
 from hostile.broken import Broken, one_clear_line, shown
@@ -81,9 +81,9 @@ def weights(path: Path) -> None:
 
 def manifest(path: Path) -> None:
     """Every line is a job, or one line that says why not."""
-    total, jobs = find_jobs(Options(batch=str(path)), "")
+    jobs = find_jobs(Options(batch=str(path)), "")
     found = list(jobs)
-    if len(found) != total:
+    if len(found) != len(jobs):
         raise Broken("jobs other than were counted")
     for each in found:
         if isinstance(each, Outcome):
@@ -120,9 +120,10 @@ def record(path: Path) -> None:
 
 
 def lut(path: Path) -> None:
-    """A table that is read gives finite colours."""
+    """A table that is read gives finite colours, of whichever profile; its bytes choose that."""
+    profile = LUT_PROFILES[zlib.crc32(path.read_bytes()) % len(LUT_PROFILES)]
     with np.errstate(all="raise"):
-        if not np.isfinite(Lut.read(str(path))(seeds.levels(3) / np.float32(255))).all():
+        if not np.isfinite(Lut.read(str(path), profile)(seeds.levels(3) / np.float32(255))).all():
             raise Broken("colours that are not finite")
 
 
@@ -147,7 +148,8 @@ def _of(good: Callable[[], list[bytes]], *layouts: mutators.Layout) -> Callable[
     return lambda: strategies.damage(good, *layouts)
 
 
-_MASK_LAYOUTS = (mutators.PNG, mutators.PNG_PIXELS)
+_TABLE_LAYOUTS = (mutators.PNG, mutators.PNG_PIXELS)
+_MASK_LAYOUTS = (*_TABLE_LAYOUTS, mutators.BLOCKS)
 KINDS: dict[str, Kind] = {
     "png": Kind(".png", strategies.png, picture),
     "jpeg": Kind(".jpg", _of(seeds.jpegs, mutators.JPEG), picture),
@@ -155,11 +157,12 @@ KINDS: dict[str, Kind] = {
     "bigtiff": Kind(".tif", _of(seeds.bigtiffs, mutators.TIFF), picture),
     "webp": Kind(".webp", _of(seeds.webps, mutators.WEBP), picture),
     "bmp": Kind(".bmp", _of(seeds.bmps, mutators.BLOCKS), picture),
+    "avif": Kind(".avif", strategies.heif, picture),
     "exif": Kind(".img", strategies.exif, picture),
     "icc": Kind(".img", strategies.icc, picture),
     "xmp": Kind(".img", strategies.xmp, picture),
     "mask": Kind(".png", _of(seeds.masks, *_MASK_LAYOUTS), mask),
-    "strokes": Kind(".png", _of(seeds.strokes, *_MASK_LAYOUTS), mask),
+    "strokes": Kind(".png", _of(seeds.strokes, *_TABLE_LAYOUTS), mask),
     "npy": Kind(".npy", _of(lambda: seeds.npys() + seeds.strange_npys(), mutators.PICKLE), weights),
     "h5": Kind(".h5", _of(seeds.h5s, mutators.BLOCKS), weights),
     "npz": Kind(".npz", _of(seeds.npzs, mutators.ZIP), weights),
@@ -167,7 +170,7 @@ KINDS: dict[str, Kind] = {
     "jsonl": Kind(".jsonl", strategies.jsonl, manifest),
     "record": Kind(".json", strategies.record, record),
     "cube": Kind(".cube", strategies.deep_cube, lut),
-    "hald": Kind(".png", _of(seeds.halds, *_MASK_LAYOUTS), lut),
+    "hald": Kind(".png", _of(seeds.halds, *_TABLE_LAYOUTS), lut),
     "options": Kind(".args", strategies.options, command_line),
     "names": Kind(".names", strategies.names, folder),
     "http": Kind(".http", requests.http, requests.page),

@@ -101,10 +101,15 @@ def bmps() -> list[bytes]:
 
 @functools.cache
 def jpegs() -> list[bytes]:
-    """RGB with all metadata, grey, CMYK, progressive."""
+    """RGB with all metadata, grey, CMYK, progressive, with a gain map behind it, by XMP and as libvips knows it."""
     cmyk = Image.fromarray(levels(4)).convert("RGB").convert("CMYK")
     found = [with_metadata("JPEG", exif(), icc(), XMP), _saved(Image.fromarray(levels(1)[..., 0]), "JPEG")]
-    return [*found, _saved(cmyk, "JPEG"), _saved(Image.fromarray(levels(3)), "JPEG", progressive=True)]
+    found += [_saved(cmyk, "JPEG"), _saved(Image.fromarray(levels(3)), "JPEG", progressive=True)]
+    found.append(with_metadata("JPEG", xmp=XMP) + _saved(Image.fromarray(levels(1)[..., 0]), "JPEG"))
+    if pyvips.type_find("VipsOperation", "uhdrsave"):
+        light = pyvips.Image.new_from_array(levels(3)).copy(interpretation="srgb").colourspace("scrgb") * 2.5
+        found.append(light.copy(interpretation="scrgb").uhdrsave_buffer())
+    return found
 
 
 @functools.cache
@@ -136,14 +141,27 @@ def bigtiffs() -> list[bytes]:
 
 
 @functools.cache
+def avifs() -> list[bytes]:
+    """AVIF of 8 and of 10 bits, and with code points for Display P3; none where libvips has no encoder."""
+    image = pyvips.Image.new_from_array(levels(3)).copy(interpretation="srgb")
+    try:
+        found = [image.heifsave_buffer(compression="av1", bitdepth=bits) for bits in (8, 10)]
+    except pyvips.Error:
+        return []
+    return [*found, found[0] + struct.pack(">L8sHHHB", 19, b"colrnclx", 12, 13, 6, 128)]
+
+
+@functools.cache
 def masks() -> list[bytes]:
-    """Flat colours as PNG and JPEG, labels, soft grey, alpha, labels of 16 bits, small and large."""
+    """Flat colours as PNG, JPEG and BMP, labels, in three channels too, soft grey, alpha, labels of 16 bits, small and large."""
     columns = np.arange(WIDTH)[None, :] // 8 + np.zeros((HEIGHT, 1), int)
     colours = np.array([(0, 0, 255), (255, 255, 255), (255, 0, 0)], np.uint8)[columns]
     alpha = np.dstack([colours, np.where(columns == 1, 0, 255)]).astype(np.uint8)
     wide = [pyvips.Image.new_from_array((columns * n + n).astype(np.uint16)).copy(interpretation="grey16") for n in (1, 300)]
     found = [_saved(Image.fromarray(each), "PNG") for each in (colours, columns.astype(np.uint8), levels(1)[..., 0], alpha)]
-    return [*found, _saved(Image.fromarray(colours), "JPEG"), *(each.pngsave_buffer() for each in wide)]
+    found += [_saved(Image.fromarray(colours), "JPEG"), *(each.pngsave_buffer() for each in wide)]
+    found.append(_saved(Image.fromarray(np.repeat(columns[..., None], 3, 2).astype(np.uint8)), "PNG"))
+    return [*found, *(_saved(Image.fromarray(colours).convert(mode), "BMP") for mode in ("RGB", "P", "1"))]
 
 
 @functools.cache
@@ -255,6 +273,7 @@ def cubes() -> list[bytes]:
     head = 'TITLE "a look"\n# a comment\n'
     found = [f"{head}LUT_3D_SIZE 3\nDOMAIN_MIN 0 0 0\nDOMAIN_MAX 1 1 1\n{three}\n"]
     found += ["LUT_1D_SIZE 3\nLUT_1D_INPUT_RANGE 0 2\n0 0 0\n0.5 0.4 0.3\n1 1 1\n", f"\ufeffLUT_3D_SIZE 3\r\n{three}"]
+    found.append(f"LUT_IN_VIDEO_RANGE\nlut_3d_size 3\n{three}\n".replace(".", ","))
     found.append(f"LUT_1D_SIZE 2\nLUT_3D_SIZE 3\nLUT_3D_INPUT_RANGE 0 1\n0 0 0 # black\n1, 1, 1\n{three}\nTITLE x\x1a\0")
     return [*(text.encode() for text in found), found[0].encode("utf-16")]
 

@@ -46,6 +46,20 @@ def _in_pictures(blocks: st.SearchStrategy[bytes], name: str) -> st.SearchStrate
     return st.builds(lambda form, block: seeds.with_metadata(form, **{name: block[:60000]}), forms, blocks)
 
 
+def heif() -> st.SearchStrategy[bytes]:
+    """Damaged AVIF, and the same under the names of HEIC, whose pixels nothing here can decode."""
+    good = seeds.avifs() or [struct.pack(">L8sL8s", 24, b"ftypavif", 0, b"avifmif1")]
+    names = {b"av01": b"hvc1", b"av1C": b"hvcC", b"avif": b"heic"}
+
+    def as_heic(content: bytes) -> bytes:
+        for name, other in names.items():
+            content = content.replace(name, other)
+        return content
+
+    files = damage(lambda: good, mutators.BLOCKS)
+    return files | files.map(as_heic)
+
+
 def exif() -> st.SearchStrategy[bytes]:
     """Pictures with damaged EXIF, which is a TIFF directory after six bytes."""
     prefix = b"Exif\0\0"
@@ -109,7 +123,8 @@ def record() -> st.SearchStrategy[bytes]:
 
 def deep_cube() -> st.SearchStrategy[bytes]:
     """Headers of `.cube` files with any numbers, and damaged ones."""
-    keywords = st.sampled_from(["LUT_1D_SIZE", "LUT_3D_SIZE", "DOMAIN_MIN", "DOMAIN_MAX", "LUT_3D_INPUT_RANGE", "TITLE", "#", ""])
+    words = "LUT_1D_SIZE LUT_3D_SIZE DOMAIN_MIN DOMAIN_MAX LUT_1D_INPUT_RANGE LUT_3D_INPUT_RANGE TITLE lut_3d_size"
+    keywords = st.sampled_from([*words.split(), "LUT_IN_VIDEO_RANGE", "#", ""])
     values = st.lists(st.floats().map(str) | st.integers().map(str) | st.sampled_from(["2", "0", "1"]), max_size=4).map(" ".join)
     lines = st.lists(st.builds("{} {}".format, keywords, values), max_size=12).map("\n".join)
     return lines.map(str.encode) | damage(seeds.cubes, mutators.TEXT)

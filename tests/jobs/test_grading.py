@@ -123,6 +123,34 @@ def test_names_of_classes_find_the_luts(photo, run):
     np.testing.assert_array_equal(out[16:], photo[16:])
 
 
+def test_a_lut_is_applied_in_the_colours_that_it_is_made_for(photo, run):
+    Lut(np.float32([(0, 0, 0), (0.5, 0.5, 0.5)])).write("a.cube")
+    code, error = run(apply_lut="a.cube", lut_profile="rec709")
+    assert (code, error.count("WARN")) == (0, 0)
+    # Half of a power's value is a 2.4th power of a half of the light, whatever the colour.
+    light = ((photo / 255 + 0.055) / 1.055) ** 2.4 * 0.5**2.4
+    expected = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(samples_of("out.png"), 255 * expected, atol=0.55)
+
+
+def test_a_profile_without_a_lut_is_named(photo, run):
+    Image.fromarray(photo[::-1]).save("style.png")
+    code, error = run(style_image_path="style.png", lut_profile="rec709", dry_run=True)
+    assert (code, error.count("--lut_profile rec709 is not used; give --lut or --apply_lut")) == (0, 1)
+
+
+@pytest.mark.parametrize("by_region", [False, True])
+def test_only_colours_change_where_light_is_kept(photo, run, by_region):
+    Lut(np.float32([(0.2, 0, 0), (0.6, 0.4, 0.2)])).write("a_red.cube")
+    regions = {"apply_lut": "a_{region}.cube", "content_seg_path": "mask.png"} if by_region else {"apply_lut": "a_red.cube"}
+    assert run(keep="light", strength="0.5,1", **regions)[0] == 0
+    weights = np.array([0.299, 0.587, 0.114])
+    for name in ("out_0.5.png", "out_1.png"):
+        result = samples_of(name)
+        np.testing.assert_allclose(result @ weights, photo @ weights, atol=0.6)
+        assert np.abs(result[:10] - photo[:10].astype(int)).mean() > 5
+
+
 REFUSED = {
     "no file": ({"apply_lut": "none.cube"}, "LUT none.cube cannot be read (No such file or directory); check the path"),
     "no files": (

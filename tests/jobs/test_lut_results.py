@@ -44,6 +44,25 @@ def test_a_lut_says_what_its_colours_are(result):
     assert result.lut("red", 17).title == "deep-photostyle, red"
 
 
+def test_a_lut_is_made_for_the_colours_that_are_asked_for(result):
+    plain, video = (result.lut(size=33, profile=profile) for profile in ("srgb", "rec709"))
+    assert np.abs(plain.table - video.table).mean() > 0.01
+    assert result.lut_fit(video).mean < 1.2 * result.lut_fit(plain).mean
+    (comment,) = result.lut(size=17, profile="adobe-rgb").comments
+    assert comment == "Colours in and out are Adobe RGB (1998) as files hold them, not linear light and not log."
+    with pytest.raises(UserError, match=r"^LUT profile log is unknown"):
+        result.lut(profile="log")
+
+
+def test_the_lut_of_a_result_that_keeps_the_light_does_too(result):
+    weights = np.array([0.299, 0.587, 0.114])
+    content = golden_photo("content.png")
+    for keeps_light, least, most in ((True, 0, 0.03), (False, 0.1, 1)):
+        kept = dataclasses.replace(result, keeps_light=keeps_light)
+        change = np.abs((kept.lut(size=33)(content) - content) @ weights)
+        assert least <= change.mean() <= most
+
+
 def run(golden_paths, capsys, **options):
     chosen = golden_paths | {"style_option": 2, "lut_size": 17} | options
     code = main([f"--{name}={value}" for name, value in chosen.items()])

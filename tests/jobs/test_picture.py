@@ -163,6 +163,17 @@ def test_ctrl_c_at_any_scale_leaves_the_best_image_at_the_photos_own_size(large_
     assert not record_path(large_options).exists()
 
 
+@pytest.mark.parametrize("solver", ["pixels", "maps"])
+def test_the_light_is_kept_in_a_result_that_ctrl_c_leaves_too(large_options, watched, solver):
+    kept = dataclasses.replace(large_options, solver=solver, style_option=2, keep="light")
+    watched.stop_at = (0, 1)
+    assert run_one(kept, "") == INTERRUPTED
+    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    result, content = levels(kept.output_image), levels(kept.content_image_path)
+    np.testing.assert_allclose(result @ weights, content @ weights, atol=0.6)
+    assert np.abs(result - content).mean() > 1
+
+
 def test_the_best_image_is_that_of_the_stage_that_runs(options):
     # Losses at another size or without the photorealism term do not compare.
     watch, images = picture.Watch(options, tqdm(disable=True)), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
