@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import golden_masks, golden_photo
+from PIL import Image
 
 import dpst.solver.run
+import photo_style
 from dpst.errors import UserError
 from dpst.imaging.resizing import resize
 from dpst.imaging.smoothing import smooth_local_affine
@@ -257,7 +259,7 @@ def test_a_photo_too_narrow_to_solve_is_told(thin_network):
     [
         (np.zeros((20, 30), np.float32), r"has the shape \(20, 30\); give \(height, width, 3\)"),
         (np.zeros((20, 30, 4), np.float32), r"has the shape \(20, 30, 4\); give"),
-        (np.zeros((20, 30, 3), np.uint8), "is of type uint8; divide its levels by their maximum"),
+        (np.zeros((20, 30, 3), np.int64), "is of type int64; divide its levels by their maximum"),
         (np.full((20, 30, 3), np.nan), "has values that are not finite; replace them"),
         (np.full((20, 30, 3), 255.0), "has values from 255 to 255; scale them to 0..1"),
     ],
@@ -361,6 +363,72 @@ def test_without_a_size_photos_are_solved_at_a_moderate_one(thin_network):
     with pytest.raises(KeyboardInterrupt):
         stylize(photo, photo, options=Options(solver="reference"), network=thin_network, callback=stop)
     assert seen == [(512, 14, 3)]
+
+
+def test_pictures_are_floats_levels_or_images(photos, thin_network):
+    """All of them hold the same colours, those of 8 bits."""
+    levels = [np.rint(photo * 255).astype(np.uint8) for photo in photos]
+    given = {
+        "float": [level / 255 for level in levels],
+        "uint8": levels,
+        "uint16": [level.astype(np.uint16) * 257 for level in levels],
+        "image": [Image.fromarray(level) for level in levels],
+    }
+    results = {
+        kind: stylize(*pair, style_option=2, max_iter=1, network=thin_network, auto_seg=0).image for kind, pair in given.items()
+    }
+    for kind, result in results.items():
+        np.testing.assert_allclose(result, results["float"], atol=2e-3, err_msg=kind)
+
+
+def test_masks_are_colours_labels_or_images(photos, thin_network):
+    content, style = photos
+    labels = [(np.arange(photo.shape[1]) * 2 // photo.shape[1] + np.zeros(photo.shape[:2], int)) for photo in photos]
+    colours = [np.array([[255, 0, 0], [0, 0, 255]], np.uint8)[each] for each in labels]
+    given = {
+        "labels": [each + 7 for each in labels],
+        "large labels": [each * 300 + 300 for each in labels],
+        "colours": colours,
+        "images": [Image.fromarray(each) for each in colours],
+    }
+    masks = {
+        kind: stylize(content, style, *pair, style_option=2, max_iter=1, network=thin_network).masks.values()
+        for kind, pair in given.items()
+    }
+    for kind, found in masks.items():
+        both = sorted(found, key=lambda mask: mask[:, 0].mean())
+        assert len(both) == 2, kind
+        assert [mask[:, side].mean() > 0.9 for mask in both for side in (0, -1)] == [False, True, True, False], kind
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"realsim": 1}, "realsim is no option; use realism"),
+        ({"output_image": "a.png"}, "output_image 'a.png' belongs to the command line; leave it out here"),
+        ({"strength": 0.5}, "strength 0.5 belongs to the command line"),
+        ({"workers": 3}, "workers 3 belongs to the command line"),
+        ({"options": Options(), "realism": 0}, "options are given, and realism; give all in one way"),
+        ({"device": "gpu"}, "there is no GPU"),
+        ({"content_mask": np.zeros((4, 4), int)}, "style_mask is missing; give the masks of both photos or of neither"),
+    ],
+)
+def test_what_the_library_cannot_do_is_refused_by_name(photos, thin_network, chosen, told):
+    with pytest.raises(UserError, match=told):
+        stylize(*photos, network=thin_network, **chosen)
+
+
+def test_several_realisms_are_a_tuple(photos, thin_network):
+    result = stylize(*photos, style_option=2, realism=(0, 2), max_iter=1, network=thin_network, preview=True, auto_seg=0)
+    assert sorted(result.looks) == [0, 2]
+
+
+def test_a_callback_may_cancel(photos, thin_network):
+    def cancel(progress):
+        raise photo_style.Cancelled
+
+    with pytest.raises(photo_style.Cancelled):
+        stylize(*photos, style_option=2, network=thin_network, callback=cancel)
 
 
 def test_importing_the_library_is_quick_and_leaves_the_process_as_it_was():

@@ -22,6 +22,7 @@ from dpst.batch.report import Page
 from dpst.errors import UserError, one_line
 from dpst.files.atomic import remove_partials
 from dpst.jobs.job import Job, Outcome, Status
+from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.places import Claims, by_products, log_path, make_folders, results
 from dpst.jobs.records import finished, write_record
@@ -137,7 +138,7 @@ class Worker:
     def run(self, job: Job, bar: tqdm) -> Outcome:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
         options, error, log = job.options, "", log_path(job.options)
-        with _warnings_caught() as warnings:
+        with warnings_caught() as warnings:
             for _ in range(2):
                 warnings.clear()
                 try:
@@ -165,20 +166,6 @@ class Worker:
 
 def _in_one_line(failure: Exception) -> str:
     return one_line(" ".join(traceback.format_exception_only(failure)[-1].split()))
-
-
-@contextlib.contextmanager
-def _warnings_caught() -> Iterator[list[str]]:
-    """The tool's warnings as a list; nothing that it logs goes anywhere else."""
-    caught: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: caught.append(record.getMessage())  # type: ignore[method-assign]
-    handlers, propagate = logger.handlers, logger.propagate
-    logger.handlers, logger.propagate = [handler], False
-    try:
-        yield caught
-    finally:
-        logger.handlers, logger.propagate = handlers, propagate
 
 
 def _run_here(jobs: Iterable[Job | Outcome], options: Options) -> Generator[Outcome]:

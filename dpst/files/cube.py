@@ -113,6 +113,8 @@ class _Reader:
             # One row more than wanted, to see it; and none at all would be warned of.
             numbers = itertools.chain(begin, lines)
             table = np.loadtxt(numbers, np.float32, comments=None, ndmin=2, max_rows=rows + 1) if begin else np.empty((0, 3))
+        except UserError:  # of a line; it is a ValueError, too
+            raise
         except ValueError as error:
             raise self._wrong_line(f"'{self._line[:40]}', not three numbers") from error
         if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MOST_NUMBER):

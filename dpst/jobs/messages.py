@@ -36,3 +36,19 @@ def warnings_here() -> Iterator[list[str]]:
     thread = threading.get_ident()
     with handled(Handler(logging.WARNING)):
         yield caught
+
+
+@contextlib.contextmanager
+def warnings_caught() -> Iterator[list[str]]:
+    """The packages' warnings as a list; nothing that they log goes anywhere else."""
+    caught: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: caught.append(record.getMessage())  # type: ignore[method-assign]
+    before = [(logger.handlers, logger.propagate) for logger in LOGGERS]
+    for logger in LOGGERS:
+        logger.handlers, logger.propagate = [handler], False
+    try:
+        yield caught
+    finally:
+        for logger, (handlers, propagate) in zip(LOGGERS, before, strict=True):
+            logger.handlers, logger.propagate = handlers, propagate

@@ -297,7 +297,8 @@ class LookObjective:
             losses, gradient = self._by_colours(image)
         found, by_image = network.result()
         losses |= {name: float(value) for name, value in found.items()}
-        by_coefficients = self._gathered(gradient + by_image.numpy().reshape(-1, 3))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
+            by_coefficients = self._gathered(gradient + by_image.numpy().reshape(-1, 3))
         losses["roughness"] = losses["gain"] = 0.0
         for own, by_own, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
             rough = self._roughness @ own.reshape(self.grid.nodes, 12)

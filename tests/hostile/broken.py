@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dpst.options
+from dpst.errors import one_line
 
 # Characters of the longest message: some paths of a usual length, and what is wrong with them.
 MOST_CHARACTERS = 1200
@@ -14,7 +14,7 @@ class Broken(Exception):
 
 def shown(message: str) -> str:
     """A message as the command line shows it."""
-    return dpst.options.one_line(message)
+    return one_line(message)
 
 
 def one_clear_line(message: str) -> None:
