@@ -20,7 +20,7 @@ from dpst import __version__
 from dpst.errors import OptionError, UserError, one_line
 from dpst.jobs.console import lasting_console
 from dpst.jobs.messages import LOGGERS, handled
-from dpst.jobs.stopping import INTERRUPTED, signals_stop, stop_asked
+from dpst.jobs.stopping import INTERRUPTED, signals_stop, stop_requested
 from dpst.options import BOOLEANS, MOST_USED, Options
 
 
@@ -136,11 +136,11 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception:
-        if not stop_asked():
+        if not stop_requested():
             raise
         return INTERRUPTED  # a library has turned the KeyboardInterrupt into this
     # A stop that was asked for while a file was written counts, too, where the file could not be.
-    return INTERRUPTED if stop_asked() else 1
+    return INTERRUPTED if stop_requested() else 1
 
 
 def _run(options: Options, command: str) -> int:

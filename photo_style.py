@@ -28,7 +28,7 @@ from dpst.imaging.light import with_light
 from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
 from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
-from dpst.options import INPUT_FILES, LIGHT, OF_A_PICTURE, OUTPUT_FILES, Options
+from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options
 from dpst.regions.finding import found_regions
 from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
@@ -37,6 +37,7 @@ from dpst.solver.result import Result
 from dpst.solver.sizes import LEAST_SIDE, network_side
 from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
 from vgg19.networks import Networks
+from vgg19.process import check_process
 
 if TYPE_CHECKING:
     from vgg19.network import Network
@@ -121,6 +122,7 @@ def stylize(
             TensorFlow, or a loss that is not finite (`dpst.solver.optimum.NonFiniteLoss`).
         MemoryError: there is too little memory, of a GPU too.
     """
+    check_process()
     for value, kind, name in ((options, Options, "options"), (regions, Regions, "regions")):
         check_kind(value, kind, name)
     if callback is not None and not callable(callback):
@@ -146,7 +148,7 @@ def stylize(
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
         if not mask.any():
             raise UserError(f"region {region} has no pixel of the style photo; leave it out, or take the style from elsewhere")
-    from vgg19.backend import check_process, memory_errors, on_device  # TensorFlow comes with the first solve
+    from vgg19.backend import memory_errors, on_device  # TensorFlow comes with the first solve
     from vgg19.network import Network
 
     check_process()
@@ -214,7 +216,7 @@ def _options(options: Options | None, chosen: dict[str, object]) -> Options:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
-        if name in _OF_THE_COMMAND_LINE or (name not in OF_A_PICTURE and name != "device"):
+        if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
         if isinstance(known[name].default, str) and name in ("realism", "strength", "auto_seg"):
             chosen[name] = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)

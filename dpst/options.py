@@ -546,5 +546,5 @@ _FIELDS = dataclasses.fields(Options)
 INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
 # Options that a job of a batch can have for itself, and those that leave its picture as it is.
-OF_A_PICTURE = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
-UNSEEN = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])
+PICTURE_OPTIONS = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
+OPTIONS_WITHOUT_EFFECT = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])

@@ -253,7 +253,7 @@ def one_pixel(path):
 
 BROKEN = {
     no_file: "does not exist; check the path",
-    empty: "is empty; get a whole copy of it",
+    empty: "is empty; get a complete copy",
     no_image: "cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file",
     truncated: "is damaged or cut short",
     one_pixel: "has 1x1 pixels, too few; use a picture of 16 pixels a side or more",

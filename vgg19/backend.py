@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from dpst.errors import UserError
 
-__all__ = ["check_process", "memory_errors", "on_device", "tf"]
-
-_user: int | None = None
-
-
-def check_process() -> None:
-    """Takes this process for the one that uses TensorFlow.
-
-    Raises:
-        UserError: it was forked from one that has used it, whose threads it would wait for without end.
-    """
-    global _user
-    _user = _user or os.getpid()
-    if _user != os.getpid():
-        wrong = f"process {os.getpid()} was forked from one that has used TensorFlow, and cannot use it too"
-        raise UserError(f"{wrong}; start processes by multiprocessing's 'spawn' or 'forkserver'")
+__all__ = ["memory_errors", "on_device", "tf"]
 
 
 @contextlib.contextmanager

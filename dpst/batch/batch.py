@@ -105,7 +105,7 @@ def check_ahead(
 
     def stop_for_bad() -> None:
         if bad and not keep_going:
-            raise UserError(f"{bad} jobs cannot run; mend them, or leave them out with --keep_going")
+            raise UserError(f"{bad} jobs cannot run; fix them, or skip them with --keep_going")
 
     for job in found:
         if isinstance(job, Job):

@@ -23,7 +23,7 @@ from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
-from dpst.options import BOOLEANS, INPUT_FILES, KINDS, OF_A_PICTURE, OUTPUT_FILES, Options
+from dpst.options import BOOLEANS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # Characters of the longest line that is read whole; the rest of a longer one is skipped.
 _LINE = 2**20
 
-_FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in OF_A_PICTURE}
+_FIELDS = {field.name: field for field in dataclasses.fields(Options) if field.name in PICTURE_OPTIONS}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,10 +118,10 @@ class _Reader:
         except ValueError as error:
             raise self._wrong_line(f"'{self._line[:40]}', not three numbers") from error
         if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MOST_NUMBER):
-            raise self._wrong(f"numbers that are not finite or above {_MOST_NUMBER:g}; get a whole copy of it")
+            raise self._wrong(f"numbers that are not finite or above {_MOST_NUMBER:g}; get a complete copy")
         if len(table) != rows:
             found = f"{len(table)} rows" if len(table) < rows else "more rows"
-            raise self._wrong(f"{found}, not the {rows} of {promised}; get a whole copy of it")
+            raise self._wrong(f"{found}, not the {rows} of {promised}; get a complete copy")
         if self._passed_over:
             logger.warning("LUT %s %s, which is passed over", self._path, self._passed_over[0])
         parts = np.split(table, np.cumsum(counts)[:-1])

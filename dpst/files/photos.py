@@ -115,7 +115,7 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
         image, profile = _rgb(image, f"{role} {path}")
         samples = image.numpy()
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
+        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a complete copy") from error
     resolution = (image.xres, image.yres)
     if not all(0 <= each <= _MOST_RESOLUTION for each in resolution):  # damaged
         resolution = Photo.resolution
@@ -158,7 +158,7 @@ def read_mask_samples(
         image = image.autorot()
         samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a whole copy of it") from error
+        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a complete copy") from error
     if samples.ndim == 3 and samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3 and samples.shape[2] == 4 and samples[..., 3].min() == np.iinfo(samples.dtype).max:
@@ -237,7 +237,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
     if os.path.isdir(path):
         raise UserError(f"{role} {path} is a folder; give a file")
     if not os.path.isfile(path) or os.path.getsize(path) == 0:  # a pipe would be waited for
-        raise UserError(f"{role} {path} is empty; get a whole copy of it")
+        raise UserError(f"{role} {path} is empty; get a complete copy")
 
     def check_size(width: int, height: int) -> None:
         size = f"{width}x{height} pixels"
@@ -257,7 +257,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         try:
             return read_bmp(path, check_size)
         except OSError as damage:
-            raise UserError(f"{role} {path} is damaged or cut short ({reason(damage)}); get a whole copy of it") from damage
+            raise UserError(f"{role} {path} is damaged or cut short ({reason(damage)}); get a complete copy") from damage
     check_size(image.width, image.height)
     if wrong := kinds.wrong_kind_of(image, path):
         raise UserError(f"{role} {path} {wrong}")

@@ -1,4 +1,4 @@
-"""libvips, set up once for strangers' files: import `pyvips` from here."""
+"""libvips, set up once for untrusted files: import `pyvips` from here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyvips
 
 # libvips otherwise answers a path with the pixels it read there before, even when the file has changed.
 pyvips.cache_set_max(0)
-# Loaders that libvips' authors do not trust with strangers' files: SVG, PDF, tables of numbers and the like.
+# Loaders that libvips' authors do not trust with untrusted files: SVG, PDF, tables of numbers and the like.
 pyvips.block_untrusted_set(True)
 # What it warns of either fails afterwards, and is then reported once as an error, or does no harm to the picture.
 logging.getLogger("pyvips").setLevel(logging.ERROR)

@@ -20,7 +20,7 @@ from dpst.imaging.resizing import fitted
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
-from dpst.jobs.stopping import ctrl_c_waits
+from dpst.jobs.stopping import interrupts_deferred
 from dpst.options import LIGHT, REGION, Options
 from dpst.regions.refining import refined
 from dpst.regions.regions import merged, read_classes
@@ -75,7 +75,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
     return Outcome(job.name, Status.DONE, options, record)
 
 
-@ctrl_c_waits()
+@interrupts_deferred()
 def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
     for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
         if options.output_size == "full":

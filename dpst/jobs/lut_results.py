@@ -8,7 +8,7 @@ import logging
 from dpst import __version__
 from dpst.files.luts import check_lut_writable
 from dpst.jobs.region_files import region_path, region_paths
-from dpst.jobs.stopping import ctrl_c_waits
+from dpst.jobs.stopping import interrupts_deferred
 from dpst.options import REGION, Options
 from dpst.solver.result import Result
 
@@ -39,7 +39,7 @@ def write_luts(result: Result, options: Options) -> dict[str, dict[str, float]]:
             fit = result.lut_fit(lut, region, realism)
             where = "whole photo" if region is None else f"region {region}"
             comments = (f"Made by deep-photostyle {__version__}.", *lut.comments, f"Fit to the {where}: {fit}.")
-            with ctrl_c_waits():
+            with interrupts_deferred():
                 dataclasses.replace(lut, comments=comments).write(path)
             logger.info("%s is written; in the %s, %s", path, where, fit)
             fits[path] = {"mean": round(fit.mean, 3), "percentile95": round(fit.percentile95, 3)}

@@ -31,7 +31,7 @@ from dpst.jobs.region_files import region_paths
 from dpst.jobs.results import write_results
 from dpst.jobs.scores import advice, scores
 from dpst.jobs.start import load_tensorflow
-from dpst.jobs.stopping import INTERRUPTED, check_stop, ctrl_c_waits, stop_asked
+from dpst.jobs.stopping import INTERRUPTED, check_stop, interrupts_deferred, stop_requested
 from dpst.options import LIGHT, REGION, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
@@ -180,7 +180,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
-            with ctrl_c_waits():
+            with interrupts_deferred():
                 content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
                 looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
                 light = options.keep == LIGHT
@@ -188,7 +188,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
                 keep(result)
                 write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(options.output_images))
-        if not (isinstance(stop, KeyboardInterrupt) or stop_asked()):
+        if not (isinstance(stop, KeyboardInterrupt) or stop_requested()):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
     keep(result)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from dpst.errors import UserError
 from dpst.files.writing import write_photo
 from dpst.jobs.places import FIRST_STAGE, by_product_path
-from dpst.jobs.stopping import check_stop, ctrl_c_waits
+from dpst.jobs.stopping import check_stop, interrupts_deferred
 from dpst.options import Options
 from dpst.solver.stages import Progress
 
@@ -52,7 +52,7 @@ class Watch:
             )
             self._bar.update(100 * progress.share - self._bar.n)
 
-    @ctrl_c_waits()
+    @interrupts_deferred()
     def _save(self, name: str) -> None:
         if not (self.best and self._saves):
             return
@@ -68,12 +68,12 @@ class Relay(tqdm):
 
     def __init__(self, tell: Tell):
         super().__init__(total=100, disable=True)
-        self._tell, self._words = tell, "preparing"
-        tell(0, self._words)
+        self._tell, self._phase = tell, "preparing"
+        tell(0, self._phase)
 
     def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
-        self._words = desc or ""
+        self._phase = desc or ""
 
     def update(self, n: float | None = 1) -> None:
         self.n += n or 0
-        self._tell(self.n / self.total, self._words)
+        self._tell(self.n / self.total, self._phase)

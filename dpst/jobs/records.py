@@ -22,7 +22,7 @@ from dpst.files.inputs import open_input
 from dpst.jobs.job import Record, RegionShare
 from dpst.jobs.places import inputs, record_path
 from dpst.jobs.region_files import region_files
-from dpst.options import REGION, UNSEEN, Options
+from dpst.options import OPTIONS_WITHOUT_EFFECT, REGION, Options
 from dpst.solver.stages import Stage
 
 # Bytes of the largest file that is read as a record: the losses of a million iterations take less.
@@ -146,4 +146,4 @@ def _sha256(path: str, *state: int) -> str:
 
 def _seen(options: dict) -> dict:
     """Those options that may have changed the picture."""
-    return {name: value for name, value in options.items() if name not in UNSEEN}
+    return {name: value for name, value in options.items() if name not in OPTIONS_WITHOUT_EFFECT}

@@ -13,14 +13,14 @@ from dpst.errors import UserError
 from dpst.files.photos import Photo
 from dpst.files.writing import write_photo
 from dpst.imaging.vips import reason
-from dpst.jobs.stopping import ctrl_c_waits
+from dpst.jobs.stopping import interrupts_deferred
 from dpst.options import Options
 from dpst.solver.result import Result
 
 logger = logging.getLogger(__name__)
 
 
-@ctrl_c_waits()
+@interrupts_deferred()
 def write_results(result: Result, photo: Photo, options: Options, about: dict) -> None:
     """Writes the picture, at each realism and strength, at the photo's own size or the solve size.
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 
 from dpst.errors import UserError
-from dpst.jobs.stopping import ctrl_c_waits
+from dpst.jobs.stopping import interrupts_deferred
 from dpst.solver.memory import MIB, gpu_memory
 
 # Bytes of address space for TensorFlow, its threads and a small photo; 2.3 GiB did not suffice on two cores, 2.6 did.
@@ -35,7 +35,7 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for TensorFlow"
         raise UserError(f"{allowed}; allow {_ADDRESS_SPACE >> 30} GiB or more with ulimit -v")
     try:
-        with ctrl_c_waits():
+        with interrupts_deferred():
             _import_quickly()
             from vgg19.backend import tf
     except (ImportError, MemoryError, OSError) as error:

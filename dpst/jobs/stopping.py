@@ -27,7 +27,7 @@ class _State:
 _state = _State()
 
 
-def stop_asked() -> bool:
+def stop_requested() -> bool:
     """Whether one of the signals has come within `signals_stop`."""
     return _state.asked
 
@@ -64,10 +64,10 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def ctrl_c_waits() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[None]:
     """Holds a stop back to the end: libraries call into Python meanwhile, and what is raised there is lost.
 
-    An error in the block is raised as it is; that a stop was asked for is then what `stop_asked` says.
+    An error in the block is raised as it is; that a stop was asked for is then what `stop_requested` says.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

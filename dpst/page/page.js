@@ -250,7 +250,7 @@ function setWarnings(warnings) {
 }
 
 function showMade(made) {
-  $("made-note").textContent = made.is_whole ? "" : "You stopped it: this is the best picture until then.";
+  $("made-note").textContent = made.is_whole ? "" : "You stopped it: this is the best result so far.";
   const names = ["the result", "mask of your photo", "mask of the other"];
   $("files").replaceChildren(...made.files.map((file, n) => {
     const link = Object.assign(document.createElement("a"), { href: `/${session}/files/${encodeURIComponent(file)}`, download: file, textContent: file });

@@ -59,8 +59,8 @@ class Kind(str, enum.Enum):
     WHOLE = "whole"  # there are none
     STROKES = "strokes"
     MASKS = "masks"
-    ALIKE = "alike"  # `--auto_seg` with a number, or "auto" for 0
-    MEANING = "meaning"  # `--auto_seg semantic`
+    FOUND = "alike"  # `--auto_seg` with a number, or "auto" for 0
+    SEMANTIC = "meaning"  # `--auto_seg semantic`
 
 
 class PageClosed(Exception):
@@ -76,13 +76,13 @@ class View:
 
 
 @dataclasses.dataclass(frozen=True)
-class Made:
+class Finished:
     """What there is to download.
 
     Attributes:
         files: names for `Session.file`: the result, and both masks if there are any.
         command: the command line that makes the same from files of these names.
-        is_whole: False of a solve that was stopped: this is the best picture until then.
+        is_whole: False of a solve that was stopped: this is the best result so far.
         warnings: one line each.
     """
 
@@ -185,12 +185,12 @@ class Session:
 
         Args:
             kind: where they come from.
-            count: how many, with `Kind.ALIKE`; 0 for as many as there are.
+            count: how many, with `Kind.FOUND`; 0 for as many as there are.
         """
         with self._working(), warnings_here() as warnings:
             name = self._new_shown("regions")
             self._run(self._options(kind, count, mask_preview=str(self._made / name), dry_run=True))
-            return name, list(map(self._words, warnings))
+            return name, list(map(self._readable, warnings))
 
     def draft(self, kind: Kind, count: int) -> list[str]:
         """Solves a draft at all `REALISMS`, for `view`; returns warnings. Arguments as of `show_regions`."""
@@ -199,9 +199,9 @@ class Session:
             output = str(self._made / "draft.png")
             options = self._options(kind, count, preview=True, realism=realism, output_size="solve", output_image=output)
             self._draft, self._full = self._run(options), None
-            return list(map(self._words, warnings))
+            return list(map(self._readable, warnings))
 
-    def make(self, kind: Kind, count: int, realism: float, strength: float) -> Made | None:
+    def make(self, kind: Kind, count: int, realism: float, strength: float) -> Finished | None:
         """Makes the result in full; where only the strength has changed since the last one, nothing is solved again.
 
         Args:
@@ -234,7 +234,7 @@ class Session:
             if options.auto_seg_used:
                 masks = [automatic.CONTENT_MASK, automatic.STYLE_MASK]
             files = [Path(path).name for path in [output, *masks] if path and self.file(Path(path).name) is not None]
-            return Made(files, command, self._full.source is not None, list(map(self._words, warnings)))
+            return Finished(files, command, self._full.source is not None, list(map(self._readable, warnings)))
 
     def view(self, realism: float, strength: float) -> View | None:
         """The result, if it has this realism, or else the draft; None if there is neither. Nothing is solved."""
@@ -271,7 +271,7 @@ class Session:
                 self._closed = True
                 self._delete_when_idle()
 
-    def _told(self, share: float, words: str) -> None:
+    def _report(self, share: float, words: str) -> None:
         """Hands progress on; raises where nobody waits for the result, as Ctrl-C does on the console."""
         if self._closed:
             raise PageClosed
@@ -289,7 +289,7 @@ class Session:
         try:
             yield
         except UserError as error:
-            raise UserError(self._words(str(error))) from error
+            raise UserError(self._readable(str(error))) from error
         finally:
             with self._lock:
                 self._at_work -= 1
@@ -306,14 +306,14 @@ class Session:
             given |= {option: self._files.get(option, "") for option in _MASKS}
         if kind is Kind.STROKES:
             given["seg_scribbles"] = "always"
-        if kind in (Kind.ALIKE, Kind.MEANING):
-            given["auto_seg"] = SEMANTIC if kind is Kind.MEANING else str(count) if count else AUTO
+        if kind in (Kind.FOUND, Kind.SEMANTIC):
+            given["auto_seg"] = SEMANTIC if kind is Kind.SEMANTIC else str(count) if count else AUTO
         return dataclasses.replace(self._base, **given, **changes)
 
     def _run(self, options: Options, source: tuple | None = None) -> _Solved | None:
         check_job(options)
         solved: list[Result] = []
-        outcome = run_job(Job(options, self._command(options)), Relay(self._told), self._networks, solved.append)
+        outcome = run_job(Job(options, self._command(options)), Relay(self._report), self._networks, solved.append)
         return _Solved(solved[0], source if outcome.status is Status.DONE else None) if solved else None
 
     def _command(self, options: Options) -> str:
@@ -322,9 +322,9 @@ class Session:
         for field in dataclasses.fields(Options):
             value = getattr(options, field.name)
             if value != field.default and field.metadata["scope"] != "console" and field.name != "serial":
-                words += [f"--{field.name}", self._words(str(value))]
+                words += [f"--{field.name}", self._readable(str(value))]
         return f"deep_photostyle.py {shlex.join(words)}"
 
-    def _words(self, message: str) -> str:
+    def _readable(self, message: str) -> str:
         """A message with the names of the session's files for their paths."""
         return message.replace(f"{self._given}/", "").replace(f"{self._made}/", "")

@@ -46,8 +46,8 @@ def find_regions(content_labels: np.ndarray, style_labels: np.ndarray, content: 
     merged = merges(*had)
     after = {into.get(name, name) for names, into in zip(had, merged, strict=True) for name in names}
     groups = [name for name in _NAMES if name in after]
-    content_index = _drawn(_summed(content_labels, had[0], merged[0], groups), content)
-    style_index = _drawn(_summed(style_labels, had[1], merged[1], groups), style)
+    content_index = _refined_labels(_summed(content_labels, had[0], merged[0], groups), content)
+    style_index = _refined_labels(_summed(style_labels, had[1], merged[1], groups), style)
 
     in_content, in_style = _shares(content_index, len(groups)), _shares(style_index, len(groups))
     kept = np.flatnonzero(np.minimum(in_content, in_style) >= SPECK)
@@ -110,7 +110,7 @@ def _summed(labels: np.ndarray, had: Sequence[str], into: dict[str, str], groups
     return summed
 
 
-def _drawn(probabilities: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def _refined_labels(probabilities: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """The likeliest group of each pixel of a photo (H, W, 3), along the photo's edges: int (H, W).
 
     The network answers in steps of 4 pixels of 512. On masks drawn by hand and made as coarse and wobbly as that, the edges

@@ -121,10 +121,10 @@ class LookObjective:
         self.bases = np.stack([_basis(_mean_luma(content, mask)) for mask in masks.T])  # (R, 4, 4)
         nodes, shares = self.grid.weights(content, 0, content.shape[0])
         self._slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
-        self._gathers = [s.T.tocsr() for s in self._slices]
+        self._splats = [s.T.tocsr() for s in self._slices]
         colours = np.concatenate([content.reshape(-1, 3), np.ones((self._pixels, 1), np.float32)], 1)
         self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
-        self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._gathers]  # (nodes, 1) each
+        self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._splats]  # (nodes, 1) each
         self._roughness = self.grid.roughness()
         check()
         # A ribbon that is narrower than a window has none.
@@ -197,8 +197,8 @@ class LookObjective:
 
         def normal(flat: np.ndarray) -> np.ndarray:
             coefficients = flat.reshape(regions, nodes, 4, 1)
-            sliced = self._sliced(coefficients)
-            back = self._gathered(sliced / self._pixels)
+            sliced = self._slice(coefficients)
+            back = self._splat(sliced / self._pixels)
             rough = [self._roughness @ c.reshape(nodes, 4) for c in coefficients]
             return (back + roughness * np.stack(rough).reshape(back.shape)).ravel()
 
@@ -206,15 +206,15 @@ class LookObjective:
         operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=normal)
         columns = []
         for channel in range(3):
-            aim = self._gathered(change[:, channel : channel + 1] / self._pixels).ravel()
+            aim = self._splat(change[:, channel : channel + 1] / self._pixels).ravel()
             columns.append(scipy.sparse.linalg.cg(operator, aim, rtol=1e-4, maxiter=200)[0].reshape(regions, nodes, 4))
         return np.stack(columns, axis=-1)
 
     def begin(self, grade: np.ndarray) -> None:
         """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
-        self._grade = np.clip(self.content.reshape(-1, 3) + self._sliced(grade), 0, 1)
+        self._grade = np.clip(self.content.reshape(-1, 3) + self._slice(grade), 0, 1)
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
-        seen = [(gather @ np.asarray(sliced.sum(1))).mean() for sliced, gather in zip(self._slices, self._gathers, strict=True)]
+        seen = [(gather @ np.asarray(sliced.sum(1))).mean() for sliced, gather in zip(self._slices, self._splats, strict=True)]
         curvature = _CURVATURE / self._pixels * np.reshape(seen, (-1, 1, 1, 1))
         self._inverse = (1 / (rough + curvature)[..., None]).astype(np.float32)
 
@@ -232,7 +232,7 @@ class LookObjective:
         maps = np.einsum("rnkj,rkc->rnjc", coefficients, self.bases)
         return Look(self.grid, maps.astype(np.float32), masks)
 
-    def _sliced(self, coefficients: np.ndarray) -> np.ndarray:
+    def _slice(self, coefficients: np.ndarray) -> np.ndarray:
         """The change (pixels, k) of coefficients (R, nodes, 4, k), float32."""
         channels = coefficients.shape[-1]
         change = np.zeros((self._pixels, channels), np.float32)
@@ -241,11 +241,11 @@ class LookObjective:
             change += np.einsum("pk,pkj->pj", colours, maps.reshape(-1, 4, channels))
         return change
 
-    def _gathered(self, by_image: np.ndarray) -> np.ndarray:
-        """The transpose of `_sliced`: a derivative by the image (pixels, k) to one by the coefficients (R, nodes, 4, k)."""
+    def _splat(self, by_image: np.ndarray) -> np.ndarray:
+        """The transpose of `_slice`: a derivative by the image (pixels, k) to one by the coefficients (R, nodes, 4, k)."""
         channels = by_image.shape[-1]
         parts = []
-        for gather, colours in zip(self._gathers, self._colours, strict=True):
+        for gather, colours in zip(self._splats, self._colours, strict=True):
             products = (colours[:, :, None] * by_image[:, None, :]).reshape(self._pixels, 4 * channels).astype(np.float32)
             parts.append((gather @ products).reshape(self.grid.nodes, 4, channels))
         return np.stack(parts).astype(np.float64)
@@ -289,7 +289,7 @@ class LookObjective:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        image = self.content.reshape(-1, 3) + self._sliced(coefficients)
+        image = self.content.reshape(-1, 3) + self._slice(coefficients)
         self.image = image.reshape(self.content.shape)
         photograph, calm = self.weights.photograph, self.weights.calm
         with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
@@ -298,15 +298,15 @@ class LookObjective:
         found, by_image = network.result()
         losses |= {name: float(value) for name, value in found.items()}
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
-            by_coefficients = self._gathered(gradient + by_image.numpy().reshape(-1, 3))
+            by_coefficients = self._splat(gradient + by_image.numpy().reshape(-1, 3))
         losses["roughness"] = losses["gain"] = 0.0
-        for own, by_own, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
+        for own, own_gradient, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
             rough = self._roughness @ own.reshape(self.grid.nodes, 12)
             losses["roughness"] += calm * _ROUGHNESS * float(np.vdot(own, rough))
-            by_own += 2 * calm * _ROUGHNESS * rough.reshape(own.shape)
+            own_gradient += 2 * calm * _ROUGHNESS * rough.reshape(own.shape)
             gain = mass[..., None] * own[:, :3]
             losses["gain"] += calm * _GAIN * float(np.vdot(own[:, :3], gain))
-            by_own[:, :3] += 2 * calm * _GAIN * gain
+            own_gradient[:, :3] += 2 * calm * _GAIN * gain
         losses["total"] = sum(losses.values())
         if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
             raise NonFiniteLoss(non_finite_message(losses))

@@ -149,7 +149,7 @@ def test_a_job_that_cannot_run_is_listed_and_left_out(tmp_path, caplog, case):
 
 def test_without_keep_going_a_bad_job_stops_all_after_every_one_is_listed(tmp_path, caplog):
     found = [job(tmp_path, "a"), *(job(tmp_path, name, content_image_path="nowhere.png") for name in "bc")]
-    with pytest.raises(UserError, match=r"^2 jobs cannot run; mend them, or leave them out with --keep_going$"):
+    with pytest.raises(UserError, match=r"^2 jobs cannot run; fix them, or skip them with --keep_going$"):
         next(checked(found, keep_going=False))
     assert [record.getMessage()[:6] for record in caplog.records] == ["b.png:", "c.png:"]
 

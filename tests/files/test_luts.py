@@ -193,7 +193,7 @@ def test_domain_and_resolves_range(tmp_path):
 
 
 NO_SIZE = " has no LUT_1D_SIZE or LUT_3D_SIZE before its table; give a .cube file"
-EIGHT = "not the 8 of LUT_3D_SIZE 2; get a whole copy of it"
+EIGHT = "not the 8 of LUT_3D_SIZE 2; get a complete copy"
 BAD_CUBES = {
     "": NO_SIZE,
     "0 0 0\n": NO_SIZE,
@@ -220,10 +220,10 @@ BAD_CUBES = {
     "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n": f" has 7 rows, {EIGHT}",
     "LUT_3D_SIZE 2\n" + 9 * "0 0 0\n": f" has more rows, {EIGHT}",
     "LUT_1D_SIZE 3\nLUT_3D_SIZE 2\n" + 8 * "0 0 0\n": " has 8 rows, not the 11 of LUT_1D_SIZE 3 and LUT_3D_SIZE 2; "
-    "get a whole copy of it",
+    "get a complete copy",
     "LUT_3D_SIZE 2\n" + 8 * "0 0\n": " line 2 has '0 0', not three numbers; save it anew",
-    "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n" + "0 nan 0\n": " has numbers that are not finite or above 1e+06; get a whole copy of it",
-    "LUT_1D_SIZE 2\nnan nan nan\n0 0 0\n": " has numbers that are not finite or above 1e+06; get a whole copy of it",
+    "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n" + "0 nan 0\n": " has numbers that are not finite or above 1e+06; get a complete copy",
+    "LUT_1D_SIZE 2\nnan nan nan\n0 0 0\n": " has numbers that are not finite or above 1e+06; get a complete copy",
     "LUT_3D_SIZE 2\n0 0 0\n\n0 0 x\n": " line 4 has '0 0 x', not three numbers; save it anew",
     "LUT_3D_SIZE 2\n0 0 0\n0 0\n": " line 3 has '0 0', not three numbers; save it anew",
     "LUT_3D_SIZE 2\n0,5,0,5,0,5\n": " line 2 has '0,5,0,5,0,5', not three numbers; save it anew",

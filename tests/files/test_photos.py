@@ -497,7 +497,7 @@ def test_bmp_is_checked_before_it_is_decoded(tmp_path):
         path = write(tmp_path / "b.bmp", whole[:18] + struct.pack("<ll", width, height) + whole[26:])
         with pytest.raises(UserError, match=message):
             check_readable(path, "content image")
-    with pytest.raises(UserError, match=r"b\.bmp is damaged or cut short \(.*\); get a whole copy of it"):
+    with pytest.raises(UserError, match=r"b\.bmp is damaged or cut short \(.*\); get a complete copy"):
         read_photo(write(tmp_path / "b.bmp", whole[:-500]))
 
 

@@ -99,9 +99,9 @@ def folder(path: Path) -> None:
     for name in json.loads(path.read_text()):
         if name not in (".", ".."):
             (photos / name).write_bytes(seeds.pngs()[0])
-    total, jobs = find_jobs(Options(batch=str(photos), style_image_path=str(path), auto_seg="0"), "")
+    jobs = find_jobs(Options(batch=str(photos), style_image_path=str(path), auto_seg="0"), "")
     found = list(jobs)
-    if len(found) != total or not all(isinstance(each, (Job, Outcome)) for each in found):
+    if len(found) != len(jobs) or not all(isinstance(each, (Job, Outcome)) for each in found):
         raise Broken("jobs other than were counted")
     with contextlib.closing(Claims()) as claims:
         for each in found:

@@ -17,7 +17,7 @@ from deep_photostyle import main
 from dpst.errors import UserError
 from dpst.files.photos import read_photo
 from dpst.jobs import picture, results, scores, start
-from dpst.jobs.stopping import check_stop, ctrl_c_waits, signals_stop, stop_asked
+from dpst.jobs.stopping import check_stop, interrupts_deferred, signals_stop, stop_requested
 from dpst.options import Options
 from dpst.regions.regions import whole_image
 from dpst.solver import maps
@@ -53,21 +53,21 @@ def lost(number):
 def test_a_signal_raises_and_is_kept(number):
     before = signal.getsignal(number)
     with signals_stop():
-        assert not stop_asked()
+        assert not stop_requested()
         check_stop()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
-        assert stop_asked()
+        assert stop_requested()
         with pytest.raises(KeyboardInterrupt):
             check_stop()
-    assert signal.getsignal(number) is before and not stop_asked()
+    assert signal.getsignal(number) is before and not stop_requested()
 
 
 @SIGNALS
 def test_a_signal_waits_for_the_end(number):
     done = []
     with signals_stop(), pytest.raises(KeyboardInterrupt):
-        with ctrl_c_waits():
+        with interrupts_deferred():
             signal.raise_signal(number)
             done.append("all of it")
         done.append("more")
@@ -77,10 +77,10 @@ def test_a_signal_waits_for_the_end(number):
 @SIGNALS
 def test_a_signal_that_waits_is_kept_where_the_block_fails(number):
     with signals_stop():
-        with pytest.raises(OSError, match="full"), ctrl_c_waits():
+        with pytest.raises(OSError, match="full"), interrupts_deferred():
             signal.raise_signal(number)
             raise OSError("full")
-        assert stop_asked()
+        assert stop_requested()
 
 
 @SIGNALS
@@ -91,7 +91,7 @@ def test_more_signals_do_not_interrupt_what_the_first_one_ends(number):
             signal.raise_signal(number)
         finally:
             signal.raise_signal(signal.SIGTERM)
-            with ctrl_c_waits():
+            with interrupts_deferred():
                 signal.raise_signal(signal.SIGINT)
                 saved.append("the best picture")
             saved.append("the report")
@@ -125,9 +125,9 @@ except KeyboardInterrupt:
 def test_what_a_program_was_started_to_ignore_it_ignores(held):
     code = f"""
 import signal
-from dpst.jobs.stopping import ctrl_c_waits, signals_stop
+from dpst.jobs.stopping import interrupts_deferred, signals_stop
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-with signals_stop(), ctrl_c_waits() if {held} else signals_stop():
+with signals_stop(), interrupts_deferred() if {held} else signals_stop():
     signal.raise_signal(signal.SIGINT)
 """
     subprocess.run([sys.executable, "-c", code], cwd=DATA.parents[1], check=True, timeout=60)
@@ -300,6 +300,6 @@ def test_the_import_of_tensorflow_is_not_interrupted(monkeypatch):
         def __exit__(self, *_):
             entered.append(False)
 
-    monkeypatch.setattr(start, "ctrl_c_waits", Waits)
+    monkeypatch.setattr(start, "interrupts_deferred", Waits)
     start.load_tensorflow("auto")
     assert entered == [True, False]

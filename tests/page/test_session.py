@@ -79,7 +79,7 @@ def strokes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Kind.STROKES, Kind.ALIKE])
+@pytest.mark.parametrize("kind", [Kind.STROKES, Kind.FOUND])
 def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path, monkeypatch):
     if kind is Kind.STROKES:
         for option, name in (("content_seg_path", "content_seg.png"), ("style_seg_path", "style_seg.png")):
@@ -92,14 +92,14 @@ def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path
     monkeypatch.chdir(folder)
     for name in ("content.png", "style.png"):
         (folder / name).write_bytes((DATA / name).read_bytes())
-    if kind is not Kind.ALIKE:
+    if kind is not Kind.FOUND:
         for name in made.files[1:]:
             (folder / name).write_bytes(with_masks.file(name))
     program, *arguments = shlex.split(made.command)
     assert program == "deep_photostyle.py"
     assert deep_photostyle.main([*arguments, "--quiet"]) == 0
     np.testing.assert_array_equal(picture((folder / made.files[0]).read_bytes()), picture(with_masks.file(made.files[0])))
-    if kind is Kind.ALIKE:
+    if kind is Kind.FOUND:
         assert [(folder / name).read_bytes() for name in made.files[1:]] == [with_masks.file(name) for name in made.files[1:]]
 
 
@@ -186,7 +186,7 @@ def test_numbers_out_of_range_are_refused(with_photos, numbers):
     with pytest.raises(UserError, match=r"^--(realism|strength) \S+ is out of range"):
         with_photos.make(Kind.WHOLE, 3, *numbers)
     with pytest.raises(UserError, match=r"^--auto_seg 77 is unknown"):
-        with_photos.make(Kind.ALIKE, 77, 1, 1)
+        with_photos.make(Kind.FOUND, 77, 1, 1)
 
 
 def test_files_of_the_same_name_are_kept_apart(session):
