@@ -10,9 +10,10 @@ from photo_style import Options, read_photo, read_regions, stylize
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-# Solver, long side, and the worst score allowed; found .98, .0002 and .11 with maps, .95, .11 and .16 with pixels.
+# Solver, long side, and the worst score allowed; found .98, .004 to .007 (by the number of OpenBLAS' threads) and .15 with maps,
+# .95, .11 and .16 with pixels.
 WORST = {
-    "maps": (192, {"detail_kept": 0.95, "foreign_colours": 0.006, "colour_distance": 0.2}),
+    "maps": (192, {"detail_kept": 0.95, "foreign_colours": 0.01, "colour_distance": 0.2}),
     "pixels": (128, {"detail_kept": 0.9, "foreign_colours": 0.2, "colour_distance": 0.25}),
 }
 

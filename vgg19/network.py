@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vgg19.backend import tf
-from vgg19.process import check_process
 from vgg19.layers import CONVOLUTIONS, block_of, is_first
+from vgg19.process import check_process
 from vgg19.weights import Weights
 
 # Mean pixel of the training photos in BGR, 0..255 (Simonyan, Zisserman 2014).
