@@ -74,7 +74,7 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """All options of one picture. Names and defaults of the reference script where it has them."""
+    """All options of one picture. Names and defaults of the reference script where it has them; its style option was 0."""
 
     content_image_path: str = _option("", MOST_USED, "photo to be restyled", metavar="FILE", seen=False, file="input")
     style_image_path: str = _option("", MOST_USED, "photo whose look is taken", metavar="FILE", seen=False, file="input")
@@ -177,7 +177,7 @@ class Options:
     quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
 
     style_option: int = _option(
-        0,
+        2,
         MOST_USED,
         "0 segmented style (painterly), 1 photorealistic refinement of the init image, 2 both in sequence (photo style transfer)",
         choices=(0, 1, 2),

@@ -99,6 +99,7 @@ def golden_paths(tmp_path):
         "vgg19_weights": str(DATA / "thin_vgg19.npy"),
         "output_image": str(tmp_path / "result.png"),
         "serial": str(tmp_path / "snapshots"),
+        "style_option": 0,
         "max_iter": 2,
     }
 

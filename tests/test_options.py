@@ -15,17 +15,12 @@ FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
 
 
-def test_defaults_are_those_of_the_reference():
+def test_defaults_are_those_of_the_reference_but_for_the_style_option():
     options = Options()
+    assert options.style_option == 2
     assert (options.content_weight, options.style_weight, options.tv_weight, options.affine_weight) == (5, 100, 1e-3, 1e4)
     assert (options.max_iter, options.learning_rate, options.print_iter, options.save_iter) == (1000, 1, 1, 100)
-    assert (options.style_option, options.lbfgs, options.apply_smooth, options.f_radius, options.f_edge) == (
-        0,
-        True,
-        True,
-        15,
-        0.1,
-    )
+    assert (options.lbfgs, options.apply_smooth, options.f_radius, options.f_edge) == (True, True, 15, 0.1)
     assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "./", "", 0)
 
 
@@ -69,7 +64,7 @@ def test_choices(name):
 
 
 def test_regions_are_found_where_no_masks_are_given():
-    assert [Options(auto_seg=value).auto_seg_used for value in ("0", "3", "semantic", "auto")] == ["", "3", "semantic", ""]
+    assert [Options(auto_seg=value).auto_seg_used for value in ("0", "3", "semantic", "auto")] == ["", "3", "semantic", "auto"]
     assert [Options(style_option=n).auto_seg_used for n in (0, 1, 2)] == ["", "auto", "auto"]
     assert Options(style_option=2, solver="reference").auto_seg_used == ""
     assert Options(auto_seg="3", content_seg_path="mask.png").auto_seg_used == ""
@@ -167,6 +162,12 @@ def test_numbers_of_numpy_are_numbers():
 
 
 def test_what_is_wrong_with_options_is_told_from_other_errors():
-    for wrong in ({"max_iter": 0}, {"realism": "9"}, {"solver": "foo"}, {"output_image": "a\0"}, {"solver": "maps"}):
+    for wrong in (
+        {"max_iter": 0},
+        {"realism": "9"},
+        {"solver": "foo"},
+        {"output_image": "a\0"},
+        {"solver": "maps", "style_option": 0},
+    ):
         with pytest.raises(OptionError):
             Options(**wrong)

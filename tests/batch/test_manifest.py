@@ -68,7 +68,7 @@ def test_content_photos_with_one_style(tmp_path):
     assert (first.content_seg_path, first.style_seg_path) == (str(tmp_path / "masks" / "a.png"), "m.png")
     assert second.content_seg_path == str(tmp_path / "masks" / "b.png")  # not there: the check says so
     assert (first.output_image, second.output_image) == ("out/a.png", "out/b.jpg")
-    plain = jobs(tmp_path / "photos", style_image_path="s.png")[0].options
+    plain = jobs(tmp_path / "photos", style_image_path="s.png", auto_seg="0")[0].options
     assert (plain.content_seg_path, plain.mask_preview) == ("", "")
 
 

@@ -516,9 +516,8 @@ def test_truncated_picture(tmp_path, extension, share):
     whole = tmp_path / f"whole.{extension}"
     Image.fromarray(noise()).save(whole)
     path = write(tmp_path / f"cut.{extension}", whole.read_bytes()[: int(share * whole.stat().st_size)])
-    with pytest.raises(
-        UserError, match=r"damaged or cut short \(.*\); get a complete copy|cannot be read as a picture; use a whole"
-    ) as error:
+    damaged = r"damaged or cut short \(.*\); get a complete copy|cannot be read as a picture; use a whole"
+    with pytest.raises(UserError, match=damaged) as error:
         read_photo(path)
     assert "\n" not in str(error.value)
 

@@ -145,6 +145,7 @@ def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_si
         serial=str(tmp_path),
         vgg19_weights=str(DATA / "thin_vgg19.npy"),
         preview=True,
+        style_option=0,
         strength="0,1",
         quiet=True,
         **fixed,
