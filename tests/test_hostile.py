@@ -86,7 +86,7 @@ BAD = {
     "a long input": ('{"content_image_path": "' + "a" * 5000 + '"}', "is too long for a path; use names of 255 bytes at most"),
     "long weights": ('{"vgg19_weights": "' + "a" * 5000 + '"}', "is too long for a path; use names of 255 bytes at most"),
     "a name without room for a partial file": (
-        '{"content_image_path": "content.png", "output_image": "' + "a" * 250 + '.png"}',
+        '{"content_image_path": "content.png", "auto_seg": "0", "output_image": "' + "a" * 250 + '.png"}',
         "cannot be written (File name too long)",
     ),
     "no UTF-8": (b'{"content_image_path": "caf\xe9.png"}', r"caf\udce9.png does not exist; check the path"),

@@ -220,7 +220,12 @@ def test_names_that_are_no_utf8(options, tmp_path):
 
 
 def test_folders_are_made_for_what_is_written(options, tmp_path):
-    there = {"output_image": str(tmp_path / "x" / "a.png"), "serial": str(tmp_path / "y"), "lut": str(tmp_path / "z" / "a.cube")}
+    there = {
+        "auto_seg": "0",
+        "output_image": str(tmp_path / "x" / "a.png"),
+        "serial": str(tmp_path / "y"),
+        "lut": str(tmp_path / "z" / "a.cube"),
+    }
     job = dataclasses.replace(options, **there, mask_preview=str(tmp_path / "m" / "m.png"))
     before = set(os.listdir(tmp_path))
     make_folders(dataclasses.replace(job, dry_run=True))
