@@ -21,7 +21,7 @@ from dpst.solver.optimum import NonFiniteLoss
 from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
 from photo_style import Lut, Photo, Result, read_photo, read_regions, stylize, write_photo
 
-SMALL = Options(max_size=40, max_iter=2)  # 40x30 of 61x45
+SMALL = Options(style_option=0, max_size=40, max_iter=2)  # 40x30 of 61x45
 
 
 @pytest.fixture(scope="module")
