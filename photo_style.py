@@ -218,7 +218,7 @@ def _options(options: Options | None, chosen: dict[str, object]) -> Options:
             raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
         if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
-        if isinstance(known[name].default, str) and name in ("realism", "strength", "auto_seg"):
+        if name in ("realism", "auto_seg"):  # text on the command line
             chosen[name] = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
     return (options or Options(**chosen)).as_preview  # type: ignore[arg-type]
 

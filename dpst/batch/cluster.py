@@ -17,6 +17,8 @@ from dpst.options import Options
 
 logger = logging.getLogger(__name__)
 
+# The folder that holds the tool's modules, for workers that start elsewhere.
+ROOT = Path(__file__).parents[2]
 # A job is given up when this many workers were lost with it, the batch when this many in a row are lost before they are ready.
 MOST_LOST = 3
 
@@ -62,7 +64,7 @@ def _actor(ray, options: Options, worker_class: type):
     threads = str(max(1, int(cpus)))
     names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "VIPS_CONCURRENCY")
     environment = dict.fromkeys(names, threads) | {
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(ROOT),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "OPENBLAS_NUM_THREADS": "1",
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL.BmpImagePlugin import BmpImageFile
 
+from dpst.errors import UserError
 from dpst.imaging.vips import pyvips
 
 
@@ -30,6 +31,8 @@ def read_bmp(path: str, check: Callable[[int, int], None]) -> pyvips.Image:
         with BmpImageFile(path) as picture:
             check(picture.width, picture.height)
             samples = np.asarray(picture.convert("L" if picture.mode in ("1", "L") else "RGB"))
+    except UserError:  # of the check; it is a ValueError, too
+        raise
     except (SyntaxError, ValueError, IndexError) as error:  # so Pillow reports damage, too
         raise OSError(str(error)) from error
     image = pyvips.Image.new_from_array(samples).copy(interpretation="b-w" if samples.ndim == 2 else "srgb")

@@ -17,6 +17,7 @@ from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted
+from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
@@ -79,7 +80,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
 def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
     for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
         if options.output_size == "full":
-            write_photo(path, look.apply_to(photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
+            write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:
             small = photo.resized(*fitted(photo.size, options.solve_size))
             write_photo(path, look.apply(small, 0, len(small), strength), photo, about, options.drop_exif)

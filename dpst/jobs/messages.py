@@ -23,32 +23,36 @@ def handled(handler: logging.Handler) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+class _Warnings(logging.Handler):
+    """Keeps warnings, those of one thread if there is one."""
+
+    def __init__(self, thread: int | None = None):
+        super().__init__(logging.WARNING)
+        self._thread = thread
+        self.caught: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._thread in (None, record.thread):
+            self.caught.append(record.getMessage())
+
+
 @contextlib.contextmanager
 def warnings_here() -> Iterator[list[str]]:
     """The packages' warnings in this thread, as a list; they are logged as ever."""
-    caught: list[str] = []
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == thread:
-                caught.append(record.getMessage())
-
-    thread = threading.get_ident()
-    with handled(Handler(logging.WARNING)):
-        yield caught
+    handler = _Warnings(threading.get_ident())
+    with handled(handler):
+        yield handler.caught
 
 
 @contextlib.contextmanager
 def warnings_caught() -> Iterator[list[str]]:
     """The packages' warnings as a list; nothing that they log goes anywhere else."""
-    caught: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: caught.append(record.getMessage())  # type: ignore[method-assign]
+    handler = _Warnings()
     before = [(logger.handlers, logger.propagate) for logger in LOGGERS]
     for logger in LOGGERS:
         logger.handlers, logger.propagate = [handler], False
     try:
-        yield caught
+        yield handler.caught
     finally:
         for logger, (handlers, propagate) in zip(LOGGERS, before, strict=True):
             logger.handlers, logger.propagate = handlers, propagate

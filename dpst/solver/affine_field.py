@@ -8,7 +8,6 @@ result is locally affine in the content's colours by construction (Luan et al. 2
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -146,13 +145,6 @@ class Look:
             parts = threads.map(lambda top: self._change(content[top : top + _ROWS], first_row + top, height), starts)
             change = np.concatenate(list(parts))
         return np.clip(content + np.float32(strength) * change, 0, 1)
-
-    def apply_to(self, strips: Iterator[np.ndarray], height: int, strength: float = 1.0) -> Iterator[np.ndarray]:
-        """Restyles a photo of `height` rows strip by strip."""
-        top = 0
-        for rows in strips:
-            yield self.apply(rows, top, height, strength)
-            top += len(rows)
 
     def _change(self, content: np.ndarray, first_row: int, height: int) -> np.ndarray:
         masks = self.masks.rows(content, first_row, height).reshape(-1, len(self.maps))

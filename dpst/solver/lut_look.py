@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -41,10 +41,3 @@ class LutLook:
         masks = self.masks.rows(content, first_row, height)
         change = sum(masks[..., region, None] * (lut(content) - content) for region, lut in enumerate(self.luts))
         return np.clip(content + np.float32(strength) * change, 0, 1)
-
-    def apply_to(self, strips: Iterator[np.ndarray], height: int, strength: float = 1.0) -> Iterator[np.ndarray]:
-        """Restyles a photo of `height` rows strip by strip."""
-        top = 0
-        for rows in strips:
-            yield self.apply(rows, top, height, strength)
-            top += len(rows)

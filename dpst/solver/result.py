@@ -14,6 +14,7 @@ from dpst.files.photos import STRIP, Photo
 from dpst.imaging.light import with_light
 from dpst.imaging.pictures import check_kind, check_number, check_one_of, check_picture
 from dpst.imaging.resizing import resize
+from dpst.imaging.strips import restyled
 from dpst.options import LUT_SIZES, MOST_REALISM, MOST_STRENGTH, Options
 from dpst.solver.affine_field import Look
 from dpst.solver.carrying import apply_maps, confine_maps, fit_maps
@@ -142,7 +143,7 @@ class Result:
     ) -> Callable[[float], Iterator[np.ndarray]]:
         if self.looks:
             look = self.looks[next(iter(self.looks)) if realism is None else realism]
-            return lambda strength: look.apply_to(strips(), size[0], strength)
+            return lambda strength: restyled(look, strips(), size[0], strength)
         if self.image.shape[:2] == size:
             return lambda strength: _blended(strips(), self.image, strength)
         maps = fit_maps(resize(self.content, *self.image.shape[:2]), self.image)

@@ -10,6 +10,10 @@ from dpst.jobs.job import Job, Outcome, Status
 from dpst.options import Options
 
 
+def test_workers_find_the_tools_modules():
+    assert all((cluster.ROOT / name).is_file() for name in ("photo_style.py", "dpst/batch/cluster.py", "vgg19/network.py"))
+
+
 class RayError(Exception):
     """The base of all of Ray's own."""
 

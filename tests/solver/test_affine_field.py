@@ -10,6 +10,7 @@ from closed_form_matting import matting_laplacian
 from dpst.errors import UserError
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import resize
+from dpst.imaging.strips import restyled
 from dpst.options import Options
 from dpst.regions.regions import Regions
 from dpst.solver.affine_field import LEVELS, Grid, Look, slicing
@@ -61,7 +62,7 @@ def test_rows_of_a_photo_are_sliced_as_in_the_whole(photos):
     random = np.random.default_rng(0).normal(0, 0.1, look.maps.shape).astype(np.float32)
     look = dataclasses.replace(look, maps=random)
     strips = (content[top : top + 37] for top in range(0, 200, 37))
-    np.testing.assert_allclose(np.concatenate(list(look.apply_to(strips, 200))), look.apply(content, 0, 200), atol=1e-6)
+    np.testing.assert_allclose(np.concatenate(list(restyled(look, strips, 200))), look.apply(content, 0, 200), atol=1e-6)
 
 
 def test_the_same_map_everywhere_is_that_map_at_any_size(photos):

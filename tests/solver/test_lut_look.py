@@ -5,6 +5,7 @@ import pytest
 
 from dpst.files.luts import Lut
 from dpst.imaging.fitted_masks import FittedMasks
+from dpst.imaging.strips import restyled
 from dpst.solver.lut_look import LutLook
 
 
@@ -44,5 +45,5 @@ def test_strips_make_up_the_photo():
     content = photo()
     masks = np.random.default_rng(0).dirichlet((1, 1), (12, 9)).astype(np.float32)
     look = LutLook([curves(0, 0.5), curves(0.5, 1)], FittedMasks.fitted(masks, content[::2, ::2]))
-    strips = look.apply_to(iter((content[:10], content[10:11], content[11:])), 24, 0.7)
+    strips = restyled(look, iter((content[:10], content[10:11], content[11:])), 24, 0.7)
     np.testing.assert_allclose(np.concatenate(list(strips)), look.apply(content, 0, 24, 0.7), atol=1e-6)
