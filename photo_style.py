@@ -15,6 +15,7 @@ import dataclasses
 import difflib
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,7 +91,7 @@ def stylize(
     *,
     options: Options | None = None,
     regions: Regions | None = None,
-    network: Network | None = None,
+    network: Network | Networks | None = None,
     init: Picture | None = None,
     callback: Callable[[Progress], None] | None = None,
     **chosen: object,
@@ -107,7 +108,7 @@ def stylize(
         style_mask: the same of the style; the regions of one colour correspond.
         options: every option at once, instead of by keywords.
         regions: corresponding regions, at any size, instead of masks.
-        network: feature extractor; by default the one that `vgg19_weights` asks for.
+        network: feature extractor, or those of the calls before; by default the one that `vgg19_weights` asks for.
         init: picture to start from, of any size.
         callback: called with each step's `Progress`; what it raises ends the run, `Cancelled` for example.
         chosen: options by name, with values of their own types: `style_option=2`, `realism=(0, 1)`.
@@ -152,7 +153,8 @@ def stylize(
     from vgg19.network import Network
 
     check_process()
-    check_kind(network, Network, "network")
+    if not isinstance(network, Networks):
+        check_kind(network, Network, "network")
     with memory_errors(), on_device(options.device):
         return _solved(content, style, regions, options, network, init, callback or (lambda progress: None))
 
@@ -162,7 +164,7 @@ def _solved(
     style: np.ndarray,
     regions: Regions,
     options: Options,
-    network: Network | None,
+    network: Network | Networks | None,
     init: np.ndarray | None,
     callback: Callable[[Progress], None],
 ) -> Result:
@@ -172,12 +174,12 @@ def _solved(
     from dpst.solver.reference import solve_reference
     from dpst.solver.run import Pair, Run
 
-    if network is None:
-        side = network_side(content.shape[:2], options)
-        network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    masks, shown = regions.content, callback
-    if options.solver_used == "maps" and masks.shape[2] > 1:
-        masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+    with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
+        extractor = beside.submit(_network, network, content, style, options)
+        masks, shown = regions.content, callback
+        if options.solver_used == "maps" and masks.shape[2] > 1:
+            masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+        network = extractor.result()
     grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
     if grey.any():
 
@@ -201,6 +203,19 @@ def _solved(
     names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
     image = with_light(content, image) if light else image
     return Result(image, content, run.records, network.description, named_masks, looks, names, light)
+
+
+def _network(network: Network | Networks | None, content: np.ndarray, style: np.ndarray, options: Options) -> Network:
+    """The feature extractor for two photos at the solve size; in any thread."""
+    from vgg19.backend import on_device
+    from vgg19.network import Network
+
+    if isinstance(network, Network):
+        return network
+    side = network_side(content.shape[:2], options)
+    networks = network or Networks()
+    with on_device(options.device):
+        return networks.of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
 
 
 def _options(options: Options | None, chosen: dict[str, object]) -> Options:
