@@ -23,7 +23,7 @@ def colour_chart() -> np.ndarray:
     """Every hue from white down to black, above all greys: float32 (112, 384, 3), sRGB, 0..1."""
     width, height = _CHART
     sixth = np.linspace(0, 6, width, endpoint=False)[:, None]
-    hues = np.clip(np.abs((sixth + np.array([3, 1, 5])) % 6 - 3) - 1, 0, 1)  # (width, 3), red first
+    hues = np.clip(np.abs((sixth + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)  # (width, 3), red first
     light = np.linspace(1, -1, height)[:, None, None]
     colours = hues + np.maximum(light, 0) * (1 - hues) + np.minimum(light, 0) * hues
     greys = np.broadcast_to(np.linspace(0, 1, width)[:, None], (_GREYS, width, 3))
