@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deep photo style transfer from the command line.
 
-python deep_photostyle.py --content_image_path C --style_image_path S --content_seg_path CS --style_seg_path SS --style_option 2
+deep-photostyle --content_image_path photo.jpg --style_image_path sunset.jpg --output_image result.jpg
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -129,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
         chosen = vars(build_parser().parse_args(arguments))
         try:
             with signals_stop(), _messages():
-                return _exit_code(chosen, " ".join(["deep_photostyle.py", *arguments]))
+                return _exit_code(chosen, shlex.join(["deep-photostyle", *arguments]))
         except KeyboardInterrupt:  # it came too late for anything else
             return INTERRUPTED
 

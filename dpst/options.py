@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from dpst.errors import OptionError
 
-# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+# Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Most iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25

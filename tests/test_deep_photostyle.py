@@ -584,7 +584,7 @@ def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
         assert result.info["features"] == f"VGG19 weights {DATA / 'thin_vgg19.npy'}"
         command = result.info["command"]
         assert np.asarray(result).std() > 0
-    assert command.startswith("deep_photostyle.py --content_image_path=") and "--seed=3" in command
+    assert command.startswith("deep-photostyle --content_image_path=") and "--seed=3" in command
 
     record = json.loads((tmp_path / "snapshots" / "result.json").read_text())
     assert record["command"] == command and record["options"]["style_option"] == style_option
