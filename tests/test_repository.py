@@ -138,7 +138,7 @@ def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
 
 
 def test_every_promise_names_tests_that_exist():
-    rows = [line for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [line for line in (ROOT / "docs" / "tests.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     promises = [row for row in rows if not row.startswith(("| promise |", "| --- |"))]
     assert len(promises) > 20
     for row in promises:
