@@ -17,7 +17,7 @@ demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/lands
 	$(RUN) deep_photostyle.py --style_option 2 \
 		--content_image_path $(EXAMPLE)/content.jpg --content_seg_path $(EXAMPLE)/content_seg.png \
 		--style_image_path $(EXAMPLE)/style.jpg --style_seg_path $(EXAMPLE)/style_seg.png \
-		--output_image demo/landscape.png --serial demo
+		--output_image demo/landscape.png
 	@echo "content $(EXAMPLE)/content.jpg, style $(EXAMPLE)/style.jpg, result $(CURDIR)/demo/landscape.png"
 
 test: $(VENV)/installed-dev  ## run every test

@@ -12,7 +12,6 @@ sequence. `stylize` knows no files: arrays in, arrays out, and a callback that s
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from dpst.imaging.light import with_light
 from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
 from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
-from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options
+from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.finding import found_regions
 from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
@@ -229,7 +228,7 @@ def _options(options: Options | None, chosen: dict[str, object]) -> Options:
     known = {field.name: field for field in dataclasses.fields(Options)}
     for name, value in chosen.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = nearest(name, known)
             raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
         if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")

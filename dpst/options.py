@@ -7,15 +7,17 @@ The command line reads its defaults and its help from `Options`; the library tak
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from dpst.errors import OptionError
 
-# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+# Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Most iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
@@ -51,6 +53,8 @@ BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "
 MOST_USED = "most used"
 # Bytes of a path and of a name in it: PATH_MAX and NAME_MAX of Linux, and no other system allows more.
 _PATH_BYTES, _NAME_BYTES = 4096, 255
+# Characters of a misspelt name that are compared with the names of options.
+_LONGEST_NAME = 100
 # How the `metavar` of an option ends that takes a path.
 _PATHS = ("FILE", "FOLDER", "PATH", "DIR")
 
@@ -124,9 +128,10 @@ class Options:
         file="output",
     )
     serial: str = _option(
-        "./",
+        "",
         "output",
-        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
+        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the run's record, a .json. "
+        "Without it they are beside the result and named after it, as in result.jpg.json; with --batch in a folder of its name",
         metavar="DIR",
         seen=False,
         file="output",
@@ -286,8 +291,8 @@ class Options:
         AUTO,
         "masks",
         "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
-        "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
-        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none; auto takes "
+        "sky, water, plants and so on (needs requirements-semantic.txt). Their masks are written as "
+        "auto_content_seg.png and auto_style_seg.png (see --serial), to be corrected by hand and given. 0 finds none; auto takes "
         "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
         "none for style option 0 and --solver reference",
         choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
@@ -503,6 +508,11 @@ class Options:
         return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
 
 
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The name that a misspelt one was probably meant to be; none if all are too different."""
+    return difflib.get_close_matches(name[:_LONGEST_NAME], list(names), 1, cutoff=0.7)
+
+
 def _is_of(kind: type, value: object) -> bool:
     """Whether a value is of an option's kind; NumPy's numbers are numbers, and only truth values are True or False."""
     if isinstance(value, bool) or kind is bool:
@@ -543,6 +553,29 @@ def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
 
 
 _FIELDS = dataclasses.fields(Options)
+# The options of the reference script.
+REFERENCE_OPTIONS = (
+    "content_image_path",
+    "style_image_path",
+    "content_seg_path",
+    "style_seg_path",
+    "init_image_path",
+    "output_image",
+    "serial",
+    "max_iter",
+    "learning_rate",
+    "print_iter",
+    "save_iter",
+    "lbfgs",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "affine_weight",
+    "style_option",
+    "apply_smooth",
+    "f_radius",
+    "f_edge",
+)
 INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
 # Options that a job of a batch can have for itself, and those that leave its picture as it is.

@@ -15,13 +15,13 @@ FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
 
 
-def test_defaults_are_those_of_the_reference_but_for_the_style_option():
+def test_defaults_are_those_of_the_reference_but_for_the_style_option_and_the_folder_of_snapshots():
     options = Options()
     assert options.style_option == 2
     assert (options.content_weight, options.style_weight, options.tv_weight, options.affine_weight) == (5, 100, 1e-3, 1e4)
     assert (options.max_iter, options.learning_rate, options.print_iter, options.save_iter) == (1000, 1, 1, 100)
     assert (options.lbfgs, options.apply_smooth, options.f_radius, options.f_edge) == (True, True, 15, 0.1)
-    assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "./", "", 0)
+    assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "", "", 0)
 
 
 @pytest.mark.parametrize("name", FIELDS)

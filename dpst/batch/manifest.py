@@ -23,7 +23,7 @@ from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
-from dpst.options import BOOLEANS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options
+from dpst.options import BOOLEANS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -106,6 +106,8 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
         found.append(paths)
+    if not (options.style_image_path or options.apply_lut):
+        raise OptionError(f"--style_image_path is missing; give the style image for the photos of --batch {folder}")
     return _with_own_names(found)
 
 
@@ -273,4 +275,5 @@ def _value(name: str | None, value: object) -> Any:
 
 def _check_name(name: str) -> None:
     if name not in _FIELDS:
-        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUT_FILES[:2])}")
+        near = nearest(name, _FIELDS) or [f"names of options such as {', '.join(INPUT_FILES[:2])}"]
+        raise UserError(f"column '{name}' is no option of a job; use {near[0]}")

@@ -21,8 +21,9 @@ from dpst.files import colour_profiles, kinds, tiff_exif, xmp
 from dpst.files.bmp import is_bmp, read_bmp
 from dpst.files.colour_profiles import to_srgb
 from dpst.files.colour_signals import read_signal
+from dpst.files.notebook import SHOWN, png
 from dpst.imaging.pictures import check_number, check_path, check_side
-from dpst.imaging.resizing import resize_vips
+from dpst.imaging.resizing import fitted, resize_vips
 from dpst.imaging.vips import pyvips, reason, source
 from dpst.options import Options
 
@@ -58,6 +59,15 @@ class Photo:
     metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
     orientation: int = 1
+
+    def __repr__(self) -> str:
+        height, width, channels = self.samples.shape
+        alpha, own = ", alpha" * (channels == 4), ", a colour profile of its own" * (self.profile is not None)
+        return f"<Photo {width}x{height}, {8 * self.samples.itemsize} bits{alpha}{own}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return png(self.resized(*fitted(self.size, SHOWN)))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -45,8 +45,7 @@ from vgg19.weights import check_weights_path
 
 logger = logging.getLogger(__name__)
 
-# Most iterations of each stage of a preview: the colours have settled by then.
-_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}{postfix}  {desc}"
 
 
 def check_job(options: Options) -> None:
@@ -100,7 +99,7 @@ def run_one(options: Options, command: str) -> int:
     for role, path in results(options):
         # A folder that --batch would make is here a slip, most often.
         if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
-            raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
+            raise UserError(f"{role} {path} is in a folder that does not exist; make it, or check the path")
     check_job(options)
     with contextlib.closing(Claims()) as claims:
         claims.read(options)
@@ -110,7 +109,10 @@ def run_one(options: Options, command: str) -> int:
         outcome = run_job(Job(options, command), bar)
     if outcome.record:
         write_record(outcome.record, options)
-        logger.info("%s is ready after %.0f s", ", ".join(options.output_images), outcome.record.seconds)
+        are = "are" if len(options.output_images) > 1 else "is"
+        logger.info("%s %s ready after %.0f s", " and ".join(options.output_images), are, outcome.record.seconds)
+    elif outcome.status is Status.CHECKED:
+        logger.info("dry run: no result was written")
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
@@ -158,7 +160,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
         regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("masks of the regions: %s and %s; correct copies and give them", *mask_paths(options))
+            logger.info("their masks are %s and %s; correct copies and give them", *mask_paths(options))
     else:
         orientations = content_photo.orientation, style_photo.orientation
         with interrupts_deferred():
@@ -171,6 +173,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     region_paths(options.lut, regions.names if REGION in options.lut else ())
     if options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
+        logger.info("%s shows the regions", options.mask_preview)
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, job.options)
 
@@ -179,8 +182,10 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
         loading.result()
     options, features = _network(options, content, style, content_photo, networks)
     hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
-    logger.info("features: %s", features)
-    if options.style_option == 0 and networks.pretrained(options.vgg19_weights) is None:
+    is_learned = networks.pretrained(options.vgg19_weights) is None
+    if options.vgg19_weights == "learned" or not is_learned:  # else a warning has said so
+        logger.info("features: %s", features)
+    if options.style_option == 0 and is_learned:
         logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
     import photo_style
 
@@ -239,7 +244,8 @@ def _as_preview(options: Options) -> Options:
     """`Options.as_preview`, with a line that says so."""
     options = options.as_preview
     if options.preview:
-        logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+        size = " and written at the photo's own size" if options.output_size == "full" else ""
+        logger.info("preview: solved small, stopped early%s", size)
     return options
 
 

@@ -22,8 +22,9 @@ _A_SNAPSHOT = re.compile(r"(.*)out_iter_(\d+|\*)\.png", re.DOTALL)
 
 
 def record_path(options: Options) -> Path:
-    """Where the record of a job is."""
-    return Path(options.serial) / (Path(options.output_image).stem + ".json")
+    """Where the record of a job is: beside its result, as `photo.jpg.json`, unless `serial` names a folder."""
+    output = Path(options.output_image)
+    return Path(options.serial, f"{output.stem}.json") if options.serial else output.with_name(f"{output.name}.json")
 
 
 def log_path(options: Options) -> Path:
@@ -68,8 +69,18 @@ def mask_paths(options: Options) -> tuple[str, str]:
 
 
 def by_product_path(options: Options, name: str) -> str:
-    """Where a by-product of this name is; in a batch, whose jobs may share a folder, after the job's own name."""
+    """Where a by-product of this name is: beside the result and named after it, as `photo.jpg.tmp_result.png`, or in `serial`.
+
+    In a batch, whose jobs may share a folder, the job's own name comes first there, too.
+    """
+    if not options.serial:
+        return f"{options.output_image}.{name}"
     return os.path.join(options.serial, f"{Path(options.output_image).stem}_{name}" if options.batch else name)
+
+
+def folder_of_by_products(options: Options) -> str:
+    """The folder of what a job writes besides its results."""
+    return str(record_path(options).parent)
 
 
 def make_folders(options: Options) -> None:

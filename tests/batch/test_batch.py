@@ -115,7 +115,7 @@ BAD_JOBS = {
     ),
     "one mask": (
         {"style_seg_path": str(DATA / "style_seg.png")},
-        "--content_seg_path is empty; give the masks of both photos or of",
+        "--content_seg_path is missing; give the masks of both photos or of",
     ),
     "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
     "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),
@@ -282,10 +282,10 @@ def test_one_failure_stops_no_other_job_and_the_exit_code_tells(arguments, no_ne
 
     no_networks(paint)
     assert main(arguments) == 1
-    told = capsys.readouterr().err
+    told = capsys.readouterr()
     assert sorted(pictures(tmp_path / "out")) == ["in1.png", "in3.png"]
-    assert told.splitlines()[1] == f"error: in2.png: ZeroDivisionError: oh (more in {tmp_path}/out/in2/in2.log)"
-    assert told.splitlines()[-1] == f"2 done, 1 failed; see {tmp_path}/out/report.html"
+    assert told.err.splitlines()[-1] == f"error: in2.png: ZeroDivisionError: oh (more in {tmp_path}/out/in2/in2.log)"
+    assert told.out.splitlines()[-1] == f"2 done, 1 failed; see {tmp_path}/out/report.html"
     assert "ZeroDivisionError: oh" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -329,7 +329,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
     capsys.readouterr()
 
     assert main(arguments) == 0
-    assert capsys.readouterr().err == f"3 unchanged; see {out}/report.html\n"
+    assert capsys.readouterr().out == f"3 unchanged; see {out}/report.html\n"
     assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
 
     with Image.open(pairs / "style" / "tar2.png") as style:
@@ -337,7 +337,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
     darker.save(pairs / "style" / "tar2.png")
     (out / "in3.png").write_bytes(first["in3.png"][:100])
     assert main(arguments) == 0
-    assert capsys.readouterr().err.splitlines()[-1] == f"2 done, 1 unchanged; see {out}/report.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"2 done, 1 unchanged; see {out}/report.html"
     second = pictures(out)
     assert second["in1.png"] == first["in1.png"] and second["in3.png"] == first["in3.png"]
     assert second["in2.png"] != first["in2.png"]

@@ -156,7 +156,7 @@ def test_of_models_folders_alone_are_beside_the_manifest(tmp_path):
 BAD_LINES = {
     '{"content_image_path": ': "the line is no JSON (Expecting value); write an object such as ",
     "[1]": "the line is no JSON object; write one such as ",
-    '{"style_wieght": 3}': "column 'style_wieght' is no option of a job; use names of options such as content_image_path, ",
+    '{"style_wieght": 3}': "column 'style_wieght' is no option of a job; use style_weight",
     '{"workers": 3}': "column 'workers' is no option of a job; ",
     '{"device": "cpu"}': "column 'device' is no option of a job; ",
     '{"style_weight": "much"}': "style_weight much is not a number; give a number",
@@ -207,6 +207,8 @@ def bad_batches(folder):
         {"content_image_path": "x.png"},
         "--content_image_path and --batch {}/photos both give the content photos; use one",
     )
+    missing = "--style_image_path is missing; give the style image for the photos of --batch {}/photos"
+    yield "photos", {}, missing  # once, not for each photo
     yield "pairs", {"style_image_path": "x.png"}, "--batch {}/pairs holds style photos and masks itself; leave --style_image_path"
 
 

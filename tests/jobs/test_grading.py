@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch, capsys):
     def run(**options):
         chosen = {"content_image_path": "photo.png", "output_image": "out.png", "serial": "s"} | options
         code = main([f"--{name}={value}" for name, value in chosen.items() if value is not None])
-        return code, capsys.readouterr().err
+        return code, "".join(capsys.readouterr())
 
     return run
 

@@ -152,7 +152,7 @@ def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_si
     )
     with caplog.at_level(logging.INFO, "dpst"):
         assert run_one(options, "") == 0
-    assert f"preview: solved at {solved} pixels" in caplog.text
+    assert "preview: solved small, stopped early and written at the photo's own size" in caplog.text
     stages = json.loads((tmp_path / "result.json").read_text())["stages"]
     assert stages[-1]["size"] == [solved * 120 // 200, solved]
     assert all(0 < stage["iterations"] <= fixed.get("max_iter", PREVIEW_ITERATIONS) for stage in stages)

@@ -135,7 +135,7 @@ def test_a_wrong_file_is_refused_and_a_right_one_taken_after_it(visit, tmp_path)
     browser.click("#make")  # of the two masks only one
     browser.wait("!document.querySelector('#error').hidden && document.querySelector('#busy').hidden")
     assert browser.run("return document.querySelector('#error').textContent") == (
-        "--style_seg_path is empty; give the masks of both photos or of neither"
+        "--style_seg_path is missing; give the masks of both photos or of neither"
     )
 
 

@@ -120,8 +120,8 @@ def test_no_photo_stays_when_the_page_has_ended_or_at_the_next_start(tmp_path, n
     def start():
         line = [sys.executable, "deep_photostyle.py", "--app", "--app_port=0"]
         environment = os.environ | {"TMPDIR": str(tmp_path)}
-        program = subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stderr=subprocess.PIPE, text=True)
-        assert "the page is at" in program.stderr.readline()
+        program = subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stdout=subprocess.PIPE, text=True)
+        assert "the page is at" in program.stdout.readline()
         return program
 
     def end(program, number):

@@ -144,7 +144,7 @@ def test_a_dry_run_with_masks_needs_no_tensorflow(tmp_path, arguments, regions):
     run = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert f"warning: --auto_seg 2 is not used; {masks[0]} gives the regions" in run.stderr
-    assert "black" in run.stderr and (tmp_path / "seg.png").is_file() and not (tmp_path / "result.png").exists()
+    assert "black" in run.stdout and (tmp_path / "seg.png").is_file() and not (tmp_path / "result.png").exists()
 
 
 def test_a_dry_run_of_a_batch_solves_none(tmp_path, arguments, regions, caplog):
