@@ -174,7 +174,7 @@ def test_a_wrong_file_is_refused_with_one_line(ask, page):
 
 def test_work_ends_with_a_message(ask, page):
     assert ask("POST", f"/{page.name}/draft", b'{"regions": "whole", "count": 3}')[0] == 200
-    assert page.next() == {"kind": "error", "error": "--content_image_path is missing; give the content image"}
+    assert page.next() == {"kind": "error", "error": "your photo is missing; give the content image"}
 
 
 def test_a_bug_is_told_and_ends_nothing_else(ask, page, server, monkeypatch, caplog):

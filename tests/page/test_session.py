@@ -86,21 +86,21 @@ def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path
             with_masks.take(option, f"drawn_{name}", [strokes(name)])
     made = with_masks.make(kind, 2, 0.5, 1.25)
     assert made.is_whole
-    assert len(made.files) == 3
+    assert len(made.files) == 4 and made.files[1] == "content_look.cube"
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in ("content.png", "style.png"):
         (folder / name).write_bytes((DATA / name).read_bytes())
     if kind is not Kind.FOUND:
-        for name in made.files[1:]:
+        for name in made.files[2:]:
             (folder / name).write_bytes(with_masks.file(name))
-    program, *arguments = shlex.split(made.command)
-    assert program == "deep_photostyle.py"
+    python, program, *arguments = shlex.split(made.command)
+    assert (python, program) == ("python", "deep_photostyle.py")
     assert deep_photostyle.main([*arguments, "--quiet"]) == 0
     np.testing.assert_array_equal(picture((folder / made.files[0]).read_bytes()), picture(with_masks.file(made.files[0])))
     if kind is Kind.FOUND:
-        assert [(folder / name).read_bytes() for name in made.files[1:]] == [with_masks.file(name) for name in made.files[1:]]
+        assert [(folder / name).read_bytes() for name in made.files[2:]] == [with_masks.file(name) for name in made.files[2:]]
 
 
 def test_the_result_has_the_photos_own_size_kind_and_exif(session):
