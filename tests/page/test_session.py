@@ -176,7 +176,7 @@ def test_a_wrong_file_is_refused_in_the_command_lines_words(with_masks, option, 
 
 def test_a_photo_cut_short_is_refused(session):
     whole = (DATA / "content.png").read_bytes()
-    with pytest.raises(UserError, match=r"^content image cut\.png is damaged or cut short"):
+    with pytest.raises(UserError, match=r"^content image cut\.png is damaged or truncated"):
         session.take("content_image_path", "cut.png", [whole[: len(whole) // 2]])
     assert session.file("cut.png") is None
 
