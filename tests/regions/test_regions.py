@@ -558,7 +558,7 @@ def test_a_degenerate_mask_is_an_error(regions_of, shape):
 
 def test_one_mask_alone_is_an_error():
     for paths, option in ((("a.png", ""), "--style_seg_path"), (("", "a.png"), "--content_seg_path")):
-        with pytest.raises(UserError, match=f"{option} is empty"):
+        with pytest.raises(UserError, match=f"{option} is missing"):
             read_regions(*paths, PHOTO, PHOTO, Options())
 
 
