@@ -255,7 +255,7 @@ def test_a_photo_for_which_there_is_no_room_is_refused_in_a_line(server, name, m
     monkeypatch.setattr(session.Session, "_within_bound", full)
     status, answer = ask(server, "PUT", f"/{name}/content_image_path?name=a.png", b"x")
     assert status == 507
-    assert answer["error"] == "the file cannot be saved (No space left on device); free space for temporary files"
+    assert answer["error"] == "the file cannot be saved (No space left on device); make room for temporary files"
 
 
 def test_without_flask_one_line_says_what_to_install(monkeypatch, capsys):
