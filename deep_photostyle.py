@@ -44,7 +44,7 @@ class _Parser(argparse.ArgumentParser):
         for name in (each.partition("=")[0] for each in unknown if re.match("--?[a-z]", each)):
             given = name.lstrip("-").replace("-", "_")
             if meant := [each for each in _NAMES if each.startswith(given)] or nearest(given, _NAMES):
-                self.exit(2, f"error: {one_line(name)} is no option; use {' or '.join(f'--{each}' for each in meant)}\n")
+                self.exit(2, f"error: {one_line(name)} is not an option; use {' or '.join(f'--{each}' for each in meant)}\n")
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -59,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="deep-photostyle",
         usage=_USAGE,
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option has a value that\n"
-        "it cannot have, alone or beside the others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
+        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option is invalid,\n"
+        "alone or combined with others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -161,7 +161,7 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         if isinstance(error, OptionError):
             return 2
     except MemoryError as error:
-        wrong = f"memory is too small ({one_line(str(error))})"
+        wrong = f"there is not enough memory ({one_line(str(error))})"
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED

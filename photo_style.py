@@ -133,9 +133,9 @@ def stylize(
     if regions is None:
         regions = _own_regions(content, style, content_mask, style_mask, options)
     elif content_mask is not None or style_mask is not None:
-        raise UserError("masks are given, and regions; give one of them")
+        raise UserError("masks and regions are both given; give one of them")
     if not isinstance(regions.names, (tuple, list)) or not all(isinstance(each, str) for each in regions.names):
-        raise UserError("names of the regions are no texts; give a tuple of them")
+        raise UserError("names of the regions are not strings; give a tuple of strings")
     for name, masks in (("content", regions.content), ("style", regions.style)):
         if np.ndim(masks) != 3 or np.shape(masks)[2] != len(regions.names) or not np.size(masks):
             wrong = f"masks of the {name} have the shape {np.shape(masks)}"
@@ -147,7 +147,7 @@ def stylize(
     regions = regions.resized(content.shape[:2], style.shape[:2])
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
         if not mask.any():
-            raise UserError(f"region {region} has no pixel of the style photo; leave it out, or take the style from elsewhere")
+            raise UserError(f"region {region} is empty in the style photo; remove it, or choose another style")
     from vgg19.backend import memory_errors, on_device  # TensorFlow comes with the first solve
     from vgg19.network import Network
 
@@ -224,12 +224,12 @@ def _options(options: Options | None, chosen: dict[str, object]) -> Options:
         UserError: some are given in both ways, there is none of a name, or it belongs to the command line.
     """
     if options is not None and chosen:
-        raise UserError(f"options are given, and {', '.join(chosen)}; give all in one way")
+        raise UserError(f"options are given, and also {', '.join(chosen)}; use only one way")
     known = {field.name: field for field in dataclasses.fields(Options)}
     for name, value in chosen.items():
         if name not in known:
             near = nearest(name, known)
-            raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
+            raise UserError(f"{name} is not an option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
         if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
         if name in ("realism", "auto_seg"):  # text on the command line

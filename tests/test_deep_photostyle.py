@@ -193,12 +193,12 @@ def test_arguments_that_cannot_be_read(run, tmp_path, argument, message):
 
 
 MISSPELT = {
-    "--content_wight=5": "--content_wight is no option; use --content_weight",
-    "--stlye_option": "--stlye_option is no option; use --style_option",
-    "--style-option=2": "--style-option is no option; use --style_option",
-    "-realism=1": "-realism is no option; use --realism",
-    "--content=a.png": "--content is no option; use --content_image_path or --content_seg_path or --content_weight",
-    "--mask": "--mask is no option; use --mask_preview",
+    "--content_wight=5": "--content_wight is not an option; use --content_weight",
+    "--stlye_option": "--stlye_option is not an option; use --style_option",
+    "--style-option=2": "--style-option is not an option; use --style_option",
+    "-realism=1": "-realism is not an option; use --realism",
+    "--content=a.png": "--content is not an option; use --content_image_path or --content_seg_path or --content_weight",
+    "--mask": "--mask is not an option; use --mask_preview",
 }
 
 
@@ -225,7 +225,7 @@ WRONG_VALUES = {
     "--learning_rate=0": "--learning_rate 0.0 is too small; use more than 0",
     "--f_edge=0": "--f_edge 0.0 is too small; use more than 0",
     "--seed=-1": "--seed -1 is too small; use 0 or more",
-    "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour, as ffffff",
+    "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour (ffffff)",
 }
 
 
@@ -282,8 +282,8 @@ def one_pixel(path):
 BROKEN = {
     no_file: "does not exist; check the path",
     empty: "is empty; get a complete copy",
-    no_image: "cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file",
-    truncated: "is damaged or cut short",
+    no_image: "cannot be read as a picture; use a complete PNG, JPEG, TIFF or WebP file",
+    truncated: "is damaged or truncated",
     one_pixel: "has 1x1 pixels, too few; use a picture of 16 pixels a side or more",
 }
 
@@ -395,7 +395,7 @@ def test_weights_that_are_no_good(run, tmp_path, spoil, message):
 def test_weights_that_are_not_there(run, tmp_path):
     code, error = run(vgg19_weights=tmp_path / "weights.npy")
     assert code == 1
-    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} is not there; give")
+    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} does not exist; give")
 
 
 # What a user may do
@@ -445,7 +445,7 @@ def test_a_mask_of_another_shape_is_stretched_with_a_warning(run, tmp_path):
     code, error = run("--quiet", content_seg_path=tmp_path / "wide.png")
     assert code == 0
     expected = (
-        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo of 61x45; it is stretched to fit"
+        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo, 61x45; it is stretched to fit"
     )
     assert error == f"warning: {expected}\n"
 
@@ -466,7 +466,7 @@ def test_without_masks_the_whole_photos_correspond(run, tmp_path):
 def test_an_init_image_of_another_size_is_resized_with_a_warning(run, tmp_path):
     code, error = run("--quiet", style_option=1, init_image_path=picture(tmp_path / "init.png"))
     assert code == 0
-    expected = f"init image {tmp_path / 'init.png'} is of another size than the content image; it is resized"
+    expected = f"init image {tmp_path / 'init.png'} has a different size from the content image; it is resized"
     assert error == f"warning: {expected}\n"
 
 
@@ -644,7 +644,7 @@ def test_without_memory_one_line_says_so(run, monkeypatch):
         raise MemoryError("unable to allocate 99 GiB\nfor an array")
 
     monkeypatch.setattr(one_picture, "read_photo", read_photo)
-    said = "memory is too small (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
+    said = "there is not enough memory (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
     code, error = run("--quiet")
     assert (code, one_line(error)) == (1, said)
 
@@ -689,7 +689,7 @@ def test_a_dry_run_says_what_it_wrote(run, tmp_path):
     code, said = run("--dry_run", **chosen)
     result = tmp_path / "result.png"
     masks = f"{result}.auto_content_seg.png and {result}.auto_style_seg.png"
-    assert code == 0 and f"their masks are {masks}; correct copies and give them\n" in said
+    assert code == 0 and f"their masks are {masks}; to change them, edit copies and give those\n" in said
     assert said.endswith(f"{tmp_path / 'regions.png'} shows the regions\ndry run: no result was written\n")
     assert files(tmp_path) == ["regions.png", "result.png.auto_content_seg.png", "result.png.auto_style_seg.png"]
 

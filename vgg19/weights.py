@@ -78,12 +78,12 @@ def check_weights_path(choice: str) -> None:
         return
     path = Path(choice)
     if not os.path.isfile(path):
-        wrong = "is a folder" if os.path.isdir(path) else "is not there"
+        wrong = "is a folder" if os.path.isdir(path) else "does not exist"
         raise UserError(f"weights {choice} {wrong}; give a .npy, .h5 or .npz file or one of {', '.join(CHOICES)}")
     if path.suffix.lower() not in _READERS:
-        raise UserError(f"weights {choice} are of an unknown kind; give a .npy, .h5 or .npz file")
+        raise UserError(f"weights {choice} have an unknown type; give a .npy, .h5 or .npz file")
     if not os.access(path, os.R_OK):
-        raise UserError(f"weights {choice} may not be read; change the file's permissions")
+        raise UserError(f"weights {choice} are not readable; change the file's permissions")
 
 
 def weights_file(choice: str) -> Path | None:
@@ -194,7 +194,7 @@ def _chained(tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike
                 f"(3, 3, {channels}, n) and (n,); use VGG19 weights with filters as (height, width, in, out)"
             )
         if not (np.isfinite(filters).all() and np.isfinite(biases).all()):
-            raise UserError(f"weights {path} are not finite in {layer}; use an undamaged file")
+            raise UserError(f"weights {path} hold values in {layer} that are not finite; use another file")
         weights[layer] = filters, biases
         channels = biases.size
     return weights

@@ -51,7 +51,7 @@ def run_batch(options: Options, command: str) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--output_dir {folder} cannot be made ({error.strerror}); choose another folder") from error
+        raise UserError(f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder") from error
     tally, seconds = collections.Counter[Status](), 0.0
     said: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
     page = Page(folder / "report.html", options.batch, total)

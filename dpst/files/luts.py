@@ -104,7 +104,7 @@ class Lut:
             return dataclasses.replace(_read_hald(path), profile=profile)
         if extension != ".cube":
             if extension in _LOSSY_EXTENSIONS:
-                raise UserError(f"LUT {path} is of a kind that changes colours; save it as PNG")
+                raise UserError(f"LUT {path} is in a format that changes colours; save it as PNG")
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
         found = read_cube(path)

@@ -99,7 +99,7 @@ def run_one(options: Options, command: str) -> int:
     for role, path in results(options):
         # A folder that --batch would make is here a slip, most often.
         if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
-            raise UserError(f"{role} {path} is in a folder that does not exist; make it, or check the path")
+            raise UserError(f"{role} {path} is in a folder that does not exist; create it, or check the path")
     check_job(options)
     with contextlib.closing(Claims()) as claims:
         claims.read(options)
@@ -160,7 +160,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
         regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("their masks are %s and %s; correct copies and give them", *mask_paths(options))
+            logger.info("their masks are %s and %s; to change them, edit copies and give those", *mask_paths(options))
     else:
         orientations = content_photo.orientation, style_photo.orientation
         with interrupts_deferred():
@@ -186,7 +186,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     if options.vgg19_weights == "learned" or not is_learned:  # else a warning has said so
         logger.info("features: %s", features)
     if options.style_option == 0 and is_learned:
-        logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
+        logger.warning("learned features do not capture brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
     import photo_style
 
     check_stop()
@@ -262,7 +262,7 @@ def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) ->
         return None
     init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
     if init_photo.size != content_photo.size:
-        logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+        logger.warning("init image %s has a different size from the content image; it is resized", options.init_image_path)
     return init_photo.resized(*size)
 
 

@@ -94,7 +94,7 @@ def make_folders(options: Options) -> None:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"folder of {role} {path} cannot be made ({error.strerror}); choose another place") from error
+                raise UserError(f"folder of {role} {path} cannot be created ({error.strerror}); choose another place") from error
 
 
 class Claims:
@@ -151,19 +151,19 @@ class Claims:
             with contextlib.suppress(sqlite3.Error):
                 self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
             if isinstance(error, sqlite3.Error):
-                wrong = f"the files of all jobs cannot be kept apart ({error})"
-                raise UserError(f"{wrong}; make room for temporary files") from error
+                wrong = f"the files of all jobs cannot be tracked ({error})"
+                raise UserError(f"{wrong}; free space for temporary files") from error
             raise
 
     def _write(self, options: Options, taken: list[bytes]) -> None:
         luts = [path for path in options.lut_paths if REGION in path]
         for path in luts:
             if name := self._find_region(path):
-                raise UserError(f"LUT {path} could replace what is written for {name}; give each its own name")
+                raise UserError(f"LUT {path} could overwrite what is written for {name}; give each its own name")
         for role, pattern in (*results(options), *by_products(options)):
             for path in _files(pattern) if role == "LUT" else (pattern,):
                 if name := self._find("read", path):
-                    raise UserError(f"{role} {path} would replace the input {name}; choose another place")
+                    raise UserError(f"{role} {path} would overwrite the input {name}; choose another place")
             if name := self._find("written", pattern) or self._find_lut(pattern):
                 raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
             # A written file takes the place of another name's: what the disk holds there now does not count.

@@ -77,7 +77,7 @@ class Watch:
             write_photo(by_product_path(self._options, name), self.best.image)
         except UserError as error:  # a full disk, most often; the result matters more
             self._saves = False
-            logger.warning("%s; there are no more snapshots", str(error).split(";")[0])
+            logger.warning("%s; no more snapshots are saved", str(error).split(";")[0])
 
 
 class Relay(tqdm):

@@ -57,7 +57,9 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
             write(path)
         except Exception as error:  # whatever it is, the time spent must not be lost
             logger.debug("output image %s", path, exc_info=True)
-            wrong = str(error).split(";")[0] if isinstance(error, UserError) else f"output image {path} fails ({reason(error)})"
+            wrong = f"output image {path} cannot be written ({reason(error)})"
+            if isinstance(error, UserError):
+                wrong = str(error).split(";")[0]
             failures.append(f"{wrong}; {_saved_elsewhere(write, path, folder_of_by_products(options))}")
     if failures:
         for failure in failures[1:]:

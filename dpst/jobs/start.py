@@ -42,7 +42,7 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     except (ImportError, MemoryError, OSError) as error:
         said = str(error).strip().splitlines()
         wrong = f"TensorFlow cannot be loaded ({said[0] if said else 'no memory'})"
-        raise UserError(f"{wrong}; install it anew, or allow the program more memory") from error
+        raise UserError(f"{wrong}; reinstall it, or allow the program more memory") from error
 
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:

@@ -117,7 +117,7 @@ BAD_JOBS = {
         {"style_seg_path": str(DATA / "style_seg.png")},
         "--content_seg_path is missing; give the masks of both photos or of",
     ),
-    "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
+    "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy does not exist; "),
     "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),
     "same output by strength": ({"output_image": "{}/a.png", "strength": "1"}, "output image {}/a.png is also written for "),
     "same record": (
@@ -126,7 +126,7 @@ BAD_JOBS = {
     ),
     "output is an input": (
         {"content_image_path": "{}/in.png", "output_image": "{}/in.png"},
-        "output image {}/in.png would replace the input {}/in.png; choose another place",
+        "output image {}/in.png would overwrite the input {}/in.png; choose another place",
     ),
     "no folder": ({"output_image": "{}/in.png/b.png"}, "output image {}/in.png/b.png cannot be written (Not a directory);"),
 }
@@ -306,7 +306,8 @@ def test_ctrl_c_ends_the_batch_with_its_report(arguments, no_networks, tmp_path)
 def test_an_output_folder_that_cannot_be(arguments, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([*arguments, f"--output_dir={tmp_path}/file/out"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: --output_dir {tmp_path}/file/out cannot be made (Not a directory); choose")
+    wrong = f"error: --output_dir {tmp_path}/file/out cannot be created (Not a directory); choose"
+    assert capsys.readouterr().err.startswith(wrong)
 
 
 def test_workers_without_ray_are_told_what_to_install(arguments, monkeypatch, capsys):

@@ -104,12 +104,12 @@ def test_a_long_curve_is_thinned(write):
 
 
 def test_failures_are_counted_above_the_results_in_their_order(write):
-    bad_line = Outcome("line 7", Status.LEFT_OUT, error="manifest m.csv line 7: column 'x' is no option; use another")
+    bad_line = Outcome("line 7", Status.LEFT_OUT, error="manifest m.csv line 7: column 'x' is not an option; use another")
     text = write(ended("one.png"), failed("two.png"), ended("three.png"), bad_line)
     headings = re.findall(r"<h2.*?>(.*?)</h2>", text)
     assert headings == ["2 failed or left out", "one.png", "three.png", "Figures"]
     failures = re.findall(r'<li><b>(.*?)</b> (.*?): <span class="bad">(.*?)</span>', text)
-    line = "manifest m.csv line 7: column &#39;x&#39; is no option; use another"
+    line = "manifest m.csv line 7: column &#39;x&#39; is not an option; use another"
     assert failures == [("two.png", "failed", "style image is empty; get another"), ("line 7", "left out", line)]
     assert text.index("2 failed or left out") < text.index('id="job-1"') < text.index("<table>")
     assert re.findall(r'class="bad">(\d+ [\w ]+)</span>', text) == ["1 failed", "1 left out"]

@@ -119,9 +119,9 @@ def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
     ("options", "code", "message"),
     [
         ({"lut": "a.3dl"}, 2, "--lut a.3dl has an unknown extension; use one of .cube, .png"),
-        ({"lut": "{region}/a.cube"}, 2, "--lut {region}/a.cube has {region} in the folder; write it in the file's name"),
-        ({"lut": "a.png", "output_image": "a.png"}, 2, "--lut a.png is the result's name too; give it another"),
-        ({"lut": "none/a.cube"}, 1, "LUT none/a.cube is in a folder that does not exist; make it, or check the path"),
+        ({"lut": "{region}/a.cube"}, 2, "--lut {region}/a.cube has {region} in the folder's name; put it in the file's name"),
+        ({"lut": "a.png", "output_image": "a.png"}, 2, "--lut a.png is also the name of the result; use another name"),
+        ({"lut": "none/a.cube"}, 1, "LUT none/a.cube is in a folder that does not exist; create it, or check the path"),
     ],
 )
 def test_a_lut_that_cannot_be_written_is_refused_first(options, code, message, golden_paths, capsys):

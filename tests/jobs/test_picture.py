@@ -270,5 +270,5 @@ def test_snapshots_that_cannot_be_written_cost_one_warning_and_no_picture(option
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     (lost,) = (text for text in warnings if "snapshot" in text)
     assert lost.startswith(f"output image {options.serial}/out_iter_1.png cannot be written (")
-    assert lost.endswith("); there are no more snapshots")
+    assert lost.endswith("); no more snapshots are saved")
     assert levels(options.output_image).shape == (45, 61, 3)

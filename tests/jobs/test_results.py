@@ -204,7 +204,7 @@ def test_without_memory_for_the_photos_size_a_result_is_saved_at_the_solve_size(
         raise MemoryError("unable to allocate 9 GiB")
 
     monkeypatch.setattr("dpst.files.photos.Photo.rows", no_memory)
-    said = r"result\.png fails \(unable to allocate 9 GiB\); it is saved as .*result\.png, at the size where it was solved$"
+    said = r"result\.png cannot be written \(unable to allocate 9 GiB\); it is saved as .*, at the size where it was solved$"
     with pytest.raises(UserError, match=said):
         written(photo, lambda content: content, path=tmp_path / "result.png", serial=str(tmp_path / "serial"))
     monkeypatch.undo()

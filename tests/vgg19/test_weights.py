@@ -274,7 +274,11 @@ def test_check_of_the_path(tmp_path):
     for choice in ("auto", "pretrained", "learned", str(THIN)):
         check_weights_path(choice)
     (tmp_path / "w.txt").write_text("")
-    for choice, says in ((tmp_path / "no.npy", "not there"), (tmp_path, "is a folder"), (tmp_path / "w.txt", "unknown kind")):
+    for choice, says in (
+        (tmp_path / "no.npy", "does not exist"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "w.txt", "unknown type"),
+    ):
         with pytest.raises(UserError, match=says):
             check_weights_path(str(choice))
 
