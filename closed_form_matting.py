@@ -7,9 +7,7 @@ Luan et al. 2017 (eq. 2 to 4) add it to style transfer: a result whose channels 
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
-from scipy.ndimage import uniform_filter
+import scipy
 
 from dpst.errors import UserError
 
@@ -138,7 +136,7 @@ def matting_form(image: np.ndarray, values: np.ndarray, epsilon: float = 1e-5, r
 
     def mean(products: np.ndarray) -> np.ndarray:
         size = (side, side) + (1,) * (products.ndim - 2)
-        return uniform_filter(products, size)[radius : len(products) - radius, radius : products.shape[1] - radius]
+        return scipy.ndimage.uniform_filter(products, size)[radius : len(products) - radius, radius : products.shape[1] - radius]
 
     means, value_means = mean(photo), mean(values)
     covariance = mean(photo[..., :, None] * photo[..., None, :]) - means[..., :, None] * means[..., None, :]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -32,14 +33,13 @@ from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Opti
 from dpst.regions.finding import found_regions
 from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
-from dpst.solver.colourless import colourless, neutral, neutral_look, neutral_progress
-from dpst.solver.result import Result
 from dpst.solver.sizes import LEAST_SIDE, network_side
-from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
 from vgg19.networks import Networks
 from vgg19.process import check_process
 
 if TYPE_CHECKING:
+    from dpst.solver.result import Result
+    from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
     from vgg19.network import Network
 
 __all__ = [
@@ -62,6 +62,14 @@ __all__ = [
     "write_photo",
 ]
 
+# Names of the solver and the network, which are imported when they are first used; they take SciPy and TensorFlow.
+_IMPORTED_LATER = {
+    "Network": "vgg19.network",
+    "Progress": "dpst.solver.stages",
+    "REFINEMENT": "dpst.solver.stages",
+    "Result": "dpst.solver.result",
+    "SEGMENTED": "dpst.solver.stages",
+}
 # Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
 # pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
 _SMOOTHING_SIZE = 1280
@@ -168,9 +176,11 @@ def _solved(
     callback: Callable[[Progress], None],
 ) -> Result:
     """The result of photos and regions at the solve size; see `stylize`."""
+    from dpst.solver.colourless import colourless, neutral, neutral_look, neutral_progress
     from dpst.solver.maps import solve_maps
     from dpst.solver.pixels import solve_pixels
     from dpst.solver.reference import solve_reference
+    from dpst.solver.result import Result
     from dpst.solver.run import Pair, Run
 
     with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
@@ -268,9 +278,7 @@ def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.nd
 
 
 def __getattr__(name: str) -> object:
-    """`Network`, with TensorFlow, where somebody asks for it."""
-    if name == "Network":
-        from vgg19.network import Network
-
-        return Network
+    """The names that are imported when they are first used."""
+    if name in _IMPORTED_LATER:
+        return getattr(importlib.import_module(_IMPORTED_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse
+import scipy
 
 from dpst.errors import UserError
 from dpst.files.atomic import write_text

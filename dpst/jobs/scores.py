@@ -5,8 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 
 import numpy as np
-from scipy.ndimage import sobel, uniform_filter
-from scipy.spatial import cKDTree
+import scipy
 
 from closed_form_matting import matting_form
 from dpst.files.machine import cores
@@ -95,11 +94,11 @@ def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:
 
 def _edges(image: np.ndarray) -> np.ndarray:
     luma = (image @ LUMA).astype(np.float64)
-    return np.hypot(sobel(luma, 0), sobel(luma, 1)) / 4
+    return np.hypot(scipy.ndimage.sobel(luma, 0), scipy.ndimage.sobel(luma, 1)) / 4
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    return uniform_filter(values, _WINDOW)
+    return scipy.ndimage.uniform_filter(values, _WINDOW)
 
 
 def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
@@ -152,7 +151,7 @@ def _covariance(one: np.ndarray, other: np.ndarray, side: int = _DETAIL_WINDOW) 
     """Covariances (H, W, i, j) of the channels of two images (H, W, i) and (H, W, j) over windows of a side."""
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return uniform_filter(values, (side, side) + (0,) * (values.ndim - 2), mode="nearest")
+        return scipy.ndimage.uniform_filter(values, (side, side) + (0,) * (values.ndim - 2), mode="nearest")
 
     products = mean(one[..., :, None] * other[..., None, :])
     return products - mean(one)[..., :, None] * mean(other)[..., None, :]
@@ -171,7 +170,7 @@ def foreign_colours(style: np.ndarray, result: np.ndarray, regions: Regions) -> 
     for inside, style_inside in _region_pairs(result, style, regions):
         here, there = (mask[::_EVERY, ::_EVERY] for mask in (inside, style_inside))
         if here.any() and there.any():
-            tree = cKDTree(cielab(style[::_EVERY, ::_EVERY][there]))
+            tree = scipy.spatial.cKDTree(cielab(style[::_EVERY, ::_EVERY][there]))
             away.append(tree.query(cielab(result[::_EVERY, ::_EVERY][here]))[0] > _FOREIGN)
     return float(np.concatenate(away).mean()) if away else 0.0
 
@@ -183,7 +182,9 @@ def affine_residual(content: np.ndarray, result: np.ndarray) -> float:
     """
     colours = np.concatenate([content, np.ones_like(content[..., :1])], axis=-1).astype(np.float64)  # (H, W, 4)
     both = np.concatenate([colours, result], axis=-1)  # (H, W, 7)
-    products = uniform_filter(colours[..., :, None] * both[..., None, :], (3, 3, 0, 0), mode="nearest")  # (H, W, 4, 7)
+    products = scipy.ndimage.uniform_filter(
+        colours[..., :, None] * both[..., None, :], (3, 3, 0, 0), mode="nearest"
+    )  # (H, W, 4, 7)
     normal = products[..., :4] + _RIDGE * np.diag((1, 1, 1, 0))
     maps = np.linalg.solve(normal, products[..., 4:])  # (H, W, 4, 3)
     explained = np.einsum("hwi,hwij->hwj", colours, maps)

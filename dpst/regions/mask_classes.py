@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from dpst.errors import UserError
 from dpst.files.kinds import OTHER_EXTENSIONS
@@ -223,7 +223,7 @@ def filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """Gives each pixel that is not sure what the nearest one has that is; values (h, w, ...), sure bool (h, w)."""
     if sure.all():
         return values
-    return values[tuple(ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
+    return values[tuple(scipy.ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
 
 
 def rgb(samples: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ def rgb(samples: np.ndarray) -> np.ndarray:
 def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
     """Whether the 3x3 window about each pixel has one colour, give or take the noise: bool (h, w)."""
     size = (3, 3, 1)
-    return (ndimage.maximum_filter(samples, size) - ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
+    return (scipy.ndimage.maximum_filter(samples, size) - scipy.ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
 
 
 def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
@@ -306,7 +306,7 @@ def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: S
     unit = samples.astype(np.float32) / 255
     best, least = index, np.full(index.shape, np.inf)
     for number, colour in enumerate(colours):
-        away = ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
+        away = scipy.ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
         cost = ((unit - np.array(colour, np.float32) / 255) ** 2).sum(axis=-1) + away**2
         best, least = np.where(cost < least, number, best), np.minimum(cost, least)
     return best
