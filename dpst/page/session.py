@@ -252,8 +252,8 @@ class Session:
             masks = [options.content_seg_path, options.style_seg_path]
             if options.auto_seg_used:
                 masks = [automatic.CONTENT_MASK, automatic.STYLE_MASK]
-            lut = self._made / f"{content.stem}_look.cube"
-            self._full.result.lut(realism=realism).write(str(lut))
+            lut = str(self._made / f"{content.stem}_look.cube")
+            self._full.result.lut(realism=realism).write(lut)
             files = [Path(path).name for path in [output, lut, *masks] if path and self.file(Path(path).name) is not None]
             return Finished(files, realism, strength, command, self._full.source is not None, self._plain(warnings))
 
