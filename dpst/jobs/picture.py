@@ -21,6 +21,7 @@ from dpst.errors import OptionError, UserError
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
 from dpst.imaging.resizing import fitted, shrunk
+from dpst.jobs.clip import check_clip, run_clip
 from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
@@ -59,6 +60,9 @@ def check_job(options: Options) -> None:
     Raises:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
     """
+    if options.is_clip:
+        check_clip(options)
+        return
     sizes = []
     photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
     for name, role in photos[:1] if options.apply_lut else photos:
@@ -135,6 +139,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
+    if job.options.is_clip:
+        return run_clip(job, bar, networks or Networks())
     if job.options.apply_lut:
         return run_grading(job, bar)
     options, networks, keep = _as_preview(job.options), networks or Networks(), keep or (lambda result: None)

@@ -25,7 +25,7 @@ _CELLS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = (24, 48), (20, 32), 10, 20
 _LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
-def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
+def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = True) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
     In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
@@ -34,6 +34,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         run: options and network; the stages are recorded there.
         pair: photos and masks; those of the content best refined to the photo's edges.
         init: picture to start from, (H, W, 3), 0..1.
+        by_place: whether the maps may vary from place to place within a region.
     """
     options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
@@ -62,7 +63,8 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
             raise concurrent.futures.CancelledError
 
     def prepare(number: int) -> LookObjective:
-        return LookObjective(run.network, pair.at(sizes[number]), _CELLS[finer[number]], weights, check_end)
+        cells = _CELLS[finer[number]] if by_place else 0
+        return LookObjective(run.network, pair.at(sizes[number]), cells, weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
     objective, coefficients = prepare(0), None
