@@ -100,6 +100,7 @@ def stylize(
     regions: Regions | None = None,
     network: Network | Networks | None = None,
     init: Picture | None = None,
+    by_place: bool = True,
     callback: Callable[[Progress], None] | None = None,
     **chosen: object,
 ) -> Result:
@@ -117,6 +118,8 @@ def stylize(
         regions: corresponding regions, at any size, instead of masks.
         network: feature extractor, or those of the calls before; by default the one that `vgg19_weights` asks for.
         init: picture to start from, of any size.
+        by_place: with the maps solver, whether equal colours may be changed differently from place to place within a region.
+            False is for the frames of a film, whose looks must not move.
         callback: called with each step's `Progress`; what it raises ends the run, `Cancelled` for example.
         chosen: options by name, with values of their own types: `style_option=2`, `realism=(0, 1)`.
 
@@ -163,7 +166,7 @@ def stylize(
     if not isinstance(network, Networks):
         check_kind(network, Network, "network")
     with memory_errors(), on_device(options.device):
-        return _solved(content, style, regions, options, network, init, callback or (lambda progress: None))
+        return _solved(content, style, regions, options, network, init, by_place, callback or (lambda progress: None))
 
 
 def _solved(
@@ -173,6 +176,7 @@ def _solved(
     options: Options,
     network: Network | Networks | None,
     init: np.ndarray | None,
+    by_place: bool,
     callback: Callable[[Progress], None],
 ) -> Result:
     """The result of photos and regions at the solve size; see `stylize`."""
@@ -197,7 +201,7 @@ def _solved(
 
     run = Run(network, options, shown)
     if options.solver_used == "maps":
-        looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
+        looks = solve_maps(run, Pair(content, style, masks, regions.style), init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:

@@ -35,6 +35,10 @@ MOST_WEIGHT, MOST_TV = 1e18, 1e35
 AUTO, SEMANTIC = "auto", "semantic"
 # Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
 LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
+# Clips of film that are read, and those that are written.
+CLIP_EXTENSIONS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mxf")
+WRITTEN_CLIPS = (".mp4", ".mov", ".m4v", ".mkv")
+H264, HEVC, PRORES, FFV1 = "h264", "hevc", "prores", "ffv1"
 # Nodes a side of a LUT.
 LUT_SIZES = (17, 33, 65)
 # Colours that a LUT may be made for, the usual ones first; and what of a photo a result may keep.
@@ -80,7 +84,14 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
 class Options:
     """All options of one picture. Names and defaults of the reference script where it has them; its style option was 0."""
 
-    content_image_path: str = _option("", MOST_USED, "photo to restyle", metavar="FILE", seen=False, file="input")
+    content_image_path: str = _option(
+        "",
+        MOST_USED,
+        "photo to restyle, or a clip: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
     style_image_path: str = _option("", MOST_USED, "photo that gives the look", metavar="FILE", seen=False, file="input")
     content_seg_path: str = _option(
         "",
@@ -126,7 +137,7 @@ class Options:
     output_image: str = _option(
         "best_stylized.png",
         MOST_USED,
-        "the result; PNG, JPEG, TIFF or WebP by its extension",
+        "the result; PNG, JPEG, TIFF or WebP by its extension, of a clip .mp4, .mov or .mkv",
         metavar="FILE",
         seen=False,
         file="output",
@@ -184,6 +195,21 @@ class Options:
         "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise, IPTC from JPEG to JPEG",
     )
     quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
+
+    video_codec: str = _option(
+        H264,
+        "film",
+        "how the frames of a clip are written: h264, which everything plays; hevc, smaller and slower; prores or ffv1 (lossless) "
+        "for editing, large",
+        choices=(H264, HEVC, PRORES, FFV1),
+    )
+    crf: int = _option(
+        16,
+        "film",
+        "quality of h264 and hevc: 0 the best, 51 the worst; at 16 no difference can be seen, 23 takes half the space",
+        least=0,
+        most=51,
+    )
 
     style_option: int = _option(
         2,
@@ -448,6 +474,17 @@ class Options:
             raise OptionError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
         for path in set(self.lut_paths) & set(self.output_images):
             raise OptionError(f"--lut {path} is also the name of the result; use another name")
+        if self.is_clip:
+            self._check_unset(("init_image_path", "lut", "output_size", "app"), "a clip")
+            if self.auto_seg not in (AUTO, "0"):
+                raise OptionError(f"--auto_seg {self.auto_seg} is not for a clip, where found regions flicker; give masks")
+            if self.solver_used != "maps" and not self.apply_lut:
+                asked = f"--style_option {self.style_option} with --solver {self.solver}"
+                raise OptionError(f"{asked} paints, and would flicker in a clip; use --style_option 2")
+            if len(self.realisms) > 1:
+                raise OptionError(f"--realism {self.realism} has several numbers; give one for a clip")
+            if REGION in self.apply_lut:
+                raise OptionError(f"--apply_lut {self.apply_lut} is for regions; give one LUT for a whole clip")
         if self.apply_lut:
             of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
             self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
@@ -471,6 +508,11 @@ class Options:
         return dataclasses.replace(self, max_iter=min(self.max_iter, PREVIEW_ITERATIONS)) if self.preview else self
 
     @property
+    def is_clip(self) -> bool:
+        """Whether the content is a clip of film, by its extension."""
+        return pathlib.PurePath(self.content_image_path).suffix.lower() in CLIP_EXTENSIONS
+
+    @property
     def solver_used(self) -> str:
         """The solver that `solver` stands for: maps, pixels or reference."""
         return self.solver if self.solver != "auto" else "maps" if self.style_option else "pixels"
@@ -478,7 +520,8 @@ class Options:
     @property
     def auto_seg_used(self) -> str:
         """What `auto_seg` asks for where it counts, that is without masks: a number, `auto`, `semantic`, or "" for nothing."""
-        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut
+        # Regions that are found in a clip would not follow what moves.
+        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut or self.is_clip
         if self.auto_seg == AUTO and (self.style_option == 0 or self.solver_used == "reference"):
             return ""
         return "" if never else self.auto_seg

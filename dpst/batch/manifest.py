@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dpst.errors import OptionError, UserError
+from dpst.files.clip_writing import extensions_of
 from dpst.files.inputs import open_input
 from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
-from dpst.options import BOOLEANS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
+from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -98,10 +99,10 @@ def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
 
 
 def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
-    """Paths of each job by option, from a folder of content photos."""
+    """Paths of each job by option, from a folder of content photos, or of clips."""
     masks = _by_stem(Path(options.content_seg_path)) if options.content_seg_path else {}
     found = []
-    for content in _photos(folder):
+    for content in _photos(folder, or_clips=True):
         paths = {"content_image_path": str(content)}
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
@@ -111,16 +112,22 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
     return _with_own_names(found)
 
 
-def _photos(folder: Path) -> list[Path]:
-    """The photos of a folder, in2 before in10. Pictures of kinds that are not read from folders are counted in a warning."""
+def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
+    """The photos of a folder, in2 before in10; or its clips if there are no photos. What is left out is counted in a warning."""
     files = [path for path in _files(folder) if not path.name.startswith(".")]
     photos = [path for path in files if path.suffix.lower() in EXTENSIONS]
+    clips = [path for path in files if path.suffix.lower() in CLIP_EXTENSIONS]
+    if photos and clips and or_clips:
+        logger.warning("folder %s holds photos, and %d clips, left out; give these a folder of their own", folder, len(clips))
+    if or_clips:
+        photos = photos or clips
     others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]
     if others:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(collections.Counter(others).items()))
         logger.warning("folder %s contains pictures that are skipped (%s); export them as JPEG, PNG or TIFF", folder, kinds)
     if not photos:
-        raise UserError(f"folder {folder} contains no photos; put {', '.join(sorted(EXTENSIONS))} files there")
+        lack = f"folder {folder} contains no photos{' or clips' * or_clips}"
+        raise UserError(f"{lack}; put {', '.join(sorted(EXTENSIONS))} files there")
     # Every second part is of digits; characters such as ² are none that int() takes.
     return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
 
@@ -168,7 +175,11 @@ def _with_outputs(options: Options, folder: str) -> Options:
     image = options.output_image
     if image == Options.output_image:
         content = Path(options.content_image_path)
-        image = content.name if content.suffix.lower() in EXTENSIONS else f"{content.stem}.png"
+        if options.is_clip:
+            kept = content.suffix.lower() in extensions_of(options.video_codec)
+            image = content.name if kept else f"{content.stem}{extensions_of(options.video_codec)[0]}"
+        else:
+            image = content.name if content.suffix.lower() in EXTENSIONS else f"{content.stem}.png"
     output = Path(folder) / image
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""

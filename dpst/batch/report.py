@@ -16,10 +16,11 @@ import jinja2
 
 from dpst.errors import UserError, one_line
 from dpst.files.atomic import write_text
+from dpst.files.clips import clip_thumbnail
 from dpst.files.photos import thumbnail
 from dpst.jobs.job import Outcome, Status
 from dpst.jobs.places import record_path
-from dpst.options import Options
+from dpst.options import CLIP_EXTENSIONS, Options
 from dpst.solver.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -170,7 +171,8 @@ def _pictures(card: _Card) -> dict[str, str]:
     for role, (path, long_side) in wanted.items():
         if path and os.path.isfile(path):
             try:
-                small = thumbnail(path, long_side, card.options.max_pixels)
+                is_clip = Path(path).suffix.lower() in CLIP_EXTENSIONS
+                small = (clip_thumbnail if is_clip else thumbnail)(path, long_side, card.options.max_pixels)
             except UserError:  # it has gone or become another file since
                 continue
             pictures[role] = "data:image/jpeg;base64," + base64.b64encode(small).decode()

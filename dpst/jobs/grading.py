@@ -41,13 +41,13 @@ def check_luts_to_apply(options: Options) -> None:
             raise UserError(f"--apply_lut {options.apply_lut} is for the whole photo; put {REGION} in its name, or give no masks")
         raise UserError(f"--apply_lut {options.apply_lut} is for regions; give their mask, --content_seg_path")
     if REGION not in options.apply_lut:
-        _read_lut(options.apply_lut)
+        read_lut(options.apply_lut)
         return
     files = region_files(options.apply_lut)
     if not files:
         raise UserError(f"--apply_lut {options.apply_lut} matches no file; check the path")
     for path in files.values():
-        _read_lut(path)
+        read_lut(path)
 
 
 def run_grading(job: Job, bar: tqdm) -> Outcome:
@@ -90,7 +90,7 @@ def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm
 def _look(options: Options, photo: Photo) -> LutLook:
     """The LUT, or one for each region of the mask; a region without one is dealt with as `missing_class` says."""
     if not options.content_seg_path:
-        return LutLook([_read_lut(options.apply_lut, options.lut_profile)])
+        return LutLook([read_lut(options.apply_lut, options.lut_profile)])
     small = photo.resized(*fitted(photo.size, options.solve_size))
     names, masks = read_classes(options.content_seg_path, small, options, photo.orientation)
     paths = {name: region_path(options.apply_lut, name) for name in names}
@@ -111,10 +111,15 @@ def _look(options: Options, photo: Photo) -> LutLook:
             own = merged(own, masks[..., names.index(name)])
     if options.refine_masks:
         own = refined(own, small)
-    return LutLook([_read_lut(paths[name], options.lut_profile) for name in known], FittedMasks.fitted(own, small))
+    return LutLook([read_lut(paths[name], options.lut_profile) for name in known], FittedMasks.fitted(own, small))
 
 
-def _read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
+def read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
+    """A LUT of some profile.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         stat = os.stat(path)
     except OSError as error:

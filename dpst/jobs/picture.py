@@ -21,6 +21,7 @@ from dpst.errors import OptionError, UserError
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
 from dpst.imaging.resizing import fitted
+from dpst.jobs.clip import check_clip, run_clip
 from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
@@ -54,6 +55,9 @@ def check_job(options: Options) -> None:
     Raises:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
     """
+    if options.is_clip:
+        check_clip(options)
+        return
     sizes = []
     photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
     for name, role in photos[:1] if options.apply_lut else photos:
@@ -133,6 +137,8 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
+    if job.options.is_clip:
+        return run_clip(job, bar, networks or Networks())
     if job.options.apply_lut:
         return run_grading(job, bar)
     beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
@@ -177,7 +183,8 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, job.options)
 
-    check_result(options.output_images[0], content_photo, options.drop_exif)
+    with interrupts_deferred():
+        check_result(options.output_images[0], content_photo, options.drop_exif)
     if loading:
         loading.result()
     options, features = _network(options, content, style, content_photo, networks)

@@ -18,7 +18,8 @@ from vgg19.weights import CHOICES, weights_file
 
 # Snapshots by their names in the reference script; `*` stands for the number of a step.
 _NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
-_A_SNAPSHOT = re.compile(r"(.*)out_iter_(\d+|\*)\.png", re.DOTALL)
+_SHOTS = "shot_*.png"
+_NUMBERED_FILE = re.compile(r"(.*)(out_iter_|shot_)(\d+|\*)\.png", re.DOTALL)
 
 
 def record_path(options: Options) -> Path:
@@ -49,6 +50,7 @@ def results(options: Options) -> list[tuple[str, str]]:
     """What a job writes for its user and how to call it; `{region}` stays in the path of a LUT."""
     files = [("output image", path) for path in options.output_images] + [("LUT", path) for path in options.lut_paths]
     files += [("mask preview", options.mask_preview)] if options.mask_preview else []
+    files += [("preview", shot_path(options, "*"))] if options.is_clip and options.preview else []
     return [*files, ("record", str(record_path(options)))]
 
 
@@ -57,7 +59,7 @@ def by_products(options: Options) -> list[tuple[str, str]]:
     files = [("log", str(log_path(options)))]
     if options.auto_seg_used:
         files += [("mask", path) for path in mask_paths(options)]
-    if not (options.apply_lut or options.dry_run):
+    if not (options.apply_lut or options.dry_run or options.is_clip):
         files += [("snapshot", by_product_path(options, _NUMBERED))]
         files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []
     return files
@@ -81,6 +83,12 @@ def by_product_path(options: Options, name: str) -> str:
 def folder_of_by_products(options: Options) -> str:
     """The folder of what a job writes besides its results."""
     return str(record_path(options).parent)
+
+
+def shot_path(options: Options, number: int | str) -> str:
+    """Where the preview of a clip has the first frame of a shot; `*` stands for any number."""
+    output = Path(options.output_image)
+    return str(output.with_name(f"{output.stem}_{_SHOTS.replace('*', str(number))}"))
 
 
 def make_folders(options: Options) -> None:
@@ -227,11 +235,11 @@ def _keys(path: str) -> list[tuple[bytes, bytes | None]]:
     """
     true = os.path.realpath(path)
     folder, name = os.path.split(true)
-    numbered = _A_SNAPSHOT.fullmatch(name)
+    numbered = _NUMBERED_FILE.fullmatch(name)
     keys = []
     for file, parent in ((true, folder), (_place(path), _place(folder))):
-        snapshots = f"{parent}/{numbered[1]}{_NUMBERED}" if numbered and parent else None
-        if numbered and numbered[2] == "*":
+        snapshots = f"{parent}/{numbered[1]}{numbered[2]}*.png" if numbered and parent else None
+        if numbered and numbered[3] == "*":
             file = snapshots
         if file:
             keys.append((os.fsencode(file), os.fsencode(snapshots) if snapshots else None))

@@ -61,7 +61,6 @@ _LEVEL = 255.0**-2
 _LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare
 # One pixel of so many stands for the colours of all, in regions that then still have so many.
 _EVERY, _LEAST_SAMPLE = 4, 500
-_CELLS = 48  # of the grid on the photo's longer side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +111,7 @@ class LookObjective:
         network: Network,
         pair: Pair,
         palettes: list[Palette | None],
+        cells: int,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
     ):
@@ -121,11 +121,12 @@ class LookObjective:
             network: feature extractor.
             pair: photos and masks.
             palettes: of the style's regions, from `palettes`.
+            cells: of the grid on the photo's longer side; 0 where place does not count.
             weights: of the terms.
             check: called between the steps, of a second or more each for a large photo; what it raises ends this.
         """
         content = pair.content
-        self.grid, self.evaluations, self.image = Grid.over(pair.size, _CELLS), 0, content
+        self.grid, self.evaluations, self.image = Grid.over(pair.size, cells), 0, content
         self.weights = weights
         self.content, self._pair = content, pair
         self._pixels, self._network = content.shape[0] * content.shape[1], network

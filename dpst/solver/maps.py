@@ -20,13 +20,15 @@ from dpst.solver.sizes import network_side, scales
 from dpst.solver.stages import REFINEMENT, SEGMENTED
 from vgg19.backend import on_device
 
+# Cells of the grid on the photo's longer side.
+_CELLS = 48
 # Most steps at the coarsest scale and at the others, of the segmented stage, and for each further realism.
 _COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 20, 4, 20
 # It stops when the picture has changed by less than this, root mean square in levels, over this many steps.
 _LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
-def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
+def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = True) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
     In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
@@ -35,6 +37,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         run: options and network; the stages are recorded there.
         pair: photos and masks; those of the content best refined to the photo's edges.
         init: picture to start from, (H, W, 3), 0..1.
+        by_place: whether the maps may vary from place to place within a region.
     """
     options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
@@ -63,7 +66,8 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
 
     def prepare(number: int) -> LookObjective:
         with on_device(options.device):  # TensorFlow asks each thread anew
-            return LookObjective(run.network, pair.at(sizes[number]), colours, weights, check_end)
+            cells = _CELLS if by_place else 0
+            return LookObjective(run.network, pair.at(sizes[number]), colours, cells, weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
     colours = palettes(pair.at(sizes[-1]))

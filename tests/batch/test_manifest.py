@@ -92,7 +92,7 @@ def test_photos_that_differ_by_their_extensions_alone_have_results_of_their_own(
 
 def test_pictures_that_are_not_read_from_folders_are_counted_once_and_other_files_passed_over(tmp_path, caplog):
     photo(tmp_path / "a.png")
-    for name in ("1.HEIC", "2.heic", "3.NEF", "Thumbs.db", ".DS_Store", "._4.heic", "film.mp4", "notes.txt"):
+    for name in ("1.HEIC", "2.heic", "3.NEF", "Thumbs.db", ".DS_Store", "._4.heic", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
     wanted = f"folder {tmp_path} contains pictures that are skipped (2 .heic, 1 .nef); export them as JPEG, PNG or TIFF"
     for _ in range(2):  # of the same process: each batch says so for itself
@@ -194,7 +194,7 @@ def bad_batches(folder):
     (folder / "wrong.csv").write_text("content_image_path,colour\na.png,red\n")
     yield "no.csv", {}, "--batch {}/no.csv does not exist; give a folder, or a manifest .csv or .jsonl"
     yield "a.txt", {}, "--batch {}/a.txt has an unknown type; give a folder, or a manifest .csv or .jsonl"
-    yield "empty", {}, "folder {}/empty contains no photos; put .jpeg, .jpg, .png, .tif, .tiff, .webp files there"
+    yield "empty", {}, "folder {}/empty contains no photos or clips; put .jpeg, .jpg, .png, .tif, .tiff, .webp files there"
     yield "none.csv", {}, "manifest {}/none.csv lists no jobs; write one on each line"
     yield "wrong.csv", {}, "manifest {}/wrong.csv line 1: column 'colour' is not an option of a job; "
     yield (
