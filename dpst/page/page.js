@@ -271,6 +271,7 @@ function setMade(now) {
 function showFresh() {
   $("made").hidden = !is_made();
   $("stale").hidden = !made || is_made();
+  if (!is_made()) $("news").hidden = true;
 }
 
 const look = () => ({ realism: Number($("realism").value), strength: Number($("strength").value) });
