@@ -210,7 +210,7 @@ class _Filters:
     def __init__(self, clip: Clip, frame: Any, pixels: str, grade: Grade):
         """Takes a frame, all others being like it."""
         self._graph = graph = pyav().filter.Graph()
-        self._masks: list[Any] = []
+        self._masks: list[tuple[Any, Any]] = []  # where they go in, and they themselves
         height, width = clip.size
         size = {
             "video_size": f"{width}x{height}",
@@ -219,7 +219,7 @@ class _Filters:
         }
         range_ = "pc" if clip.full_range else "tv"
         colours = {"colorspace": str(int(frame.colorspace)), "range": str(int(frame.color_range))}
-        last = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
+        last = self._source = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
         interlaced = {"interl": "-1"}
         matrix = {} if frame.format.is_rgb else {"in_color_matrix": clip.matrix, "in_range": range_}
         last = self._then(last, ("scale", {**matrix, "out_range": "pc", **interlaced}), ("format", _rgb(frame.format)))
@@ -254,7 +254,7 @@ class _Filters:
             table = graph.add("lut3d", file=path, interp="tetrahedral")
             split.link_to(table, region + 1)
             shares = graph.add("buffer", pix_fmt=_RGB, **size)
-            self._masks.append(_mask_frame(np.clip(share, 0, 1)))
+            self._masks.append((shares, _mask_frame(np.clip(share, 0, 1))))
             merge = graph.add("maskedmerge")
             for place, (before, out) in enumerate((((last if region else split), 0), (table, 0), (shares, 0))):
                 before.link_to(merge, out, place)
@@ -262,10 +262,10 @@ class _Filters:
         return last
 
     def __call__(self, frame: Any) -> Any:
-        self._graph.vpush(frame, 0)
-        for number, mask in enumerate(self._masks, 1):
+        self._source.push(frame)
+        for source, mask in self._masks:
             mask.pts, mask.time_base = frame.pts, frame.time_base
-            self._graph.vpush(mask, number)
+            source.push(mask)
         return self._graph.vpull()
 
 
