@@ -8,10 +8,13 @@ import io
 import json
 import pickle
 import struct
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import h5py
 import numpy as np
+from made_clips import colour_frames, make_clip
 from PIL import Image, ImageCms, PngImagePlugin
 
 from dpst import __version__
@@ -267,6 +270,17 @@ def records() -> list[bytes]:
 
 
 @functools.cache
+@functools.cache
+def clips() -> list[bytes]:
+    """Clips in each container: H.264 with sound, chapters and a rotation, and FFV1."""
+    frames = colour_frames(3)
+    with tempfile.TemporaryDirectory() as folder:
+        rich = {"audio": True, "rotation": 90, "metadata": {"title": "a film"}}
+        paths = [make_clip(f"{folder}/clip{kind}", frames, "libx264", "yuv420p", **rich) for kind in (".mp4", ".mkv", ".mov")]
+        paths += [make_clip(f"{folder}/lossless.mkv", frames), make_clip(f"{folder}/old.avi", frames, "mpeg4", "yuv420p")]
+        return [Path(path).read_bytes() for path in paths]
+
+
 def cubes() -> list[bytes]:
     """Tables of one and of three dimensions, and of both, with every keyword, untidy, and in UTF-16."""
     three = "\n".join(f"{r} {g} {b}" for b in (0, 0.5, 1) for g in (0, 0.5, 1) for r in (0, 0.5, 1))
