@@ -7,15 +7,17 @@ The command line reads its defaults and its help from `Options`; the library tak
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
 import os
 import pathlib
 import re
+from collections.abc import Iterable
 
 from dpst.errors import OptionError
 
-# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+# Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Most iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
@@ -55,6 +57,8 @@ BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "
 MOST_USED = "most used"
 # Bytes of a path and of a name in it: PATH_MAX and NAME_MAX of Linux, and no other system allows more.
 _PATH_BYTES, _NAME_BYTES = 4096, 255
+# Characters of a misspelt name that are compared with the names of options.
+_LONGEST_NAME = 100
 # How the `metavar` of an option ends that takes a path.
 _PATHS = ("FILE", "FOLDER", "PATH", "DIR")
 
@@ -83,16 +87,16 @@ class Options:
     content_image_path: str = _option(
         "",
         MOST_USED,
-        "photo to be restyled, or a clip of film: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
+        "photo to restyle, or a clip: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
         metavar="FILE",
         seen=False,
         file="input",
     )
-    style_image_path: str = _option("", MOST_USED, "photo whose look is taken", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option("", MOST_USED, "photo that gives the look", metavar="FILE", seen=False, file="input")
     content_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the content photo: one colour per region; without masks regions are found (--auto_seg)",
+        "mask of the content photo, with one colour for each region; without masks, regions are found (--auto_seg)",
         metavar="FILE",
         seen=False,
         file="input",
@@ -100,7 +104,7 @@ class Options:
     style_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the style photo: a region takes its look from the region of the same colour",
+        "mask of the style photo; each region of the content takes the look of the region with the same colour",
         metavar="FILE",
         seen=False,
         file="input",
@@ -108,13 +112,17 @@ class Options:
     init_image_path: str = _option(
         "",
         "input",
-        "picture to start from; what style option 1 refines (without it, the content photo)",
+        "picture to start from, and to refine with style option 1; by default the content photo",
         metavar="FILE",
         seen=False,
         file="input",
     )
     max_pixels: float = _option(
-        200.0, "input", "refuse larger pictures, in megapixels, before they are decoded", above=0, seen=False
+        200.0,
+        "input",
+        "largest picture to read, in megapixels; larger ones are refused before they are decoded",
+        above=0,
+        seen=False,
     )
     apply_lut: str = _option(
         "",
@@ -135,9 +143,10 @@ class Options:
         file="output",
     )
     serial: str = _option(
-        "./",
+        "",
         "output",
-        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
+        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the run's record, a .json. "
+        "Without it they are beside the result and named after it, as in result.jpg.json; with --batch in a folder of its name",
         metavar="DIR",
         seen=False,
         file="output",
@@ -220,7 +229,7 @@ class Options:
         "1",
         MOST_USED,
         "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
-        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade "
+        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is little more than a colour grade "
         "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
         metavar="A[,A...]",
     )
@@ -235,7 +244,7 @@ class Options:
     preview: bool = _option(
         False,
         MOST_USED,
-        "a quick draft for trying out masks and weights: solved small, stopped early, written at full size",
+        "a quick draft for trying masks and weights: solved small, stopped early, written at full size",
     )
     max_iter: int = _option(
         1000,
@@ -252,9 +261,9 @@ class Options:
         5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
     )
     style_weight: float = _option(
-        100.0, "optimisation", "more takes more of the style's colours and textures", least=0, most=MOST_WEIGHT
+        100.0, "optimisation", "more brings in more of the style's colours and textures", least=0, most=MOST_WEIGHT
     )
-    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0, most=MOST_TV)
+    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", least=0, most=MOST_TV)
     affine_weight: float = _option(
         1e4,
         "optimisation",
@@ -268,7 +277,7 @@ class Options:
     device: str = _option(
         "auto",
         "optimisation",
-        "where to compute; auto takes a GPU if there is one",
+        "where to compute; auto uses a GPU if there is one",
         choices=("auto", "cpu", "gpu"),
         scope="batch",
     )
@@ -287,7 +296,7 @@ class Options:
     seg_classes: str = _option(
         "",
         "masks",
-        "names for the colours of the masks, as in sky=0000ff,water=00ffff (for label images sky=2); other colours do not count",
+        "names for the colours of the masks, such as sky=0000ff,water=00ffff (for label images sky=2); other colours are ignored",
         metavar="NAME=COLOUR,...",
     )
     seg_scribbles: str = _option(
@@ -312,8 +321,8 @@ class Options:
         AUTO,
         "masks",
         "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
-        "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
-        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none; auto takes "
+        "sky, water, plants and so on (needs requirements-semantic.txt). Their masks are written as "
+        "auto_content_seg.png and auto_style_seg.png (see --serial), to be corrected by hand and given. 0 finds none; auto takes "
         "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
         "none for style option 0 and --solver reference",
         choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
@@ -322,14 +331,14 @@ class Options:
     seg_model: str = _option(
         "segformer_b0_ade20k_512",
         "masks",
-        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, larger ones see better and take longer; "
-        "it is downloaded once. Or the folder of a copy",
+        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, where larger ones are more accurate and "
+        "slower; it is downloaded once. Or the folder of a copy",
         metavar="PRESET|FOLDER",
     )
     mask_preview: str = _option(
         "",
         "masks",
-        "picture of both photos with the regions laid over, written before solving",
+        "picture of both photos overlaid with their regions, written before solving",
         metavar="FILE",
         seen=False,
         file="output",
@@ -337,12 +346,12 @@ class Options:
     dry_run: bool = _option(
         False,
         "masks",
-        "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg",
+        "stop before solving, after the table of regions, --mask_preview and the masks of --auto_seg",
         seen=False,
     )
 
     apply_smooth: bool = _option(
-        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
+        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver does not need it"
     )
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
     f_edge: float = _option(
@@ -354,7 +363,7 @@ class Options:
         MOST_USED,
         "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
         "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
-        "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",
+        "or a manifest, .csv or .jsonl, of paths and any other options, one job per line. Finished jobs are skipped",
         metavar="PATH",
         scope="batch",
         seen=False,
@@ -375,7 +384,7 @@ class Options:
         seen=False,
     )
     keep_going: bool = _option(
-        True, "batch", "leave out jobs that cannot run; False runs none if there is such a job", scope="batch", seen=False
+        True, "batch", "skip jobs that cannot run; False runs no job if there is one that cannot", scope="batch", seen=False
     )
     workers: int = _option(
         1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
@@ -391,7 +400,7 @@ class Options:
     gpus_per_job: float = _option(
         0.0,
         "batch",
-        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 divides all GPUs among the workers",
+        "share of a GPU, and of its memory, for each worker, such as 0.5; 0 divides all GPUs among the workers",
         least=0,
         most=64,
         scope="batch",
@@ -401,7 +410,7 @@ class Options:
     app: bool = _option(
         False,
         "page",
-        "open a page for the browser: draw regions, try realism and strength, and take the result. It always makes "
+        "open a page in the browser: draw regions, try realism and strength, and download the result. It always makes "
         "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
         scope="console",
         seen=False,
@@ -409,8 +418,8 @@ class Options:
     app_host: str = _option(
         "127.0.0.1",
         "page",
-        "address that the page listens on. Other machines cannot reach the default; at any other address everyone who can reach "
-        "it can use the page",
+        "address that the page listens on. The default is for this machine only; at any other, everyone who can reach it can "
+        "use the page",
         metavar="ADDRESS",
         scope="console",
         seen=False,
@@ -442,7 +451,7 @@ class Options:
             if isinstance(value, str):
                 _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
         if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
-            raise OptionError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour, as ffffff")
+            raise OptionError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour (ffffff)")
         _numbers("strength", self.strength, MOST_STRENGTH)
         _numbers("realism", self.realism, MOST_REALISM)
 
@@ -453,40 +462,40 @@ class Options:
         if self.app:
             self._check_unset(("batch", "apply_lut", "lut", "lut_profile", "keep", *_PAGE_GIVES), "--app")
             if self.solver not in ("auto", "maps"):
-                raise OptionError(f"--solver {self.solver} does not go with --app, which needs maps; leave one of them out")
+                raise OptionError(f"--solver {self.solver} cannot be combined with --app, which needs maps; remove one")
         if self.solver == "maps" and self.style_option == 0:
-            raise OptionError("--solver maps cannot paint, as --style_option 0 asks; use --style_option 2, or --solver pixels")
+            raise OptionError("--solver maps cannot paint, as --style_option 0 does; use --style_option 2, or --solver pixels")
         if self.solver_used != "maps" and len(self.realisms) > 1:
             raise OptionError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
         for name in ("lut", "apply_lut"):
             if REGION in str(pathlib.PurePath(getattr(self, name)).parent):
-                raise OptionError(f"--{name} {getattr(self, name)} has {REGION} in the folder; write it in the file's name")
+                raise OptionError(f"--{name} {getattr(self, name)} has {REGION} in the folder's name; put it in the file's name")
         if self.lut and pathlib.PurePath(self.lut).suffix.lower() not in LUT_EXTENSIONS:
             raise OptionError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
         for path in set(self.lut_paths) & set(self.output_images):
-            raise OptionError(f"--lut {path} is the result's name too; give it another")
+            raise OptionError(f"--lut {path} is also the name of the result; use another name")
         if self.is_clip:
             self._check_unset(("init_image_path", "lut", "output_size", "app"), "a clip")
             if self.auto_seg not in (AUTO, "0"):
-                raise OptionError(f"--auto_seg {self.auto_seg} does not go with a clip, where found regions flicker; give masks")
+                raise OptionError(f"--auto_seg {self.auto_seg} is not for a clip, where found regions flicker; give masks")
             if self.solver_used != "maps" and not self.apply_lut:
                 asked = f"--style_option {self.style_option} with --solver {self.solver}"
                 raise OptionError(f"{asked} paints, and would flicker in a clip; use --style_option 2")
             if len(self.realisms) > 1:
-                raise OptionError(f"--realism {self.realism} does not go with a clip; give one number")
+                raise OptionError(f"--realism {self.realism} has several numbers; give one for a clip")
             if REGION in self.apply_lut:
                 raise OptionError(f"--apply_lut {self.apply_lut} is for regions; give one LUT for a whole clip")
         if self.apply_lut:
             of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
             self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
             if len(self.realisms) > 1:
-                raise OptionError(f"--realism {self.realism} does not go with --apply_lut; use --strength")
+                raise OptionError(f"--realism {self.realism} cannot be combined with --apply_lut; use --strength")
 
     def _check_unset(self, names: tuple[str, ...], where: str) -> None:
         """Refuses options of these names that are not at their defaults."""
         for name in names:
             if (value := getattr(self, name)) != getattr(Options, name):
-                raise OptionError(f"--{name} {value} does not go with {where}; leave one of them out")
+                raise OptionError(f"--{name} {value} cannot be combined with {where}; remove one of them")
 
     @property
     def solve_size(self) -> int:
@@ -546,6 +555,11 @@ class Options:
         return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
 
 
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The name that a misspelt one was probably meant to be; none if all are too different."""
+    return difflib.get_close_matches(name[:_LONGEST_NAME], list(names), 1, cutoff=0.7)
+
+
 def _is_of(kind: type, value: object) -> bool:
     """Whether a value is of an option's kind; NumPy's numbers are numbers, and only truth values are True or False."""
     if isinstance(value, bool) or kind is bool:
@@ -559,9 +573,9 @@ def _check_text(name: str, value: str, is_path: bool) -> None:
     try:
         encoded = os.fsencode(value)
     except UnicodeEncodeError as error:
-        raise OptionError(f"{name} {value} has characters that cannot be written; use other ones") from error
+        raise OptionError(f"{name} {value} has characters that cannot be encoded; use others") from error
     if b"\0" in encoded:
-        raise OptionError(f"{name} {value} has a zero character; leave it out")
+        raise OptionError(f"{name} {value} contains a null character; remove it")
     if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
         raise OptionError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
 
@@ -577,15 +591,38 @@ def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise OptionError(f"--{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+        raise OptionError(f"--{name} {text} is not a list of numbers; give numbers such as 0.5,0.75,1") from error
     if not all(0 <= number <= most for number in numbers):  # not a number is none of them either
         raise OptionError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
     if len({f"{number:g}" for number in numbers}) < len(numbers):
-        raise OptionError(f"--{name} {text} has a number twice; give each once")
+        raise OptionError(f"--{name} {text} contains a number twice; give each number once")
     return numbers
 
 
 _FIELDS = dataclasses.fields(Options)
+# The options of the reference script.
+REFERENCE_OPTIONS = (
+    "content_image_path",
+    "style_image_path",
+    "content_seg_path",
+    "style_seg_path",
+    "init_image_path",
+    "output_image",
+    "serial",
+    "max_iter",
+    "learning_rate",
+    "print_iter",
+    "save_iter",
+    "lbfgs",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "affine_weight",
+    "style_option",
+    "apply_smooth",
+    "f_radius",
+    "f_edge",
+)
 INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
 # Options that a job of a batch can have for itself, and those that leave its picture as it is.

@@ -24,7 +24,7 @@ from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
-from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options
+from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -58,7 +58,7 @@ def find_jobs(options: Options, command: str) -> Jobs:
         command: the command line, for the results' metadata.
 
     Raises:
-        UserError: the batch is not there, or no job can be found in it; or an option does not go with it.
+        UserError: the batch is not there, or no job can be found in it; or an option cannot be combined with it.
     """
     path = Path(options.batch)
     for name in OUTPUT_FILES:
@@ -74,18 +74,18 @@ def find_jobs(options: Options, command: str) -> Jobs:
         found = find(path, options)
         return Jobs(len(found), lambda: (_folder_job(paths, options, command) for paths in found))
     if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
-        wrong = "is of an unknown kind" if os.path.isfile(path) else "does not exist"
+        wrong = "has an unknown type" if os.path.isfile(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:
-        raise UserError(f"manifest {path} lists no jobs; write one a line")
+        raise UserError(f"manifest {path} lists no jobs; write one on each line")
     return Jobs(count, lambda: (_manifest_job(path, number, row, options, command) for number, row in _rows(path)))
 
 
 def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
     if options.style_image_path or options.content_seg_path or options.style_seg_path:
-        raise OptionError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
+        raise OptionError(f"--batch {folder} contains its own style photos and masks; remove --style_image_path and the masks")
     styles, masks = _by_stem(folder / "style"), _by_stem(folder / "segmentation")
     found = []
     for content in _photos(folder / "input"):
@@ -107,6 +107,8 @@ def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
         found.append(paths)
+    if not (options.style_image_path or options.apply_lut):
+        raise OptionError(f"--style_image_path is missing; give the style image for the photos of --batch {folder}")
     return _with_own_names(found)
 
 
@@ -122,9 +124,9 @@ def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
     others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]
     if others:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(collections.Counter(others).items()))
-        logger.warning("folder %s holds pictures that are left out (%s); export them as JPEG, PNG or TIFF", folder, kinds)
+        logger.warning("folder %s contains pictures that are skipped (%s); export them as JPEG, PNG or TIFF", folder, kinds)
     if not photos:
-        lack = f"folder {folder} holds no photos{' or clips' * or_clips}"
+        lack = f"folder {folder} contains no photos{' or clips' * or_clips}"
         raise UserError(f"{lack}; put {', '.join(sorted(EXTENSIONS))} files there")
     # Every second part is of digits; characters such as ² are none that int() takes.
     return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
@@ -220,7 +222,7 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
         except StopIteration:
             return
         except csv.Error as error:
-            row = UserError(f"the line is no CSV ({error}); quote cells with commas")
+            row = UserError(f"the line is not valid CSV ({error}); quote cells with commas")
         yield reader.line_num, row
 
 
@@ -241,10 +243,10 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
         try:
             values = json.loads(row) if isinstance(row, str) else row
         except (ValueError, RecursionError) as error:  # values: numbers of thousands of digits, too
-            wrong = f"the line is no JSON ({getattr(error, 'msg', error)})"
+            wrong = f"the line is not valid JSON ({getattr(error, 'msg', error)})"
             raise UserError(f'{wrong}; write an object such as {{"content_image_path": ...}}') from error
         if not isinstance(values, dict):
-            raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
+            raise UserError('the line is not a JSON object; write one such as {"content_image_path": ...}')
         chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
         for name in {*INPUT_FILES, "vgg19_weights", "seg_model"} & set(chosen):
             if chosen[name] not in (*CHOICES, *PRESETS):
@@ -272,7 +274,7 @@ def _check_inside(options: Options) -> None:
 def _value(name: str | None, value: object) -> Any:
     """An option's value from a cell of text or from JSON."""
     if name is None:
-        raise UserError("there are more cells than names in the first line; quote cells with commas")
+        raise UserError("the line has more cells than the first line has names; quote cells with commas")
     _check_name(name)
     kind: type = type(_FIELDS[name].default)
     text = value if isinstance(value, str) else json.dumps(value)
@@ -284,4 +286,5 @@ def _value(name: str | None, value: object) -> Any:
 
 def _check_name(name: str) -> None:
     if name not in _FIELDS:
-        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUT_FILES[:2])}")
+        near = nearest(name, _FIELDS) or [f"names of options such as {', '.join(INPUT_FILES[:2])}"]
+        raise UserError(f"column '{name}' is not an option of a job; use {near[0]}")

@@ -8,14 +8,14 @@ the constant.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
+import scipy
 
 
 def window_sum(values: np.ndarray, radius: int) -> np.ndarray:
     """Sum over the square window of each pixel, clipped to the image; (H, W, ...) float64."""
     size = 2 * radius + 1
     for axis in (0, 1):
-        values = uniform_filter1d(values, size, axis=axis, mode="constant") * size
+        values = scipy.ndimage.uniform_filter1d(values, size, axis=axis, mode="constant") * size
     return values
 
 

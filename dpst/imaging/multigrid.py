@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
+import scipy
 
 # Nodes a side that are solved directly.
 _DIRECT = 9

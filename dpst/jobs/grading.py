@@ -38,14 +38,14 @@ def check_luts_to_apply(options: Options) -> None:
     """
     if (REGION in options.apply_lut) != bool(options.content_seg_path):
         if options.content_seg_path:
-            raise UserError(f"--apply_lut {options.apply_lut} is one for the whole photo; write {REGION} in it, or give no masks")
+            raise UserError(f"--apply_lut {options.apply_lut} is for the whole photo; put {REGION} in its name, or give no masks")
         raise UserError(f"--apply_lut {options.apply_lut} is for regions; give their mask, --content_seg_path")
     if REGION not in options.apply_lut:
         read_lut(options.apply_lut)
         return
     files = region_files(options.apply_lut)
     if not files:
-        raise UserError(f"--apply_lut {options.apply_lut} is no file for any region; check the path")
+        raise UserError(f"--apply_lut {options.apply_lut} matches no file; check the path")
     for path in files.values():
         read_lut(path)
 

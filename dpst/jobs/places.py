@@ -23,8 +23,9 @@ _NUMBERED_FILE = re.compile(r"(.*)(out_iter_|shot_)(\d+|\*)\.png", re.DOTALL)
 
 
 def record_path(options: Options) -> Path:
-    """Where the record of a job is."""
-    return Path(options.serial) / (Path(options.output_image).stem + ".json")
+    """Where the record of a job is: beside its result, as `photo.jpg.json`, unless `serial` names a folder."""
+    output = Path(options.output_image)
+    return Path(options.serial, f"{output.stem}.json") if options.serial else output.with_name(f"{output.name}.json")
 
 
 def log_path(options: Options) -> Path:
@@ -70,8 +71,18 @@ def mask_paths(options: Options) -> tuple[str, str]:
 
 
 def by_product_path(options: Options, name: str) -> str:
-    """Where a by-product of this name is; in a batch, whose jobs may share a folder, after the job's own name."""
+    """Where a by-product of this name is: beside the result and named after it, as `photo.jpg.tmp_result.png`, or in `serial`.
+
+    In a batch, whose jobs may share a folder, the job's own name comes first there, too.
+    """
+    if not options.serial:
+        return f"{options.output_image}.{name}"
     return os.path.join(options.serial, f"{Path(options.output_image).stem}_{name}" if options.batch else name)
+
+
+def folder_of_by_products(options: Options) -> str:
+    """The folder of what a job writes besides its results."""
+    return str(record_path(options).parent)
 
 
 def shot_path(options: Options, number: int | str) -> str:
@@ -91,7 +102,7 @@ def make_folders(options: Options) -> None:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"folder of {role} {path} cannot be made ({error.strerror}); choose another place") from error
+                raise UserError(f"folder of {role} {path} cannot be created ({error.strerror}); choose another place") from error
 
 
 class Claims:
@@ -148,19 +159,19 @@ class Claims:
             with contextlib.suppress(sqlite3.Error):
                 self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
             if isinstance(error, sqlite3.Error):
-                wrong = f"the files of all jobs cannot be kept apart ({error})"
-                raise UserError(f"{wrong}; make room for temporary files") from error
+                wrong = f"the files of all jobs cannot be tracked ({error})"
+                raise UserError(f"{wrong}; free space for temporary files") from error
             raise
 
     def _write(self, options: Options, taken: list[bytes]) -> None:
         luts = [path for path in options.lut_paths if REGION in path]
         for path in luts:
             if name := self._find_region(path):
-                raise UserError(f"LUT {path} could replace what is written for {name}; give each its own name")
+                raise UserError(f"LUT {path} could overwrite what is written for {name}; give each its own name")
         for role, pattern in (*results(options), *by_products(options)):
             for path in _files(pattern) if role == "LUT" else (pattern,):
                 if name := self._find("read", path):
-                    raise UserError(f"{role} {path} would replace the input {name}; choose another place")
+                    raise UserError(f"{role} {path} would overwrite the input {name}; choose another place")
             if name := self._find("written", pattern) or self._find_lut(pattern):
                 raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
             # A written file takes the place of another name's: what the disk holds there now does not count.

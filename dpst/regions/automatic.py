@@ -12,9 +12,7 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-import scipy.sparse
-from scipy.ndimage import gaussian_filter, median_filter
-from scipy.sparse.csgraph import dijkstra
+import scipy
 
 from dpst.files.writing import write_photo
 from dpst.imaging.colours import cielab
@@ -91,7 +89,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     shares = np.min([_hard(masks).mean(axis=(0, 1)) for masks in both], axis=0)
     kept = np.flatnonzero(shares >= SPECK) if shares.max() >= SPECK else np.array([0])
     if len(kept) < count:
-        logger.warning("--auto_seg %d is more than the photos have in common; the number of regions is %d", count, len(kept))
+        logger.warning("--auto_seg %d is more regions than the photos have in common; the number is %d", count, len(kept))
     names, colours = zip(*list(REFERENCE_COLOURS.items())[: len(kept)], strict=True)
     content_masks, style_masks = (masks[..., kept] for masks in both)
     return Regions(names, _whole(content_masks), _whole(style_masks), colours)
@@ -118,21 +116,21 @@ def descriptors(photo: np.ndarray) -> np.ndarray:
     height, width = _grid(photo)
     lab = cielab(resize(photo, height, width).reshape(-1, 3), 1.0).reshape(height, width, 3)
     lightness = cielab(photo.reshape(-1, 3), 1.0)[:, 0].reshape(photo.shape[:2])
-    wide = gaussian_filter(lab, (_SURROUNDINGS, _SURROUNDINGS, 0))
+    wide = scipy.ndimage.gaussian_filter(lab, (_SURROUNDINGS, _SURROUNDINGS, 0))
     found = dict(zip(("lightness", "red_green", "yellow_blue"), np.moveaxis(lab, -1, 0), strict=True))
     found |= dict(zip(("wide_lightness", "wide_red_green", "wide_yellow_blue"), np.moveaxis(wide, -1, 0), strict=True))
     found |= {name: _ranks(distance) for name, distance in border_distances(lab).items()}
     for name, radius in zip(("rough", "wide_rough"), _ROUGHNESS, strict=True):
-        variance = gaussian_filter(lightness**2, radius) - gaussian_filter(lightness, radius) ** 2
+        variance = scipy.ndimage.gaussian_filter(lightness**2, radius) - scipy.ndimage.gaussian_filter(lightness, radius) ** 2
         found[name] = _ranks(resize(np.log(np.maximum(variance, _SMOOTH)), height, width))
     found["height"] = np.repeat(np.linspace(0, 1, height), width)
     columns = [weight * _standardised(found[name].reshape(height, width)) for name, weight in _WEIGHTS.items()]
-    return gaussian_filter(np.stack(columns, -1), (_BLUR, _BLUR, 0)).reshape(height * width, -1)
+    return scipy.ndimage.gaussian_filter(np.stack(columns, -1), (_BLUR, _BLUR, 0)).reshape(height * width, -1)
 
 
 def border_distances(lab: np.ndarray) -> dict[str, np.ndarray]:
     """How far each cell of a photo, CIELAB (h, w, 3), is from top, bottom and sides along the path of least change; (h, w)."""
-    smooth = median_filter(lab, (3, 3, 1)) * (_STEP_LIGHTNESS, 1, 1)
+    smooth = scipy.ndimage.median_filter(lab, (3, 3, 1)) * (_STEP_LIGHTNESS, 1, 1)
     height, width, _ = lab.shape
     cells = np.arange(height * width).reshape(height, width)
     steps = []
@@ -145,7 +143,7 @@ def border_distances(lab: np.ndarray) -> dict[str, np.ndarray]:
     graph = scipy.sparse.csr_matrix((cost, (start, end)), shape=(cells.size, cells.size))
     borders = {"top": cells[0], "bottom": cells[-1], "sides": cells[:, [0, -1]].ravel()}
     return {
-        name: dijkstra(graph, directed=False, indices=border, min_only=True).reshape(height, width)
+        name: scipy.sparse.csgraph.dijkstra(graph, directed=False, indices=border, min_only=True).reshape(height, width)
         for name, border in borders.items()
     }
 

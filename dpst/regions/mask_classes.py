@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from dpst.errors import UserError
 from dpst.files.kinds import OTHER_EXTENSIONS
@@ -66,7 +66,7 @@ def read_samples(
     height, width = samples.shape[:2]
     if not same_shape((height, width), size):
         shapes = (width, height, size[1], size[0])
-        logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
+        logger.warning("%s %s is %dx%d, another shape than its photo, %dx%d; it is stretched to fit", role, path, *shapes)
     if samples.dtype == np.uint8 or is_label_image(samples):
         return samples
     labels = np.unique(samples[_is_flat(rgb(samples), 0)])
@@ -106,7 +106,7 @@ def read_folder(
     regions: dict[str, Path] = {}
     for path in paths:
         if (other := regions.setdefault(path.stem, path)) != path:
-            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures of one region; keep one of them")
+            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures for one region; keep one of them")
     return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 
@@ -223,7 +223,7 @@ def filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """Gives each pixel that is not sure what the nearest one has that is; values (h, w, ...), sure bool (h, w)."""
     if sure.all():
         return values
-    return values[tuple(ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
+    return values[tuple(scipy.ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
 
 
 def rgb(samples: np.ndarray) -> np.ndarray:
@@ -234,7 +234,7 @@ def rgb(samples: np.ndarray) -> np.ndarray:
 def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
     """Whether the 3x3 window about each pixel has one colour, give or take the noise: bool (h, w)."""
     size = (3, 3, 1)
-    return (ndimage.maximum_filter(samples, size) - ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
+    return (scipy.ndimage.maximum_filter(samples, size) - scipy.ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
 
 
 def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
@@ -306,7 +306,7 @@ def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: S
     unit = samples.astype(np.float32) / 255
     best, least = index, np.full(index.shape, np.inf)
     for number, colour in enumerate(colours):
-        away = ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
+        away = scipy.ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
         cost = ((unit - np.array(colour, np.float32) / 255) ** 2).sum(axis=-1) + away**2
         best, least = np.where(cost < least, number, best), np.minimum(cost, least)
     return best

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from dpst.files.drawing import drawn_text
 from dpst.imaging.resizing import resize
@@ -71,7 +71,7 @@ def _overlaid(photo: np.ndarray, masks: np.ndarray, colours: tuple[Colour, ...],
     shown[edge] = shown[edge].mean(axis=-1, keepdims=True) < 0.5  # white on dark, black on light
     if strokes is not None:
         drawn = resize(strokes.astype(np.float32), *size) >= _DRAWN
-        outline = ndimage.maximum_filter(drawn, 3) & ~drawn
+        outline = scipy.ndimage.maximum_filter(drawn, 3) & ~drawn
         shown[drawn], shown[outline] = tint[drawn], 1 - np.rint(tint[outline].mean(axis=-1, keepdims=True))
     return shown
 

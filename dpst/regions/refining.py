@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from closed_form_matting import matte, matting_laplacian
 
@@ -26,10 +26,10 @@ def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust
     height, width, regions = masks.shape
     drawn = np.concatenate([masks, 1 - masks.sum(axis=-1, keepdims=True)], axis=-1)  # (H, W, R + 1), sum 1
     inside = drawn.argmax(axis=-1)
-    edge = ndimage.maximum_filter(inside, 3) != ndimage.minimum_filter(inside, 3)
+    edge = scipy.ndimage.maximum_filter(inside, 3) != scipy.ndimage.minimum_filter(inside, 3)
     if not edge.any():
         return masks
-    band = ndimage.distance_transform_edt(~edge) <= max(2, round(reach * max(height, width)))
+    band = scipy.ndimage.distance_transform_edt(~edge) <= max(2, round(reach * max(height, width)))
     # The rows from the band's first to its last, and two more that the windows of its pixels reach into.
     rows = np.flatnonzero(band.any(axis=1))
     span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from closed_form_matting import matte, matting_laplacian
 from dpst.errors import UserError
@@ -68,7 +68,7 @@ class Strokes:
         counts = np.bincount(pixel * self.count + index[y, x], minlength=size[0] * size[1] * self.count)
         counts = counts.reshape(*size, self.count)
         covered = counts.sum(axis=-1)
-        there = (covered > 0) & (2 * covered >= ndimage.maximum_filter(covered, _WINDOW))
+        there = (covered > 0) & (2 * covered >= scipy.ndimage.maximum_filter(covered, _WINDOW))
         return np.where(there, counts.argmax(axis=-1), -1).astype(np.int8)
 
 
@@ -202,8 +202,8 @@ def _paint(samples: np.ndarray, painted: np.ndarray) -> tuple[list[Colour], np.n
 
 def _inner(painted: np.ndarray) -> np.ndarray:
     """The strokes without the pixels at their edges, whose colours may be mixed; those that have no others keep them."""
-    core = ndimage.minimum_filter(painted, _WINDOW)
-    parts, count = ndimage.label(painted, np.ones((3, 3)))
+    core = scipy.ndimage.minimum_filter(painted, _WINDOW)
+    parts, count = scipy.ndimage.label(painted, np.ones((3, 3)))
     thick = np.zeros(count + 1, bool)
     thick[parts[core]] = True
     return core | (painted & ~thick[parts])

@@ -98,14 +98,6 @@ class Grid:
         down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
         return self._level_tie * up[:, None, None] + down[:, None] + across
 
-    def refined(self, values: np.ndarray, finer: Grid) -> np.ndarray:
-        """Values (..., nodes, k) at the nodes of a finer grid of the same photo, interpolated bilinearly."""
-        lead, channels = values.shape[:-2], values.shape[-1]
-        cube = values.reshape(-1, self.levels, self.height, self.width, channels)
-        down, across = _enlargement(finer.height, self.height), _enlargement(finer.width, self.width)
-        cube = np.einsum("ai,bj,rlijk->rlabk", down, across, cube, optimize=True)
-        return cube.reshape(*lead, finer.nodes, channels)
-
 
 def _placed(share: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """The node below each position 0..1 along an axis, and the share of the node above it."""
@@ -117,12 +109,6 @@ def _placed(share: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
 def _differences(nodes: int) -> scipy.sparse.csr_matrix:
     """Differences between neighbours along an axis, (nodes - 1, nodes)."""
     return scipy.sparse.diags([-np.ones(nodes - 1), np.ones(nodes - 1)], [0, 1], shape=(nodes - 1, nodes)).tocsr()
-
-
-def _enlargement(fine: int, coarse: int) -> np.ndarray:
-    """Linear interpolation (fine, coarse) between nodes that span the same side."""
-    position = np.linspace(0, coarse - 1, fine)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(coarse)))
 
 
 def slicing(nodes: np.ndarray, weights: np.ndarray, mask: np.ndarray, grid: Grid) -> scipy.sparse.csr_matrix:

@@ -14,7 +14,7 @@ from dpst.imaging.strips import restyled
 from dpst.options import Options
 from dpst.regions.regions import Regions
 from dpst.solver.affine_field import LEVELS, Grid, Look, slicing
-from dpst.solver.look import LookObjective, Weights, settled
+from dpst.solver.look import LookObjective, Weights, palettes, settled
 from dpst.solver.run import Pair
 from dpst.solver.stages import REFINEMENT, SEGMENTED
 from photo_style import stylize
@@ -113,21 +113,10 @@ def test_roughness_is_free_for_constant_maps_and_the_gradient_elsewhere():
         assert x @ form @ x == pytest.approx(LEVELS * (cells + 1) / cells)
 
 
-def test_a_finer_grid_keeps_what_the_coarser_one_gave(photos):
-    content = photos[0]
-    coarse, fine = (Grid.over(content.shape[:2], cells) for cells in (6, 12))
-    values = np.random.default_rng(0).normal(0, 1, (coarse.nodes, 2))
-    ones = np.ones(content.shape[0] * content.shape[1], np.float32)
-    before, after = (
-        slicing(*grid.weights(content, 0, len(content)), ones, grid) @ own
-        for grid, own in ((coarse, values), (fine, coarse.refined(values, fine)))
-    )
-    np.testing.assert_allclose(after, before, atol=0.02 if fine.height == 2 * coarse.height - 1 else 0.6)
-
-
 @pytest.fixture(scope="module")
 def objective(photos, regions, thin_network):
-    objective = LookObjective(thin_network, Pair(*photos, regions.content, regions.style), 6, Weights.of(OPTIONS, 1.0))
+    pair = Pair(*photos, regions.content, regions.style)
+    objective = LookObjective(thin_network, pair, palettes(pair), 48, Weights.of(OPTIONS, 1.0))
     objective.begin(objective.graded())
     return objective
 
@@ -235,7 +224,7 @@ def test_refinement_starts_from_the_init_image_as_maps_can_hold_it(photos, thin_
         ({"style_option": 0, "solver": "maps"}, "--solver maps cannot paint"),
         ({"style_option": 0, "realism": "0,1"}, "--realism 0,1 needs --solver maps"),
         ({"realism": "4"}, "--realism 4 is out of range; use numbers from 0 to 3"),
-        ({"realism": "a"}, "--realism a is no list of numbers"),
+        ({"realism": "a"}, "--realism a is not a list of numbers"),
     ],
 )
 def test_what_does_not_go_together_is_told(options, message):

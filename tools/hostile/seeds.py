@@ -8,13 +8,10 @@ import io
 import json
 import pickle
 import struct
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import h5py
 import numpy as np
-from made_clips import colour_frames, make_clip
 from PIL import Image, ImageCms, PngImagePlugin
 
 from dpst import __version__
@@ -272,13 +269,28 @@ def records() -> list[bytes]:
 @functools.cache
 @functools.cache
 def clips() -> list[bytes]:
-    """Clips in each container: H.264 with sound, chapters and a rotation, and FFV1."""
-    frames = colour_frames(3)
-    with tempfile.TemporaryDirectory() as folder:
-        rich = {"audio": True, "rotation": 90, "metadata": {"title": "a film"}}
-        paths = [make_clip(f"{folder}/clip{kind}", frames, "libx264", "yuv420p", **rich) for kind in (".mp4", ".mkv", ".mov")]
-        paths += [make_clip(f"{folder}/lossless.mkv", frames), make_clip(f"{folder}/old.avi", frames, "mpeg4", "yuv420p")]
-        return [Path(path).read_bytes() for path in paths]
+    """Clips in each container: H.264 with a rotation, sound and a text, FFV1, and MPEG-4."""
+    import av  # an extra of its own
+
+    def clip(kind: str, codec: str, pixels: str = "yuv420p") -> bytes:
+        held = io.BytesIO()
+        with av.open(held, "w", kind) as container:
+            container.metadata["title"] = "a film"
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
+            if codec == "libx264":
+                stream.set_display_rotation(90)
+            sound = container.add_stream("aac" if kind != "avi" else "pcm_s16le", rate=8000, layout="mono")
+            for _ in range(3):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(levels(3), "rgb24").reformat(format=pixels)))
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), "s16", "mono")
+            block.sample_rate = 8000
+            for encoder, frame in ((sound, block), (sound, None), (stream, None)):
+                container.mux(encoder.encode(frame))
+        return held.getvalue()
+
+    rich = [clip(kind, "libx264") for kind in ("mp4", "matroska", "mov")]
+    return [*rich, clip("matroska", "ffv1", "yuv444p"), clip("avi", "mpeg4")]
 
 
 def cubes() -> list[bytes]:
