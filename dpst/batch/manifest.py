@@ -118,7 +118,8 @@ def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
     photos = [path for path in files if path.suffix.lower() in EXTENSIONS]
     clips = [path for path in files if path.suffix.lower() in CLIP_EXTENSIONS]
     if photos and clips and or_clips:
-        logger.warning("folder %s holds photos, and %d clips, left out; give these a folder of their own", folder, len(clips))
+        skipped = "folder %s contains photos, and %d clips that are skipped; put the clips into a folder of their own"
+        logger.warning(skipped, folder, len(clips))
     if or_clips:
         photos = photos or clips
     others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]

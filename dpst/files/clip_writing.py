@@ -1,13 +1,11 @@
 """Writing clips: the frames graded and encoded, everything else of the file as it was.
 
-The frames go through FFmpeg's own filters, in floating point: from luma and chroma to red, green and blue by the clip's matrix,
-through a table of colours, and back. Reading, grading and encoding run beside each other, a few frames apart.
+Reading, grading and encoding run beside each other, a few frames apart.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import logging
 import queue
@@ -16,10 +14,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 from dpst.errors import UserError
 from dpst.files.atomic import replacing
+from dpst.files.clip_grading import Filters, Grade, has_alpha
 from dpst.files.clips import Clip, Damage, opened, pyav, reason_of
 from dpst.files.writing import check_place
 from dpst.options import FFV1, H264, HEVC, PRORES, WRITTEN_CLIPS
@@ -46,23 +43,9 @@ _OF_CODING = (
 )
 # What is kept of the texts where they are to be dropped.
 _NEEDED = ("language", "timecode", "filename", "mimetype")
-_RGB, _RGB_AND_ALPHA = "gbrpf32le", "gbrap16le"
 _BT709, _LIMITED = 1, 1
 
 T = TypeVar("T")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Grade:
-    """What is done to the frames of a shot.
-
-    Attributes:
-        tables: paths of .cube files in sRGB, one for each region; or one for the whole frame.
-        masks: float32 (H, W, R), 0..1, of the regions in the frame as it is stored, sum at most 1; None for the whole frame.
-    """
-
-    tables: Sequence[str]
-    masks: np.ndarray | None = None
 
 
 def extensions_of(codec: str) -> tuple[str, ...]:
@@ -71,7 +54,7 @@ def extensions_of(codec: str) -> tuple[str, ...]:
 
 
 def check_clip_writable(path: str, codec: str, clip: Clip) -> None:
-    """Sees whether a clip could be written here.
+    """Checks that a clip can be written here.
 
     Raises:
         UserError: the extension is unknown or cannot hold the codec, or nothing can be written there.
@@ -82,9 +65,9 @@ def check_clip_writable(path: str, codec: str, clip: Clip) -> None:
     if extension not in extensions_of(codec):
         raise UserError(f"output clip {path} cannot hold {codec}; use one of {', '.join(extensions_of(codec))}")
     if clip.interlaced and codec == FFV1:
-        raise UserError(f"clip {clip.path} is interlaced, which {FFV1} does not note; use --video_codec {PRORES} or {H264}")
+        raise UserError(f"clip {clip.path} is interlaced, which {FFV1} cannot record; use --video_codec {PRORES} or {H264}")
     if clip.aspect != 1 and codec == FFV1 and extension == ".mkv":
-        raise UserError(f"output clip {path} with {FFV1} does not note that pixels are {clip.aspect} wide; use .mov")
+        raise UserError(f"output clip {path} with {FFV1} cannot record that pixels are {clip.aspect} wide; use .mov")
     check_place(path, "output clip")
 
 
@@ -180,9 +163,8 @@ def _read(source: Any, clip: Clip, copied: dict[int, Any]) -> Iterator[Any]:
     frames.thread_type = "AUTO"
     damage = Damage(clip.path)
     for packet in damage.packets(source, frames, *(source.streams[index] for index in copied)):
-        if (
-            packet.stream.index == clip.stream
-        ):  # `stream_index` is not set in the empty ones at the end, which bring the last frames
+        # Not by `stream_index`, which is not set in the empty packets at the end that bring the last frames.
+        if packet.stream.index == clip.stream:
             yield from damage.frames(packet)
         elif packet.size:
             yield packet
@@ -200,88 +182,10 @@ def _graded(
                 continue
             if shot + 1 < len(firsts) and number == firsts[shot + 1]:
                 shot += 1
-                filters = _Filters(clip, item, pixels, grade(shot))
+                filters = Filters(clip, item, pixels, grade(shot))
             number += 1
             assert filters
             yield filters(item)
-
-
-class _Filters:
-    """The filters of a shot, from a frame of the clip to one for the encoder."""
-
-    def __init__(self, clip: Clip, frame: Any, pixels: str, grade: Grade):
-        """Takes a frame, all others being like it."""
-        self._graph = graph = pyav().filter.Graph()
-        self._masks: list[tuple[Any, Any]] = []  # where they go in, and they themselves
-        height, width = clip.size
-        size = {
-            "video_size": f"{width}x{height}",
-            "time_base": str(frame.time_base),
-            "pixel_aspect": f"{clip.aspect.numerator}/{clip.aspect.denominator}",
-        }
-        range_ = "pc" if clip.full_range else "tv"
-        colours = {"colorspace": str(int(frame.colorspace)), "range": str(int(frame.color_range))}
-        last = self._source = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
-        interlaced = {"interl": "-1"}
-        matrix = {} if frame.format.is_rgb else {"in_color_matrix": clip.matrix, "in_range": range_}
-        last = self._then(last, ("scale", {**matrix, "out_range": "pc", **interlaced}), ("format", _rgb(frame.format)))
-        table = {"interp": "tetrahedral"}
-        if grade.masks is None:
-            last = self._then(last, ("lut3d", {"file": grade.tables[0], **table}))
-        else:
-            last = self._merged(last, grade, size)
-        if not pyav().VideoFormat(pixels).is_rgb:
-            back = {"out_color_matrix": clip.matrix, "out_range": range_, **interlaced}
-            last = self._then(last, ("scale", back))
-        self._then(last, ("format", pixels), ("buffersink", {}))
-        graph.configure()
-
-    def _then(self, last: Any, *filters: tuple[str, Any]) -> Any:
-        for name, how in filters:
-            after = self._graph.add(name, how) if isinstance(how, str) else self._graph.add(name, **how)
-            last.link_to(after)
-            last = after
-        return last
-
-    def _merged(self, last: Any, grade: Grade, size: dict[str, str]) -> Any:
-        """Each region's table where its mask is: what a region has of all that are merged so far is its share of the merge."""
-        graph, masks = self._graph, grade.masks
-        assert masks is not None
-        split = graph.add("split", str(len(grade.tables) + 1))
-        last.link_to(split)
-        covered = 1 - masks.sum(-1)
-        for region, path in enumerate(grade.tables):
-            covered = covered + masks[..., region]
-            share = np.divide(masks[..., region], covered, out=np.zeros_like(covered), where=covered > 0)
-            table = graph.add("lut3d", file=path, interp="tetrahedral")
-            split.link_to(table, region + 1)
-            shares = graph.add("buffer", pix_fmt=_RGB, **size)
-            self._masks.append((shares, _mask_frame(np.clip(share, 0, 1))))
-            merge = graph.add("maskedmerge")
-            for place, (before, out) in enumerate((((last if region else split), 0), (table, 0), (shares, 0))):
-                before.link_to(merge, out, place)
-            last = merge
-        return last
-
-    def __call__(self, frame: Any) -> Any:
-        self._source.push(frame)
-        for source, mask in self._masks:
-            mask.pts, mask.time_base = frame.pts, frame.time_base
-            source.push(mask)
-        return self._graph.vpull()
-
-
-def _mask_frame(share: np.ndarray) -> Any:
-    return pyav().VideoFrame.from_ndarray(np.repeat(share.astype(np.float32)[..., None], 3, -1), format=_RGB)
-
-
-def _rgb(pixels: Any) -> str:
-    """The kind of pixels that are graded: with alpha where the clip has it, which there is none of in floating point."""
-    return _RGB_AND_ALPHA if _has_alpha(pixels) else _RGB
-
-
-def _has_alpha(pixels: Any) -> bool:
-    return any(component.is_alpha for component in pixels.components)
 
 
 class _Output:
@@ -363,7 +267,7 @@ def _encoded_pixels(clip: Clip, codec: str) -> str:
     if codec == FFV1 and clip.pixels in known:
         return clip.pixels
     bits = max(component.bits for component in own.components)
-    alpha = _has_alpha(own)
+    alpha = has_alpha(own)
     across, down = 2 // max(1, own.chroma_width(2)), 2 // max(1, own.chroma_height(2))
     if own.is_rgb or own.has_palette:
         across = down = 1

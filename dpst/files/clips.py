@@ -1,4 +1,4 @@
-"""Clips of film: what one is, its frames, and small copies of them. This and `clip_writing` alone know PyAV.
+"""Clips of film: what one is, its frames, and small copies of them. This, `clip_grading` and `clip_writing` alone know PyAV.
 
 PyAV is imported with the first clip, as it is an extra of its own.
 """
@@ -33,7 +33,7 @@ _READERS = "mov,matroska,avi,mpegts,mpeg,mxf,mxf_opatom"
 # Curves of light (ITU-T H.273, table 3) that are not graded as sRGB, and FFmpeg's names of colour matrices (table 4).
 _HDR = {16: "PQ", 18: "HLG"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
-_UNTOLD = (0, 2)
+_UNSPECIFIED = (0, 2)
 # Ways of FFmpeg's scaler (exact: accurate rounding, chroma at every pixel), and the same matrices by its numbers; PyAV has names
 # for them all from 18 on.
 _AREA, _BICUBIC, _EXACT = 0x20, 0x4, 0x40000 | 0x2000
@@ -109,7 +109,7 @@ def read_clip(path: str, role: str, max_pixels: float) -> Clip:
     with opened(path, role) as container:
         stream = _stream_of_frames(container)
         if stream is None:
-            raise UserError(f"{role} {path} holds no film; give a clip with frames, {', '.join(CLIP_EXTENSIONS)}")
+            raise UserError(f"{role} {path} contains no video; give a clip with frames, {', '.join(CLIP_EXTENSIONS)}")
         context = stream.codec_context
         if context.width * context.height > max_pixels * 1e6:
             size = f"{context.width}x{context.height} pixels"
@@ -125,7 +125,7 @@ def read_clip(path: str, role: str, max_pixels: float) -> Clip:
                     "with ffmpeg's zscale and tonemap for example"
                 )
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        # What a damaged file tells of its length has no bounds.
+        # A damaged file may claim any length.
         seconds = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
         return Clip(
             path=path,
@@ -184,7 +184,7 @@ def decoded(container: Any, stream: Any) -> Iterator[Any]:
 
 
 class Damage:
-    """Reads what can be read of a file; a warning says once that there is more."""
+    """Reads what can be read of a file; one warning says that some of it cannot be read."""
 
     def __init__(self, path: str):
         """Takes the path, for the warning."""
@@ -292,9 +292,9 @@ def _display_matrix(frame: Any) -> tuple[int, ...]:
 def _matrix(path: str, role: str, frame: Any) -> str:
     """FFmpeg's name of a frame's colour matrix."""
     told = int(frame.colorspace)
-    if frame.format.is_rgb or told not in (*_MATRICES, *_UNTOLD):
+    if frame.format.is_rgb or told not in (*_MATRICES, *_UNSPECIFIED):
         if not frame.format.is_rgb:
-            raise UserError(f"{role} {path} has colours of a kind that is not read ({told} in H.273); convert it to BT.709")
+            raise UserError(f"{role} {path} has colours of a kind that is not supported ({told} in H.273); convert it to BT.709")
         return "bt709"
     width, height = _MOST_OF_SD
     return _MATRICES.get(told) or ("bt601" if frame.width <= width and frame.height <= height else "bt709")

@@ -161,7 +161,7 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
         if stop_requested():
             return
         if clip.frames and abs(written - clip.frames) > 1:
-            logger.warning("%s has %d frames; its file tells of %d", clip.path, written, clip.frames)
+            logger.warning("%s has %d frames, not %d as its file says", clip.path, written, clip.frames)
 
 
 class _Following:

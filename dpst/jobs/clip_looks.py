@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dpst.files.clip_writing import Grade
+from dpst.files.clip_grading import Grade
 from dpst.files.clips import Clip, small_frames
 from dpst.files.luts import Lut
 from dpst.files.photos import read_photo
@@ -121,8 +121,7 @@ class FoundLooks(Looks):
                 logger.info("%s", line)
             if options.mask_preview:
                 write_photo(options.mask_preview, preview(self._regions, frame, self._style))
-            shares = zip(self._regions.names, self._masks.mean(axis=(0, 1)), self._regions.style.mean(axis=(0, 1)), strict=True)
-            self.shares = [RegionShare(name, round(float(c), 4), round(float(s), 4)) for name, c, s in shares]
+            self.shares = RegionShare.of(self._regions)
 
     def prepare(self) -> None:
         options, picture = self._options, tiled(self._samples(0))

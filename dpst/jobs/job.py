@@ -7,6 +7,7 @@ import enum
 from pathlib import Path
 
 from dpst.options import Options
+from dpst.regions.regions import Regions
 from dpst.solver.stages import Stage
 
 
@@ -48,6 +49,12 @@ class RegionShare:
     name: str
     content: float
     style: float
+
+    @classmethod
+    def of(cls, regions: Regions) -> list[RegionShare]:
+        """Those of all regions."""
+        shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
+        return [cls(name, round(float(content), 4), round(float(style), 4)) for name, content, style in shares]
 
 
 @dataclasses.dataclass(frozen=True)

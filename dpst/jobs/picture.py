@@ -37,7 +37,7 @@ from dpst.options import LIGHT, REGION, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
-from dpst.regions.regions import Regions, check_both, read_regions, table
+from dpst.regions.regions import check_both, read_regions, table
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
@@ -232,7 +232,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
         inputs=hashes,
         outputs=output_hashes(options),
         features=features,
-        regions=_shares(regions),
+        regions=RegionShare.of(regions),
         scores=figures,
         seconds=round(time.perf_counter() - begin, 2),
         stages=result.stages,
@@ -271,8 +271,3 @@ def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) ->
     if init_photo.size != content_photo.size:
         logger.warning("init image %s has a different size from the content image; it is resized", options.init_image_path)
     return init_photo.resized(*size)
-
-
-def _shares(regions: Regions) -> list[RegionShare]:
-    shares = zip(regions.names, regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
-    return [RegionShare(name, round(float(c), 4), round(float(s), 4)) for name, c, s in shares]

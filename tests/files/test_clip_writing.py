@@ -7,7 +7,8 @@ import pytest
 from made_clips import colour_frames, contents, make_clip, planes_of, rgb_of
 
 from dpst.errors import UserError
-from dpst.files.clip_writing import Grade, check_clip_writable, write_clip
+from dpst.files.clip_grading import Grade
+from dpst.files.clip_writing import check_clip_writable, write_clip
 from dpst.files.clips import read_clip
 from dpst.files.luts import Lut
 
@@ -144,7 +145,7 @@ def test_interlaced_frames_stay_so(tmp_path, tables):
     assert clip.interlaced
     graded(path, tmp_path / "out.mp4", tables[0], "h264")
     assert all(frame.interlaced_frame for frame in contents(tmp_path / "out.mp4")[0])
-    with pytest.raises(UserError, match="is interlaced, which ffv1 does not note"):
+    with pytest.raises(UserError, match="is interlaced, which ffv1 cannot record"):
         check_clip_writable(str(tmp_path / "out.mkv"), "ffv1", clip)
 
 

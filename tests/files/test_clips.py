@@ -88,7 +88,7 @@ def test_sound_alone_is_no_film(tmp_path):
         block.sample_rate = 8000
         container.mux(stream.encode(block))
         container.mux(stream.encode(None))
-    with pytest.raises(UserError, match="holds no film"):
+    with pytest.raises(UserError, match="contains no video"):
         read(tmp_path / "sound.mp4")
 
 

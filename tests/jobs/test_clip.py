@@ -225,4 +225,4 @@ def test_a_folder_of_clips_is_a_batch(tmp_path, caplog):
     (folder / "photo.jpg").touch()
     jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
     assert [job.options.output_image for job in jobs] == ["out/photo.jpg"]
-    assert "holds photos, and 2 clips, left out" in caplog.text
+    assert "contains photos, and 2 clips that are skipped" in caplog.text
