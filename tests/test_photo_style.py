@@ -452,12 +452,15 @@ def test_a_region_without_style_is_refused(photos, regions, thin_network):
         run(photos, thin_network, dataclasses.replace(regions, style=style))
 
 
+FLAT = {"black": 0.0, "white": 1.0, "grey": 0.5}
+
+
 def flat(name):
     if name == "two colours":
         photo = np.zeros((24, 28, 3), np.float32)
         photo[:, :11] = 0.2, 0.9, 0.4
         return photo
-    return np.zeros((24, 28, 3), np.float32)
+    return np.full((24, 28, 3), FLAT[name], np.float32)
 
 
 @pytest.mark.parametrize("solver", ["maps", "pixels", "reference"])
@@ -562,9 +565,7 @@ def test_the_style_of_one_colour_gives_that_colour_whatever_the_photo(thin_netwo
         assert twice.min() >= 0 and twice.max() <= 1
 
 
-@pytest.mark.parametrize(
-    ("solver", "style_option"), [("maps", 1), *((solver, option) for solver in ("pixels", "reference") for option in (0, 1, 2))]
-)
+@pytest.mark.parametrize(("solver", "style_option"), [("maps", 1), ("pixels", 0), ("pixels", 2), ("reference", 1)])
 @pytest.mark.parametrize("weight", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
 def test_extreme_weights_give_a_picture_or_an_error(photos, thin_network, solver, style_option, weight):
     most = next(field.metadata["most"] for field in dataclasses.fields(Options) if field.name == weight)
