@@ -36,7 +36,7 @@ def matting_laplacian(image: np.ndarray, epsilon: float = 1e-5, radius: int = 1)
     side, reach = 2 * radius + 1, 2 * radius
     if min(height, width) < side:
         wrong = f"photo of {width}x{height} pixels, as it is solved, is narrower than a window of {side}x{side}"
-        raise UserError(f"{wrong}; use a less narrow one, or a larger --max_size")
+        raise UserError(f"{wrong}; use a less narrow one, or a larger `max_size`")
     image = image.astype(np.float64)
     # bands[dy, dx, y, x] couples pixel (y, x) with (y + dy - reach, x + dx - reach).
     bands = np.zeros((2 * reach + 1, 2 * reach + 1, height, width))

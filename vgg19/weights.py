@@ -123,7 +123,7 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
     except (OSError, http.client.HTTPException) as error:
         wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
         folder = keras_copy.parent if keras_copy else "$KERAS_HOME/models"
-        remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
+        remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give `vgg19_weights` FILE"
         if choice == "pretrained":
             raise UserError(f"{wrong}; {remedy}") from error
         logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, remedy)

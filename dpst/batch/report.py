@@ -17,6 +17,8 @@ from dpst.errors import UserError
 from dpst.files.atomic import write_text
 from dpst.files.photos import thumbnail
 from dpst.jobs.job import Outcome, Status
+from dpst.jobs.messages import with_flags
+from dpst.jobs.places import output_images
 from dpst.options import Options
 from dpst.solver.stages import Stage
 
@@ -99,8 +101,8 @@ def _card(outcome: Outcome) -> _Card:
     return _Card(
         name=outcome.name,
         status=outcome.status,
-        error=outcome.error,
-        warnings=outcome.warnings,
+        error=with_flags(outcome.error),
+        warnings=tuple(map(with_flags, outcome.warnings)),
         features=record.features if record else "",
         seconds=record.seconds if record else None,
         scores=record.scores if record else {},
@@ -117,7 +119,7 @@ def _pictures(card: _Card) -> dict[str, str]:
     wanted = {"content": (card.options.content_image_path, _LARGE), "style": (card.options.style_image_path, _SMALL)}
     wanted["regions"] = (card.options.mask_preview, _LARGE)
     if not card.error:
-        wanted["result"] = (card.options.output_images[-1], _LARGE)
+        wanted["result"] = (output_images(card.options)[-1], _LARGE)
     pictures = {}
     for role, (path, long_side) in wanted.items():
         if path and os.path.isfile(path):

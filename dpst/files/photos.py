@@ -244,7 +244,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         if min(width, height) < MIN_SIDE:
             raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
         if width * height > 1e6 * max_pixels:
-            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise --max_pixels")
+            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise `max_pixels`")
 
     try:
         image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")

@@ -19,10 +19,12 @@ from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted
 from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
+from dpst.jobs.places import output_images
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
-from dpst.options import LIGHT, REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import LIGHT, Options
 from dpst.regions.refining import refined
 from dpst.regions.regions import merged, read_classes
 from dpst.solver.lut_look import LutLook
@@ -78,7 +80,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
 
 @interrupts_deferred()
 def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
-    for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
+    for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         if options.output_size == "full":
             write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:

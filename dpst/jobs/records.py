@@ -20,9 +20,10 @@ from dpst.errors import UserError
 from dpst.files.atomic import write_text
 from dpst.files.inputs import open_input
 from dpst.jobs.job import Record, RegionShare
-from dpst.jobs.places import inputs, record_path
+from dpst.jobs.places import inputs, output_images, record_path
 from dpst.jobs.region_files import region_files
-from dpst.options import OPTIONS_WITHOUT_EFFECT, REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import OPTIONS_WITHOUT_EFFECT, Options
 from dpst.solver.stages import Stage
 
 # Bytes of the largest file that is read as a record: the losses of a million iterations take less.
@@ -52,7 +53,7 @@ def input_hashes(options: Options, only: Collection[str] | None = None) -> dict[
 
 def output_hashes(options: Options) -> list[str]:
     """SHA-256 of the result at each strength."""
-    return [sha256(path) for path in options.output_images]
+    return [sha256(path) for path in output_images(options)]
 
 
 def lut_hashes(paths: Iterable[str]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from dpst.files.photos import check_readable, read_photo
 from dpst.files.writing import EXTENSIONS, write_photo
 from dpst.imaging.resizing import fitted
 from dpst.jobs.job import Job, Status
-from dpst.jobs.messages import warnings_here
+from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import about_result, check_job, run_job
 from dpst.jobs.progress import Relay, Tell
 from dpst.jobs.records import input_hashes
@@ -327,4 +327,4 @@ class Session:
 
     def _readable(self, message: str) -> str:
         """A message with the names of the session's files for their paths."""
-        return message.replace(f"{self._given}/", "").replace(f"{self._made}/", "")
+        return with_flags(message).replace(f"{self._given}/", "").replace(f"{self._made}/", "")

@@ -40,7 +40,7 @@ def found_regions(options: Options, content: np.ndarray, style: np.ndarray, larg
     if len(regions.names) == 1:
         logger.info("regions: none found that both photos have; they are matched as a whole")
     else:
-        logger.info("regions: %d found; --auto_seg 0 for none", len(regions.names))
+        logger.info("regions: %d found; `auto_seg` 0 for none", len(regions.names))
     return regions
 
 

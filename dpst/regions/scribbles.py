@@ -183,7 +183,7 @@ def _painted(file: str, samples: np.ndarray, choice: str, may_be_empty: bool = F
     if not (painted.any() or may_be_empty):
         raise UserError(f"{file} has nothing painted on it; draw a stroke in each region")
     if painted.all() and choice != "auto":
-        logger.warning("%s has no background that --seg_scribbles %s would complete; it is taken as it is", file, choice)
+        logger.warning("%s has no background that `seg_scribbles` %s would complete; it is taken as it is", file, choice)
     return None if painted.all() or (choice == "auto" and painted.mean() >= _LITTLE) else painted
 
 

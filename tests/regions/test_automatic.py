@@ -104,7 +104,7 @@ def test_a_region_that_the_edges_swallow_is_told_and_none(photos, monkeypatch, c
     regions = find_regions(*photos, 3)
     assert len(regions.names) == len(regions.colours) == regions.content.shape[-1] == regions.style.shape[-1] == 2
     np.testing.assert_allclose(regions.content.sum(axis=-1), 1, atol=1e-5)
-    assert "--auto_seg 3 is more than the photos have in common; the number of regions is 2" in caplog.text
+    assert "`auto_seg` 3 is more than the photos have in common; the number of regions is 2" in caplog.text
 
 
 def test_fewer_regions_than_wanted_are_told(caplog):

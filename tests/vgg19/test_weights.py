@@ -336,7 +336,7 @@ def nothing_had(keras_home, caplog, *says, timeout=5.0):
         find_weights("pretrained", timeout)
     for message in (record.getMessage(), str(refusal.value)):
         assert "\n" not in message
-        for text in ("pretrained VGG19", "; ", str(keras_home / "models"), "--vgg19_weights FILE", *says):
+        for text in ("pretrained VGG19", "; ", str(keras_home / "models"), "`vgg19_weights` FILE", *says):
             assert text in message
     assert "learned from the two photos" in record.getMessage()
     assert list((keras_home / "models").iterdir()) == []
