@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import os
 import time
 
-from tqdm import tqdm
-
 from dpst import __version__
 from dpst.errors import UserError
+from dpst.files.inputs import kept_while_unchanged
 from dpst.files.luts import Lut
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
@@ -20,6 +18,7 @@ from dpst.imaging.resizing import fitted
 from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.places import output_images
+from dpst.jobs.progress import Tell
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
@@ -52,7 +51,7 @@ def check_luts_to_apply(options: Options) -> None:
         _read_lut(path)
 
 
-def run_grading(job: Job, bar: tqdm) -> Outcome:
+def run_grading(job: Job, tell: Tell) -> Outcome:
     """Puts LUTs on a photo at each strength; nothing is written with `dry_run`.
 
     Raises:
@@ -65,7 +64,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, options)
     about = {"command": job.command, "version": __version__}
-    _write(look, photo, options, about, bar)
+    _write(look, photo, options, about, tell)
     record = Record(
         version=__version__,
         command=job.command,
@@ -79,14 +78,14 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
 
 
 @interrupts_deferred()
-def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
+def _write(look: LutLook, photo: Photo, options: Options, about: dict, tell: Tell) -> None:
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         if options.output_size == "full":
             write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:
             small = photo.resized(*fitted(photo.size, options.solve_size))
             write_photo(path, look.apply(small, 0, len(small), strength), photo, about, options.drop_exif)
-        bar.update(100 * (done + 1) / len(options.strengths) - bar.n)
+        tell((done + 1) / len(options.strengths), "")
 
 
 def _look(options: Options, photo: Photo) -> LutLook:
@@ -118,13 +117,9 @@ def _look(options: Options, photo: Photo) -> LutLook:
 
 def _read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
     try:
-        stat = os.stat(path)
+        return dataclasses.replace(_kept_lut(path), profile=profile)
     except OSError as error:
         raise UserError(f"LUT {path} cannot be read ({error.strerror}); check the path") from error
-    lut = _read_lut_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    return dataclasses.replace(lut, profile=profile)
 
 
-@functools.lru_cache(maxsize=16)  # the same few serve a whole batch
-def _read_lut_once(path: str, *state: int) -> Lut:
-    return Lut.read(path)
+_kept_lut = kept_while_unchanged(16)(Lut.read)  # the same few serve a whole batch

@@ -26,7 +26,7 @@ from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
 from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
-from dpst.jobs.progress import Watch
+from dpst.jobs.progress import Tell, Watch, drawn_on
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
 from dpst.jobs.results import write_results
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Most iterations of each stage of a preview: the colours have settled by then.
 _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
 
 
@@ -115,21 +114,21 @@ def run_one(options: Options, command: str) -> int:
         files.add_outputs(options)
     make_folders(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        outcome = run_job(Job(options, command), bar)
+        outcome = run_job(Job(options, command), drawn_on(bar))
     if outcome.record:
         write_record(outcome.record, options)
         logger.info("%s is ready after %.0f s", ", ".join(output_images(options)), outcome.record.seconds)
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
+def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
 
     Args:
         job: the picture to make.
-        bar: shows how far it is, out of 100.
+        tell: called with the share that is done, and what is being done.
         networks: those of the runs before.
         keep: gets what was solved, before it is written, for whoever goes on with it.
 
@@ -140,7 +139,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         UserError: the input is no good, or the loss is not finite.
     """
     if job.options.apply_lut:
-        return run_grading(job, bar)
+        return run_grading(job, tell)
     options, networks, keep = _as_preview(job.options), networks or Networks(), keep or (lambda result: None)
     begin = time.perf_counter()
     hashes = input_hashes(options)
@@ -178,7 +177,7 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
     import photo_style
 
     check_stop()
-    watch = Watch(options, bar)
+    watch = Watch(options, tell)
     about = about_result(job, network.description)
     try:
         result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)

@@ -22,11 +22,11 @@ Tell = Callable[[float, str], None]
 
 
 class Watch:
-    """Follows a run: draws the progress line, saves snapshots, and keeps the best step of the stage that is running."""
+    """Follows a run: tells how far it is, saves snapshots, and keeps the best step of the stage that is running."""
 
-    def __init__(self, options: Options, bar: tqdm):
+    def __init__(self, options: Options, tell: Tell):
         self.best: Progress | None = None
-        self._options, self._bar, self._saves = options, bar, True
+        self._options, self._tell, self._saves = options, tell, True
         self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
 
     def __call__(self, progress: Progress) -> None:
@@ -46,11 +46,8 @@ class Watch:
             self._save(f"out_iter_{self._steps}.png")
         if self._steps % self._options.print_iter == 0:
             height, width = progress.image.shape[:2]
-            self._bar.set_description_str(
-                f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}",
-                refresh=False,
-            )
-            self._bar.update(100 * progress.share - self._bar.n)
+            doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
+            self._tell(progress.share, doing)
 
     @interrupts_deferred()
     def _save(self, name: str) -> None:
@@ -63,17 +60,11 @@ class Watch:
             logger.warning("%s; there are no more snapshots", str(error).split(";")[0])
 
 
-class Relay(tqdm):
-    """A progress line that is not drawn: it tells somebody else, who may end the run by raising."""
+def drawn_on(bar: tqdm) -> Tell:
+    """Draws progress on a line whose total is 100."""
 
-    def __init__(self, tell: Tell):
-        super().__init__(total=100, disable=True)
-        self._tell, self._phase = tell, "preparing"
-        tell(0, self._phase)
+    def tell(share: float, doing: str) -> None:
+        bar.set_description_str(doing, refresh=False)
+        bar.update(100 * share - bar.n)
 
-    def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
-        self._phase = desc or ""
-
-    def update(self, n: float | None = 1) -> None:
-        self.n += n or 0
-        self._tell(self.n / self.total, self._phase)
+    return tell

@@ -27,7 +27,7 @@ from dpst.imaging.resizing import fitted
 from dpst.jobs.job import Job, Status
 from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import about_result, check_job, run_job
-from dpst.jobs.progress import Relay, Tell
+from dpst.jobs.progress import Tell
 from dpst.jobs.records import input_hashes
 from dpst.jobs.results import write_results
 from dpst.options import AUTO, SEMANTIC, Options
@@ -313,7 +313,8 @@ class Session:
     def _run(self, options: Options, source: tuple | None = None) -> _Solved | None:
         check_job(options)
         solved: list[Result] = []
-        outcome = run_job(Job(options, self._command(options)), Relay(self._report), self._networks, solved.append)
+        self._report(0, "preparing")
+        outcome = run_job(Job(options, self._command(options)), self._report, self._networks, solved.append)
         return _Solved(solved[0], source if outcome.status is Status.DONE else None) if solved else None
 
     def _command(self, options: Options) -> str:

@@ -205,20 +205,10 @@ def _clusters(points: np.ndarray, ends: np.ndarray, count: int, random: np.rando
 
 
 def _k_means(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Labels (n,) of Lloyd's algorithm from the best of several first guesses by k-means++ (Arthur, Vassilvitskii 2007)."""
-    best, least = np.zeros(len(points), np.intp), np.inf
-    for _ in range(_STARTS):
-        centres = points[random.integers(len(points), size=1)]
-        while len(centres) < count:
-            away = _distances(points, centres).min(axis=1).cumsum()
-            centres = np.concatenate([centres, points[[np.searchsorted(away, random.random() * away[-1])]]])
-        for _ in range(_ROUNDS):
-            labels = _distances(points, centres).argmin(axis=1)
-            centres = _means(points, labels, centres)
-        total = _distances(points, centres).min(axis=1).sum()
-        if total < least:
-            best, least = labels, total
-    return best
+    """Labels (n,): the best of several runs, each from another first guess by k-means++ (Arthur, Vassilvitskii 2007)."""
+    count = min(count, len(np.unique(points, axis=0)))  # of a tiny photo
+    runs = (scipy.cluster.vq.kmeans2(points, count, _ROUNDS, minit="++", seed=random) for _ in range(_STARTS))
+    return min(runs, key=lambda run: ((points - run[0][run[1]]) ** 2).sum())[1]
 
 
 def _merged(points: np.ndarray, labels: np.ndarray, ends: np.ndarray, count: int) -> np.ndarray:

@@ -16,9 +16,9 @@ import scipy
 
 from closed_form_matting import matte, matting_laplacian
 from dpst.errors import UserError
-from dpst.files.photos import STRIP
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted, resize
+from dpst.imaging.strips import strips_of
 from dpst.regions import mask_classes
 from dpst.regions.mask_classes import Colour
 from dpst.regions.refining import refined
@@ -155,7 +155,7 @@ def complete(photo: np.ndarray, strokes: Strokes) -> np.ndarray:
     masks = refined(one_hot[solved.argmax(axis=-1)].reshape(*small.shape[:2], strokes.count), small)
     if small.shape != photo.shape:
         fits = FittedMasks.fitted(masks, small)
-        masks = np.concatenate([fits.rows(photo[top : top + STRIP], top, size[0]) for top in range(0, size[0], STRIP)])
+        masks = np.concatenate([fits.rows(photo[rows], rows.start, size[0]) for rows in strips_of(size[0])])
     at_size = strokes.at(size)
     masks[at_size >= 0] = one_hot[at_size[at_size >= 0]]
     return masks

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from conftest import DATA, made_record
 from PIL import Image
-from tqdm import tqdm
 
 from deep_photostyle import main
 from dpst.batch import batch
@@ -115,7 +114,7 @@ BAD_JOBS = {
     ),
     "one mask": (
         {"style_seg_path": str(DATA / "style_seg.png")},
-        "--content_seg_path is empty; give the masks of both photos or of",
+        "`content_seg_path` is empty; give the masks of both photos or of",
     ),
     "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
     "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),
@@ -167,7 +166,7 @@ def test_a_check_makes_no_folders_and_a_run_does(tmp_path, no_networks):
 
 
 def run(worker, job):
-    return worker.run(job, tqdm(disable=True))
+    return worker.run(job, lambda share, doing: None)
 
 
 def test_what_is_the_users_is_not_tried_again(tmp_path, no_networks):

@@ -198,3 +198,11 @@ def test_a_photo_too_narrow_for_regions_is_one_region(photos, size):
     narrow = np.random.default_rng(0).random((*size, 3), np.float32)
     assert find_regions(narrow, photos[1]).names == ("whole image",)
     assert len(find_regions(narrow, photos[1], 3).names) <= 3
+
+
+def test_a_photo_of_fewer_cells_than_regions_gives_as_many_as_it_can():
+    """Six pixels a side are four cells; warnings of NumPy would fail the test."""
+    photo = np.random.default_rng(0).random((6, 6, 3), np.float32)
+    regions = find_regions(photo, photo, 9)
+    assert 1 <= len(regions.names) <= 4
+    np.testing.assert_allclose(regions.content.sum(-1), 1, atol=1e-6)
