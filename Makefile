@@ -51,11 +51,11 @@ bench: $(VENV)/installed-dev  ## run every benchmark
 
 MINUTES ?= 30
 fuzz: $(VENV)/installed-dev  ## try hostile files on every reader for MINUTES=30, and save what breaks one
-	PYTHONPATH=.:tests $(RUN) -m hostile --minutes $(MINUTES)
+	PYTHONPATH=.:tools $(RUN) -m hostile --minutes $(MINUTES)
 
 KILLS ?= 10
 faults: $(VENV)/installed-dev  ## kill a batch KILLS=10 times in each phase by each signal, and start it again
-	PYTHONPATH=.:tests $(RUN) -m faults --kills $(KILLS)
+	PYTHONPATH=.:tools $(RUN) -m faults --kills $(KILLS)
 
 lock: $(VENV)/installed-dev  ## choose the versions of requirements.lock anew, for all Pythons and systems
 	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.10 --upgrade --generate-hashes --no-annotate \

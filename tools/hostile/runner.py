@@ -22,7 +22,8 @@ from pathlib import Path
 
 from hostile.worker import READ, REFUSED, ROOT
 
-FOUND = Path(__file__).with_name("found")
+# Files of findings; a test tries them again.
+FOUND = ROOT / "tests" / "hostile" / "found"
 # Cases for one order: so few that a worker which dies takes little with it, and that hypothesis has little to remember.
 BATCH = 100
 # Files that are kept of findings with the same name.
@@ -161,7 +162,7 @@ class Worker:
         if self._process is None:
             # One thread each: cases are small, and threads' stacks count as memory.
             few = {"VIPS_CONCURRENCY": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
-            environment = os.environ | few | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+            environment = os.environ | few | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tools'}"}
             limits = [str(self._limits.mebibytes), str(self._limits.seconds)]
             self._buffer, self._warm = b"", False
             with open(Path(self._home.name, "noise"), "a+b") as noise:

@@ -70,7 +70,7 @@ def attempt(kind: Kind, path: Path, logged: _Kept) -> str:
 def _place(error: BaseException) -> str:
     """Module and function of this project where an error comes from."""
     frames = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    own = [code for code in frames if Path(code.co_filename).is_relative_to(ROOT) and "tests" not in Path(code.co_filename).parts]
+    own = [code for code in frames if Path(code.co_filename).is_relative_to(ROOT) and "tools" not in Path(code.co_filename).parts]
     code = (own or frames)[-1]
     return f"{Path(code.co_filename).stem}.{code.co_name}"
 

@@ -74,7 +74,7 @@ class Batch:
         # Every third one as the call begins, the others at any moment of the longest one.
         delay = 0.0 if seed % 3 == 0 else random.uniform(0, self.seconds[phase])
         line = [sys.executable, "-m", "faults.program", phase, str(call), str(delay), str(int(number)), *self._arguments]
-        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tests'}"}
+        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tools'}"}
         code = subprocess.run(line, env=environment, cwd=self._home(name), stderr=subprocess.DEVNULL, timeout=300).returncode
         found = self._results(name)
         damaged = sum(not self._is_whole(name, file) for file in found)

@@ -1,4 +1,4 @@
-"""The tool, killed in one phase: PYTHONPATH=.:tests python -m faults.program PHASE CALL SECONDS SIGNAL ARGUMENTS.
+"""The tool, killed in one phase: PYTHONPATH=.:tools python -m faults.program PHASE CALL SECONDS SIGNAL ARGUMENTS.
 
 The signal comes SECONDS after the CALL-th call of the phase has begun, or when that call ends if it is shorter.
 """
