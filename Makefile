@@ -17,7 +17,7 @@ demo: $(VENV)/installed  ## restyle an example photo, from nothing to demo/lands
 	$(RUN) deep_photostyle.py --style_option 2 \
 		--content_image_path $(EXAMPLE)/content.jpg --content_seg_path $(EXAMPLE)/content_seg.png \
 		--style_image_path $(EXAMPLE)/style.jpg --style_seg_path $(EXAMPLE)/style_seg.png \
-		--output_image demo/landscape.png --serial demo
+		--output_image demo/landscape.png
 	@echo "content $(EXAMPLE)/content.jpg, style $(EXAMPLE)/style.jpg, result $(CURDIR)/demo/landscape.png"
 
 test: $(VENV)/installed-dev  ## run every test
@@ -66,12 +66,12 @@ $(VENV)/installed: requirements.txt | $(RUN)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt requirements-page.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-page.txt requirements-video.txt $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 # With PYTHON=python3.10: the lowest NumPy and TensorFlow have no wheels for Python 3.13.
-$(LOWEST)/installed: requirements.txt requirements-ray.txt requirements-page.txt requirements-dev.txt | $(LOWEST)/bin/python
+$(LOWEST)/installed: requirements.txt requirements-ray.txt requirements-page.txt requirements-video.txt requirements-dev.txt | $(LOWEST)/bin/python
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOWEST)/bin/python -m uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct \
 		$(addprefix -r ,$^)

@@ -11,8 +11,8 @@ import scipy
 
 from dpst.errors import UserError
 
-# Windows handled at once; 81 float64 values a window bound the working memory to about 100 MB.
-_CHUNK_WINDOWS = 65536
+# Windows handled at once: 27 float64 values a window then stay in the cache.
+_CHUNK_WINDOWS = 4096
 # Pixels up to which the preconditioner factorises: 512x512, where the factors take about 500 MB.
 DIRECT_PIXELS = 512 * 512
 
@@ -36,24 +36,63 @@ def matting_laplacian(image: np.ndarray, epsilon: float = 1e-5, radius: int = 1)
     side, reach = 2 * radius + 1, 2 * radius
     if min(height, width) < side:
         wrong = f"photo of {width}x{height} pixels, as it is solved, is narrower than a window of {side}x{side}"
-        raise UserError(f"{wrong}; use a less narrow one, or a larger `max_size`")
-    image = image.astype(np.float64)
-    # bands[dy, dx, y, x] couples pixel (y, x) with (y + dy - reach, x + dx - reach).
-    bands = np.zeros((2 * reach + 1, 2 * reach + 1, height, width))
+        raise UserError(f"{wrong}; use a wider one, or a larger `max_size`")
+    planes = image.transpose(2, 0, 1).astype(np.float64)
     shifts = [(y, x) for y in range(side) for x in range(side)]
+    count, columns = len(shifts), width - reach
+    # bands[dy, dx, y, x] couples pixel (y, x) with (y + dy, x + dx - reach), pixels below it or to the right; the rest follows by
+    # symmetry.
+    bands = np.zeros((reach + 1, 2 * reach + 1, height, width))
     rows_at_once = max(1, _CHUNK_WINDOWS // width)
     for top in range(0, height - reach, rows_at_once):
         rows = min(rows_at_once, height - reach - top)
-        columns = width - reach
-        window = np.stack([image[top + y : top + y + rows, x : x + columns] for y, x in shifts], axis=2)  # (rows, columns, n, 3)
-        window -= window.mean(axis=2, keepdims=True)
-        covariance = np.einsum("rcni,rcnj->rcij", window, window) / len(shifts) + epsilon / len(shifts) * np.eye(3)
-        affinity = (1 + window @ np.linalg.inv(covariance) @ window.swapaxes(2, 3)) / len(shifts)  # (rows, columns, n, n)
+        window = np.stack([planes[:, top + y : top + y + rows, x : x + columns] for y, x in shifts])  # (n, 3, rows, columns)
+        window -= window.mean(axis=0)
+        _whiten(window, epsilon)
         for i, (yi, xi) in enumerate(shifts):
-            for j, (yj, xj) in enumerate(shifts):
-                bands[yj - yi + reach, xj - xi + reach, top + yi : top + yi + rows, xi : xi + columns] -= affinity[:, :, i, j]
+            for j, (yj, xj) in enumerate(shifts[i:], start=i):
+                affinity = (1 + np.einsum("krc,krc->rc", window[i], window[j])) / count
+                bands[yj - yi, xj - xi + reach, top + yi : top + yi + rows, xi : xi + columns] -= affinity
+    return _csr_of_bands(_mirrored(bands))
+
+
+def _whiten(window: np.ndarray, epsilon: float) -> None:
+    """Multiplies the colours (n, 3, rows, columns) of windows about their means by L^-1, L L' their covariance + epsilon / n Id.
+
+    Their scalar products are then those by the inverse covariance. Plane by plane, so that what is computed stays in the cache.
+    """
+    x, y, z = planes = window.swapaxes(0, 1)
+    covariance = {
+        i + j: np.einsum("nrc,nrc->rc", planes["xyz".index(i)], planes["xyz".index(j)]) / len(window)
+        for i, j in ("xx", "xy", "xz", "yy", "yz", "zz")
+    }
+    for channel in ("xx", "yy", "zz"):
+        covariance[channel] += epsilon / len(window)
+    # Cholesky's factor, and its forward substitution
+    xx = np.sqrt(covariance["xx"])
+    xy, xz = covariance["xy"] / xx, covariance["xz"] / xx
+    yy = np.sqrt(covariance["yy"] - xy * xy)
+    yz = (covariance["yz"] - xy * xz) / yy
+    zz = np.sqrt(covariance["zz"] - xz * xz - yz * yz)
+    x /= xx
+    y -= xy * x
+    y /= yy
+    z -= xz * x + yz * y
+    z /= zz
+
+
+def _mirrored(half: np.ndarray) -> np.ndarray:
+    """All bands (D, D, H, W) of a symmetric matrix whose rows sum to 0, from those of its upper half, (D // 2 + 1, D, H, W)."""
+    reach, side, height, width = half.shape[0] - 1, *half.shape[1:]
+    bands = np.zeros((side, side, height, width))
+    bands[reach:] = half
+    for dy in range(reach + 1):
+        for dx in range(-reach, reach + 1):
+            if (dy, dx) > (0, 0):
+                left, right = max(0, dx), width + min(0, dx)
+                bands[reach - dy, reach - dx, dy:, left:right] = half[dy, reach + dx, : height - dy, left - dx : right - dx]
     bands[reach, reach] -= bands.sum(axis=(0, 1))
-    return _csr_of_bands(bands)
+    return bands
 
 
 def _csr_of_bands(bands: np.ndarray) -> scipy.sparse.csr_matrix:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deep photo style transfer from the command line.
 
-python deep_photostyle.py --content_image_path C --style_image_path S --content_seg_path CS --style_seg_path SS --style_option 2
+deep-photostyle --content_image_path photo.jpg --style_image_path sunset.jpg --output_image result.jpg
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -21,11 +22,30 @@ from dpst.errors import OptionError, UserError, one_line
 from dpst.jobs.console import lasting_console
 from dpst.jobs.messages import LOGGERS, handled, with_flags
 from dpst.jobs.stopping import INTERRUPTED, signals_stop, stop_requested
-from dpst.options import BOOLEANS, MOST_USED, Options
+from dpst.options import BOOLEANS, MOST_USED, REFERENCE_OPTIONS, Options, nearest
+
+_NAMES = [field.name for field in dataclasses.fields(Options)]
+
+
+_USAGE = """%(prog)s [options]; for one photo, for a folder of photos, and in the browser:
+
+  %(prog)s --content_image_path photo.jpg --style_image_path sunset.jpg --output_image result.jpg
+  %(prog)s --batch photos --style_image_path sunset.jpg --output_dir results
+  %(prog)s --app"""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports an error on one line, without the usage text."""
+    """Reports an error on one line, without the usage text, and takes abbreviations of the reference script's options."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        """As the parent's, but an unknown option is an error that names the one that was probably meant."""
+        arguments = sys.argv[1:] if args is None else args
+        namespace, unknown = super().parse_known_args(list(map(_in_full, arguments)), namespace)
+        for name in (each.partition("=")[0] for each in unknown if re.match("--?[a-z]", each)):
+            given = name.lstrip("-").replace("-", "_")
+            if meant := [each for each in _NAMES if each.startswith(given)] or nearest(given, _NAMES):
+                self.exit(2, f"error: {one_line(name)} is not an option; use {' or '.join(f'--{each}' for each in meant)}\n")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         if found := re.fullmatch(r"argument (--\w+): expected one argument", message):
@@ -37,10 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all options; names, defaults and help are those of `Options`."""
     parser = _Parser(
         prog="deep-photostyle",
-        usage="%(prog)s --content_image_path FILE --style_image_path FILE [options]",
+        usage=_USAGE,
         description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option has a value that\n"
-        "it cannot have, alone or beside the others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
+        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option is invalid,\n"
+        "alone or combined with others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -63,6 +83,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _in_full(argument: str) -> str:
+    """The argument, an abbreviation that the reference script took for one of its options written in full."""
+    name, equals, value = argument.partition("=")
+    meant = [each for each in REFERENCE_OPTIONS if f"--{each}".startswith(name)]
+    is_short = name.startswith("--") and name != "--" and name[2:] not in _NAMES and len(meant) == 1
+    return f"--{meant[0]}{equals}{value}" if is_short else argument
+
+
 def _boolean(text: str) -> bool:
     """`--lbfgs False` means false."""
     if text.lower() not in BOOLEANS:
@@ -78,13 +106,15 @@ class _OneLine(logging.Formatter):
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
-class _AboveTheBar(logging.StreamHandler):
-    """Writes each line above the progress line, if one is shown."""
+class _AboveTheBar(logging.Handler):
+    """Writes each line above the progress line, if one is shown: warnings and errors to standard error, the rest to output."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(self.format(record), file=sys.stderr)
+        stream = sys.stdout if record.levelno < logging.WARNING else sys.stderr
+        tqdm.write(self.format(record), file=stream)
+        stream.flush()  # so that the lines of both are in order where both go to one file
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,14 +130,14 @@ def main(argv: list[str] | None = None) -> int:
         chosen = vars(build_parser().parse_args(arguments))
         try:
             with signals_stop(), _messages():
-                return _exit_code(chosen, " ".join(["deep_photostyle.py", *arguments]))
+                return _exit_code(chosen, shlex.join(["deep-photostyle", *arguments]))
         except KeyboardInterrupt:  # it came too late for anything else
             return INTERRUPTED
 
 
 @contextlib.contextmanager
 def _messages() -> Iterator[None]:
-    """Shows the tool's messages on standard error."""
+    """Shows the tool's messages on the console."""
     handler = _AboveTheBar()
     handler.setFormatter(_OneLine())
     levels = [logger.level for logger in LOGGERS]
@@ -131,7 +161,7 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         if isinstance(error, OptionError):
             return 2
     except MemoryError as error:
-        wrong = f"memory is too small ({one_line(str(error))})"
+        wrong = f"there is not enough memory ({one_line(str(error))})"
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -12,10 +12,10 @@ sequence. `stylize` knows no files: arrays in, arrays out, and a callback that s
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import importlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +29,7 @@ from dpst.imaging.light import with_light
 from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
 from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
-from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options
+from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.finding import found_regions
 from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
@@ -98,8 +98,9 @@ def stylize(
     *,
     options: Options | None = None,
     regions: Regions | None = None,
-    network: Network | None = None,
+    network: Network | Networks | None = None,
     init: Picture | None = None,
+    by_place: bool = True,
     callback: Callable[[Progress], None] | None = None,
     **chosen: object,
 ) -> Result:
@@ -115,8 +116,10 @@ def stylize(
         style_mask: the same of the style; the regions of one colour correspond.
         options: every option at once, instead of by keywords.
         regions: corresponding regions, at any size, instead of masks.
-        network: feature extractor; by default the one that `vgg19_weights` asks for.
+        network: feature extractor, or those of the calls before; by default the one that `vgg19_weights` asks for.
         init: picture to start from, of any size.
+        by_place: with the maps solver, whether equal colours may be changed differently from place to place within a region.
+            False is for the frames of a film, whose looks must not move.
         callback: called with each step's `Progress`; what it raises ends the run, `Cancelled` for example.
         chosen: options by name, with values of their own types: `style_option=2`, `realism=(0, 1)`.
 
@@ -141,9 +144,9 @@ def stylize(
     if regions is None:
         regions = _own_regions(content, style, content_mask, style_mask, options)
     elif content_mask is not None or style_mask is not None:
-        raise UserError("masks are given, and regions; give one of them")
+        raise UserError("masks and regions are both given; give one of them")
     if not isinstance(regions.names, (tuple, list)) or not all(isinstance(each, str) for each in regions.names):
-        raise UserError("names of the regions are no texts; give a tuple of them")
+        raise UserError("names of the regions are not strings; give a tuple of strings")
     for name, masks in (("content", regions.content), ("style", regions.style)):
         if np.ndim(masks) != 3 or np.shape(masks)[2] != len(regions.names) or not np.size(masks):
             wrong = f"masks of the {name} have the shape {np.shape(masks)}"
@@ -155,14 +158,15 @@ def stylize(
     regions = regions.resized(content.shape[:2], style.shape[:2])
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
         if not mask.any():
-            raise UserError(f"region {region} has no pixel of the style photo; leave it out, or take the style from elsewhere")
+            raise UserError(f"region {region} is empty in the style photo; remove it, or choose another style")
     from vgg19.backend import memory_errors, on_device  # TensorFlow comes with the first solve
     from vgg19.network import Network
 
     check_process()
-    check_kind(network, Network, "network")
+    if not isinstance(network, Networks):
+        check_kind(network, Network, "network")
     with memory_errors(), on_device(options.device):
-        return _solved(content, style, regions, options, network, init, callback or (lambda progress: None))
+        return _solved(content, style, regions, options, network, init, by_place, callback or (lambda progress: None))
 
 
 def _solved(
@@ -170,8 +174,9 @@ def _solved(
     style: np.ndarray,
     regions: Regions,
     options: Options,
-    network: Network | None,
+    network: Network | Networks | None,
     init: np.ndarray | None,
+    by_place: bool,
     callback: Callable[[Progress], None],
 ) -> Result:
     """The result of photos and regions at the solve size; see `stylize`."""
@@ -182,12 +187,12 @@ def _solved(
     from dpst.solver.result import Result
     from dpst.solver.run import Pair, Run
 
-    if network is None:
-        side = network_side(content.shape[:2], options)
-        network = Networks().of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
-    masks, shown = regions.content, callback
-    if options.solver_used == "maps" and masks.shape[2] > 1:
-        masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+    with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
+        extractor = beside.submit(_network, network, content, style, options)
+        masks, shown = regions.content, callback
+        if options.solver_used == "maps" and masks.shape[2] > 1:
+            masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+        network = extractor.result()
     grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
     if grey.any():
 
@@ -196,7 +201,7 @@ def _solved(
 
     run = Run(network, options, shown)
     if options.solver_used == "maps":
-        looks = solve_maps(run, Pair(content, style, masks, regions.style), init)
+        looks = solve_maps(run, Pair(content, style, masks, regions.style), init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
@@ -213,6 +218,19 @@ def _solved(
     return Result(image, content, run.records, network.description, named_masks, looks, names, light)
 
 
+def _network(network: Network | Networks | None, content: np.ndarray, style: np.ndarray, options: Options) -> Network:
+    """The feature extractor for two photos at the solve size; in any thread."""
+    from vgg19.backend import on_device
+    from vgg19.network import Network
+
+    if isinstance(network, Network):
+        return network
+    side = network_side(content.shape[:2], options)
+    networks = network or Networks()
+    with on_device(options.device):
+        return networks.of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
+
+
 def _options(options: Options | None, chosen: dict[str, object]) -> Options:
     """All options of a call.
 
@@ -220,12 +238,12 @@ def _options(options: Options | None, chosen: dict[str, object]) -> Options:
         UserError: some are given in both ways, there is none of a name, or it belongs to the command line.
     """
     if options is not None and chosen:
-        raise UserError(f"options are given, and {', '.join(chosen)}; give all in one way")
+        raise UserError(f"options are given, and also {', '.join(chosen)}; use only one way")
     known = {field.name: field for field in dataclasses.fields(Options)}
     for name, value in chosen.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise UserError(f"{name} is no option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
+            near = nearest(name, known)
+            raise UserError(f"{name} is not an option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
         if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
         if name in ("realism", "auto_seg"):  # text on the command line

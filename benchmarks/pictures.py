@@ -4,6 +4,7 @@
     python benchmarks/pictures.py [PAIRS] [--weights learned] [--realism 0,1,2] [--output pictures]
 
 PAIRS holds a folder for each pair with content, style, content_seg and style_seg (.png or .jpg); the shipped examples by default.
+If there is somebody else's result, published (.png or .jpg), it is scored too, at the size where ours is solved.
 Each pair is a run of the command line of its own, so that the seconds are those of a user, start-up included.
 """
 
@@ -22,7 +23,15 @@ import numpy as np
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-SCORES = ("detail_kept", "invented_detail", "foreign_colours", "colour_distance")
+sys.path.insert(0, str(ROOT))
+
+from dpst.imaging.resizing import resize, shrunk  # noqa: E402
+from dpst.jobs.scores import scores  # noqa: E402
+from dpst.options import SOLVE_SIZE  # noqa: E402
+from photo_style import Options, read_photo, read_regions  # noqa: E402
+
+SCORES = ("detail_kept", "invented_detail", "blotches", "foreign_colours", "colour_distance")
+PUBLISHED = "published"
 
 
 def found(folder: Path, name: str) -> str:
@@ -43,6 +52,17 @@ def restyle(pair: Path, weights: str, realism: str, output: Path) -> tuple[Path,
     subprocess.run(command, check=True)
     record = json.loads(result.with_suffix(".json").read_text())
     return result, record["scores"] | {"seconds": time.perf_counter() - begin}
+
+
+def scores_of(pair: Path, result: str) -> dict[str, float]:
+    """The scores of a result that was made elsewhere, at the size where a style is solved."""
+    content, style, image = (
+        shrunk(read_photo(path).pixels, SOLVE_SIZE) for path in (found(pair, "content"), found(pair, "style"), result)
+    )
+    image = resize(image, *content.shape[:2])
+    return scores(
+        content, style, image, read_regions(found(pair, "content_seg"), found(pair, "style_seg"), content, style, Options())
+    )
 
 
 def sheet(rows: list[list[str]], width: int = 1500, gap: int = 6) -> Image.Image:
@@ -75,7 +95,7 @@ def main() -> None:
     realisms = arguments.realism.split(",")
     figures: dict[str, list[list[float]]] = {realism: [] for realism in realisms}
     rows = []
-    print(f"{'pair':>12} realism " + " ".join(f"{name:>16}" for name in (*SCORES, "seconds")))
+    print(f"{'pair':>12}   realism " + " ".join(f"{name:>16}" for name in (*SCORES, "seconds")))
     for pair in sorted(path for path in arguments.pairs.iterdir() if path.is_dir() and found(path, "content")):
         row = [found(pair, "content"), found(pair, "style")]
         for realism in realisms:
@@ -83,10 +103,15 @@ def main() -> None:
             values = [scores[name] for name in (*SCORES, "seconds")]
             figures[realism].append(values)
             row.append(str(result))
-            print(f"{pair.name:>12} {realism:>7} " + " ".join(f"{value:16.3f}" for value in values), flush=True)
+            print(f"{pair.name:>12} {realism:>9} " + " ".join(f"{value:16.3f}" for value in values), flush=True)
+        if published := found(pair, PUBLISHED):
+            scored = scores_of(pair, published)
+            values = [*(scored[name] for name in SCORES), np.nan]
+            figures.setdefault(PUBLISHED, []).append(values)
+            print(f"{pair.name:>12} {PUBLISHED} " + " ".join(f"{value:16.3f}" for value in values), flush=True)
         rows.append(row)
     for realism, values in figures.items():
-        print(f"{'mean':>12} {realism:>7} " + " ".join(f"{value:16.3f}" for value in np.mean(values, axis=0)))
+        print(f"{'mean':>12} {realism:>9} " + " ".join(f"{value:16.3f}" for value in np.mean(values, axis=0)))
     sheet(rows).save(arguments.output / "sheet.jpg", quality=90)
     print(f"contact sheet: {arguments.output / 'sheet.jpg'}")
 

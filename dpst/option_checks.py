@@ -50,11 +50,11 @@ def numbers_in(name: str, text: str, most: float) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        raise OptionError(f"{name} {text} is no list of numbers; give numbers, as 0.5,0.75,1") from error
+        raise OptionError(f"{name} {text} is not a list of numbers; give numbers such as 0.5,0.75,1") from error
     if not all(0 <= number <= most for number in found):  # not a number is none of them either
         raise OptionError(f"{name} {text} is out of range; use numbers from 0 to {most:g}")
     if len({f"{number:g}" for number in found}) < len(found):
-        raise OptionError(f"{name} {text} has a number twice; give each once")
+        raise OptionError(f"{name} {text} contains a number twice; give each number once")
     return found
 
 
@@ -93,9 +93,9 @@ def _check_text(name: str, value: str, is_path: bool) -> None:
     try:
         encoded = os.fsencode(value)
     except UnicodeEncodeError as error:
-        raise OptionError(f"{name} {value} has characters that cannot be written; use other ones") from error
+        raise OptionError(f"{name} {value} has characters that cannot be encoded; use others") from error
     if b"\0" in encoded:
-        raise OptionError(f"{name} {value} has a zero character; leave it out")
+        raise OptionError(f"{name} {value} contains a null character; remove it")
     if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
         raise OptionError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
 
@@ -107,24 +107,39 @@ def _check_combinations(options: Options) -> None:
     if options.app:
         _check_unset(options, _CHOSEN_ON_THE_PAGE, "`app`")
         if options.solver not in ("auto", "maps"):
-            raise OptionError(f"`solver` {options.solver} does not go with `app`, which needs maps; leave one of them out")
+            raise OptionError(f"`solver` {options.solver} cannot be combined with `app`, which needs maps; remove one")
     if options.solver == "maps" and options.style_option == 0:
-        raise OptionError("`solver` maps cannot paint, as `style_option` 0 asks; use `style_option` 2, or `solver` pixels")
+        raise OptionError("`solver` maps cannot paint, as `style_option` 0 does; use `style_option` 2, or `solver` pixels")
     if options.solver_used != "maps" and len(options.realisms) > 1:
         raise OptionError(f"`realism` {options.realism} needs `solver` maps; give one number, or `style_option` 2")
     for name in ("lut", "apply_lut"):
         if REGION in str(pathlib.PurePath(getattr(options, name)).parent):
-            raise OptionError(f"`{name}` {getattr(options, name)} has {REGION} in the folder; write it in the file's name")
+            raise OptionError(f"`{name}` {getattr(options, name)} has {REGION} in the folder's name; put it in the file's name")
     if options.lut and pathlib.PurePath(options.lut).suffix.lower() not in LUT_EXTENSIONS:
         raise OptionError(f"`lut` {options.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
+    if options.is_clip:
+        _check_clip(options)
     if options.apply_lut:
         _check_unset(options, _OF_A_SOLVE, "`apply_lut`, which solves nothing")
         if len(options.realisms) > 1:
-            raise OptionError(f"`realism` {options.realism} does not go with `apply_lut`; use `strength`")
+            raise OptionError(f"`realism` {options.realism} cannot be combined with `apply_lut`; use `strength`")
+
+
+def _check_clip(options: Options) -> None:
+    _check_unset(options, ("init_image_path", "lut", "output_size", "app"), "a clip")
+    if options.auto_seg not in ("auto", "0"):
+        raise OptionError(f"`auto_seg` {options.auto_seg} is not for a clip, where found regions flicker; give masks")
+    if options.solver_used != "maps" and not options.apply_lut:
+        both = f"`style_option` {options.style_option} with `solver` {options.solver}"
+        raise OptionError(f"{both} paints, and would flicker in a clip; use `style_option` 2")
+    if len(options.realisms) > 1:
+        raise OptionError(f"`realism` {options.realism} has several numbers; give one for a clip")
+    if REGION in options.apply_lut:
+        raise OptionError(f"`apply_lut` {options.apply_lut} is for regions; give one LUT for a whole clip")
 
 
 def _check_unset(options: Options, names: tuple[str, ...], where: str) -> None:
     """Refuses options of these names that are not at their defaults."""
     for name in names:
         if (value := getattr(options, name)) != getattr(type(options), name):
-            raise OptionError(f"`{name}` {value} does not go with {where}; leave one of them out")
+            raise OptionError(f"`{name}` {value} cannot be combined with {where}; remove one of them")

@@ -7,10 +7,13 @@ The command line reads its defaults and its help from `Options`; the library tak
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Iterable
+from pathlib import PurePath
 
 from dpst.option_checks import check_options, numbers_in
 
-# Long sides at which a style is solved where `max_size` does not say: a few minutes on two cores, and seconds.
+# Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Most iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
@@ -26,6 +29,10 @@ MOST_WEIGHT, MOST_TV = 1e18, 1e35
 
 # The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
 AUTO, SEMANTIC = "auto", "semantic"
+# Clips of film that are read, and those that are written.
+CLIP_EXTENSIONS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mxf")
+WRITTEN_CLIPS = (".mp4", ".mov", ".m4v", ".mkv")
+H264, HEVC, PRORES, FFV1 = "h264", "hevc", "prores", "ffv1"
 # Nodes a side of a LUT.
 LUT_SIZES = (17, 33, 65)
 # Colours that a LUT may be made for, the usual ones first; and what of a photo a result may keep.
@@ -34,8 +41,12 @@ NOTHING, LIGHT = "nothing", "light"
 
 # Texts that stand for truth values.
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
 # Heading in --help of the options that people need first.
 MOST_USED = "most used"
+# Characters of a misspelt name that are compared with the names of options.
+_LONGEST_NAME = 100
 
 
 def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
@@ -60,12 +71,19 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
 class Options:
     """All options of one picture. Names and defaults of the reference script where it has them; its style option was 0."""
 
-    content_image_path: str = _option("", MOST_USED, "photo to be restyled", metavar="FILE", seen=False, file="input")
-    style_image_path: str = _option("", MOST_USED, "photo whose look is taken", metavar="FILE", seen=False, file="input")
+    content_image_path: str = _option(
+        "",
+        MOST_USED,
+        "photo to restyle, or a clip: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
+        metavar="FILE",
+        seen=False,
+        file="input",
+    )
+    style_image_path: str = _option("", MOST_USED, "photo that gives the look", metavar="FILE", seen=False, file="input")
     content_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the content photo: one colour per region; without masks regions are found (--auto_seg)",
+        "mask of the content photo, with one colour for each region; without masks, regions are found (--auto_seg)",
         metavar="FILE",
         seen=False,
         file="input",
@@ -73,7 +91,7 @@ class Options:
     style_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the style photo: a region takes its look from the region of the same colour",
+        "mask of the style photo; each region of the content takes the look of the region with the same colour",
         metavar="FILE",
         seen=False,
         file="input",
@@ -81,13 +99,17 @@ class Options:
     init_image_path: str = _option(
         "",
         "input",
-        "picture to start from; what style option 1 refines (without it, the content photo)",
+        "picture to start from, and to refine with style option 1; by default the content photo",
         metavar="FILE",
         seen=False,
         file="input",
     )
     max_pixels: float = _option(
-        200.0, "input", "refuse larger pictures, in megapixels, before they are decoded", above=0, seen=False
+        200.0,
+        "input",
+        "largest picture to read, in megapixels; larger ones are refused before they are decoded",
+        above=0,
+        seen=False,
     )
     apply_lut: str = _option(
         "",
@@ -102,15 +124,16 @@ class Options:
     output_image: str = _option(
         "best_stylized.png",
         MOST_USED,
-        "the result; PNG, JPEG, TIFF or WebP by its extension",
+        "the result; PNG, JPEG, TIFF or WebP by its extension, of a clip .mp4, .mov or .mkv",
         metavar="FILE",
         seen=False,
         file="output",
     )
     serial: str = _option(
-        "./",
+        "",
         "output",
-        "folder for the snapshots out_iter_N.png, tmp_result.png (with --batch NAME_out_iter_N.png...) and the run's .json",
+        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the run's record, a .json. "
+        "Without it they are beside the result and named after it, as in result.jpg.json; with --batch in a folder of its name",
         metavar="DIR",
         seen=False,
         file="output",
@@ -161,6 +184,21 @@ class Options:
     )
     quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
 
+    video_codec: str = _option(
+        H264,
+        "film",
+        "how the frames of a clip are written: h264, which everything plays; hevc, smaller and slower; prores or ffv1 (lossless) "
+        "for editing, large",
+        choices=(H264, HEVC, PRORES, FFV1),
+    )
+    crf: int = _option(
+        16,
+        "film",
+        "quality of h264 and hevc: 0 the best, 51 the worst; at 16 no difference can be seen, 23 takes half the space",
+        least=0,
+        most=51,
+    )
+
     style_option: int = _option(
         2,
         MOST_USED,
@@ -179,7 +217,7 @@ class Options:
         "1",
         MOST_USED,
         "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
-        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is hardly more than a colour grade "
+        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is little more than a colour grade "
         "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
         metavar="A[,A...]",
         numbers_to=MOST_REALISM,
@@ -195,7 +233,7 @@ class Options:
     preview: bool = _option(
         False,
         MOST_USED,
-        "a quick draft for trying out masks and weights: solved small, stopped early, written at full size",
+        "a quick draft for trying masks and weights: solved small, stopped early, written at full size",
     )
     max_iter: int = _option(
         1000,
@@ -212,9 +250,9 @@ class Options:
         5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
     )
     style_weight: float = _option(
-        100.0, "optimisation", "more takes more of the style's colours and textures", least=0, most=MOST_WEIGHT
+        100.0, "optimisation", "more brings in more of the style's colours and textures", least=0, most=MOST_WEIGHT
     )
-    tv_weight: float = _option(1e-3, "optimisation", "more takes out noise and fine detail", least=0, most=MOST_TV)
+    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", least=0, most=MOST_TV)
     affine_weight: float = _option(
         1e4,
         "optimisation",
@@ -228,7 +266,7 @@ class Options:
     device: str = _option(
         "auto",
         "optimisation",
-        "where to compute; auto takes a GPU if there is one",
+        "where to compute; auto uses a GPU if there is one",
         choices=("auto", "cpu", "gpu"),
         scope="batch",
     )
@@ -247,7 +285,7 @@ class Options:
     seg_classes: str = _option(
         "",
         "masks",
-        "names for the colours of the masks, as in sky=0000ff,water=00ffff (for label images sky=2); other colours do not count",
+        "names for the colours of the masks, such as sky=0000ff,water=00ffff (for label images sky=2); other colours are ignored",
         metavar="NAME=COLOUR,...",
     )
     seg_scribbles: str = _option(
@@ -258,7 +296,7 @@ class Options:
         "never nothing; a colour, as ffffff, is the background that strokes are drawn on",
         metavar="auto|always|never|COLOUR",
         pattern="auto|always|never|#?[0-9a-fA-F]{6}",
-        instead="auto, always, never or a colour, as ffffff",
+        instead="auto, always, never or a colour (ffffff)",
     )
     missing_class: str = _option(
         "ignore",
@@ -274,8 +312,8 @@ class Options:
         AUTO,
         "masks",
         "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
-        "sky, water, plants and so on (needs requirements-semantic.txt). They are written into --serial as "
-        "auto_content_seg.png and auto_style_seg.png, to be corrected by hand and given as masks. 0 finds none; auto takes "
+        "sky, water, plants and so on (needs requirements-semantic.txt). Their masks are written as "
+        "auto_content_seg.png and auto_style_seg.png (see --serial), to be corrected by hand and given. 0 finds none; auto takes "
         "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
         "none for style option 0 and --solver reference",
         choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
@@ -284,14 +322,14 @@ class Options:
     seg_model: str = _option(
         "segformer_b0_ade20k_512",
         "masks",
-        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, larger ones see better and take longer; "
-        "it is downloaded once. Or the folder of a copy",
+        "for --auto_seg semantic: a KerasHub SegFormer trained on ADE20K, b0 to b5, where larger ones are more accurate and "
+        "slower; it is downloaded once. Or the folder of a copy",
         metavar="PRESET|FOLDER",
     )
     mask_preview: str = _option(
         "",
         "masks",
-        "picture of both photos with the regions laid over, written before solving",
+        "picture of both photos overlaid with their regions, written before solving",
         metavar="FILE",
         seen=False,
         file="output",
@@ -299,12 +337,12 @@ class Options:
     dry_run: bool = _option(
         False,
         "masks",
-        "stop before solving: only the table of regions, --mask_preview and the masks of --auto_seg",
+        "stop before solving, after the table of regions, --mask_preview and the masks of --auto_seg",
         seen=False,
     )
 
     apply_smooth: bool = _option(
-        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver needs none"
+        True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver does not need it"
     )
     f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
     f_edge: float = _option(
@@ -316,7 +354,7 @@ class Options:
         MOST_USED,
         "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
         "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
-        "or a manifest, .csv or .jsonl, of paths and any other options, one job a line. What is done and unchanged is skipped",
+        "or a manifest, .csv or .jsonl, of paths and any other options, one job per line. Finished jobs are skipped",
         metavar="PATH",
         scope="batch",
         seen=False,
@@ -337,7 +375,7 @@ class Options:
         seen=False,
     )
     keep_going: bool = _option(
-        True, "batch", "leave out jobs that cannot run; False runs none if there is such a job", scope="batch", seen=False
+        True, "batch", "skip jobs that cannot run; False runs no job if there is one that cannot", scope="batch", seen=False
     )
     workers: int = _option(
         1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
@@ -353,7 +391,7 @@ class Options:
     gpus_per_job: float = _option(
         0.0,
         "batch",
-        "share of a GPU, and of its memory, for each worker, as in 0.5; 0 divides all GPUs among the workers",
+        "share of a GPU, and of its memory, for each worker, such as 0.5; 0 divides all GPUs among the workers",
         least=0,
         most=64,
         scope="batch",
@@ -363,7 +401,7 @@ class Options:
     app: bool = _option(
         False,
         "page",
-        "open a page for the browser: draw regions, try realism and strength, and take the result. It always makes "
+        "open a page in the browser: draw regions, try realism and strength, and download the result. It always makes "
         "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
         scope="console",
         seen=False,
@@ -371,8 +409,8 @@ class Options:
     app_host: str = _option(
         "127.0.0.1",
         "page",
-        "address that the page listens on. Other machines cannot reach the default; at any other address everyone who can reach "
-        "it can use the page",
+        "address that the page listens on. The default is for this machine only; at any other, everyone who can reach it can "
+        "use the page",
         metavar="ADDRESS",
         scope="console",
         seen=False,
@@ -393,6 +431,11 @@ class Options:
         return dataclasses.replace(self, max_iter=min(self.max_iter, PREVIEW_ITERATIONS)) if self.preview else self
 
     @property
+    def is_clip(self) -> bool:
+        """Whether the content is a clip of film, by its extension."""
+        return PurePath(self.content_image_path).suffix.lower() in CLIP_EXTENSIONS
+
+    @property
     def solver_used(self) -> str:
         """The solver that `solver` stands for: maps, pixels or reference."""
         return self.solver if self.solver != "auto" else "maps" if self.style_option else "pixels"
@@ -400,7 +443,8 @@ class Options:
     @property
     def auto_seg_used(self) -> str:
         """What `auto_seg` asks for where it counts, that is without masks: a number, `auto`, `semantic`, or "" for nothing."""
-        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut
+        # Regions that are found in a clip would not follow what moves.
+        never = self.auto_seg == "0" or self.content_seg_path or self.apply_lut or self.is_clip
         if self.auto_seg == AUTO and (self.style_option == 0 or self.solver_used == "reference"):
             return ""
         return "" if never else self.auto_seg
@@ -416,7 +460,35 @@ class Options:
         return numbers_in("`strength`", self.strength, MOST_STRENGTH)
 
 
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """The name that a misspelt one was probably meant to be; none if all are too different."""
+    return difflib.get_close_matches(name[:_LONGEST_NAME], list(names), 1, cutoff=0.7)
+
+
 _FIELDS = dataclasses.fields(Options)
+# The options of the reference script.
+REFERENCE_OPTIONS = (
+    "content_image_path",
+    "style_image_path",
+    "content_seg_path",
+    "style_seg_path",
+    "init_image_path",
+    "output_image",
+    "serial",
+    "max_iter",
+    "learning_rate",
+    "print_iter",
+    "save_iter",
+    "lbfgs",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "affine_weight",
+    "style_option",
+    "apply_smooth",
+    "f_radius",
+    "f_edge",
+)
 INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
 # Options that a job of a batch can have for itself, and those that leave its picture as it is.

@@ -98,7 +98,7 @@ def test_chunks_of_windows_give_the_whole(photo, monkeypatch, windows):
 
 def test_a_photo_of_one_window_is_enough_and_less_is_not(photo):
     assert matting_laplacian(photo[:3, :3]).shape == (9, 9)
-    with pytest.raises(UserError, match=r"9x2 pixels, as it is solved, is narrower than a window of 3x3; use a less narrow one"):
+    with pytest.raises(UserError, match=r"9x2 pixels, as it is solved, is narrower than a window of 3x3; use a wider one"):
         matting_laplacian(photo[:2])
 
 

@@ -1,5 +1,6 @@
 """The command line: what it takes, what it answers to everything a user can get wrong, and runs of it from end to end."""
 
+import argparse
 import dataclasses
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import pickle
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +35,7 @@ SCRIPT = ROOT / "deep_photostyle.py"
 
 @pytest.fixture
 def run(golden_paths, capsys):
-    """A function that runs the command line on the golden photos, some options changed; returns exit code and standard error."""
+    """A function that runs the command line on the golden photos, some options changed; returns exit code and all it said."""
 
     def run(*flags, **options):
         chosen = golden_paths | {name: str(value) for name, value in options.items()}
@@ -42,7 +44,8 @@ def run(golden_paths, capsys):
             code = main([*arguments, *flags])
         except SystemExit as end:
             code = end.code
-        return code, capsys.readouterr().err
+        said = capsys.readouterr()
+        return code, said.out + said.err
 
     return run
 
@@ -108,6 +111,16 @@ def test_help_has_every_option_in_its_group_with_its_default(capsys):
     assert order == sorted(order)
 
 
+def test_help_begins_with_commands_that_are_understood(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = [line.split() for line in capsys.readouterr().out.splitlines()[1:6] if line.startswith("  deep-photostyle ")]
+    photo, folder, page = (Options(**vars(build_parser().parse_args(words[1:]))) for words in commands)
+    assert (photo.content_image_path, photo.style_image_path, photo.output_image) == ("photo.jpg", "sunset.jpg", "result.jpg")
+    assert (folder.batch, folder.style_image_path, folder.output_dir) == ("photos", "sunset.jpg", "results")
+    assert page.app
+
+
 def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         main(["--version"])
@@ -166,8 +179,6 @@ WRONG_ARGUMENTS = {
     "--apply_smooth=2": "argument --apply_smooth: '2' is neither True nor False",
     "--max_iter=many": "argument --max_iter: invalid int value: 'many'",
     "--content_weight=x": "argument --content_weight: invalid float value: 'x'",
-    "--content_wight=5": "unrecognized arguments: --content_wight=5",
-    "--content=a.png": "unrecognized arguments: --content=a.png",
     "--output_image": "argument --output_image: expected one argument; write one that starts with - as --output_image=-name.jpg",
     "stray.png": "unrecognized arguments: stray.png",
 }
@@ -178,6 +189,23 @@ def test_arguments_that_cannot_be_read(run, tmp_path, argument, message):
     code, error = run(argument)
     assert code == 2
     assert one_line(error) == f"{message}; --help lists the options"
+    assert files(tmp_path) == []
+
+
+MISSPELT = {
+    "--content_wight=5": "--content_wight is not an option; use --content_weight",
+    "--stlye_option": "--stlye_option is not an option; use --style_option",
+    "--style-option=2": "--style-option is not an option; use --style_option",
+    "-realism=1": "-realism is not an option; use --realism",
+    "--content=a.png": "--content is not an option; use --content_image_path or --content_seg_path or --content_weight",
+    "--mask": "--mask is not an option; use --mask_preview",
+}
+
+
+@pytest.mark.parametrize(("argument", "message"), MISSPELT.items())
+def test_a_misspelt_option_suggests_the_right_one(run, tmp_path, argument, message):
+    code, error = run(argument)
+    assert (code, one_line(error)) == (2, message)
     assert files(tmp_path) == []
 
 
@@ -197,7 +225,7 @@ WRONG_VALUES = {
     "--learning_rate=0": "--learning_rate 0.0 is too small; use more than 0",
     "--f_edge=0": "--f_edge 0.0 is too small; use more than 0",
     "--seed=-1": "--seed -1 is too small; use 0 or more",
-    "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour, as ffffff",
+    "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour (ffffff)",
 }
 
 
@@ -254,8 +282,8 @@ def one_pixel(path):
 BROKEN = {
     no_file: "does not exist; check the path",
     empty: "is empty; get a complete copy",
-    no_image: "cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file",
-    truncated: "is damaged or cut short",
+    no_image: "cannot be read as a picture; use a complete PNG, JPEG, TIFF or WebP file",
+    truncated: "is damaged or truncated",
     one_pixel: "has 1x1 pixels, too few; use a picture of 16 pixels a side or more",
 }
 
@@ -295,7 +323,7 @@ def test_a_photo_not_given(run, missing):
 def test_one_mask_without_the_other(run, missing):
     code, error = run(**{missing: ""})
     assert code == 1
-    assert one_line(error) == f"--{missing} is empty; give the masks of both photos or of neither"
+    assert one_line(error) == f"--{missing} is missing; give the masks of both photos or of neither"
 
 
 @pytest.mark.parametrize("flags", [[], ["--strict_masks"]])
@@ -367,7 +395,7 @@ def test_weights_that_are_no_good(run, tmp_path, spoil, message):
 def test_weights_that_are_not_there(run, tmp_path):
     code, error = run(vgg19_weights=tmp_path / "weights.npy")
     assert code == 1
-    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} is not there; give")
+    assert one_line(error).startswith(f"weights {tmp_path / 'weights.npy'} does not exist; give")
 
 
 # What a user may do
@@ -417,7 +445,7 @@ def test_a_mask_of_another_shape_is_stretched_with_a_warning(run, tmp_path):
     code, error = run("--quiet", content_seg_path=tmp_path / "wide.png")
     assert code == 0
     expected = (
-        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo of 61x45; it is stretched to fit"
+        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo, 61x45; it is stretched to fit"
     )
     assert error == f"warning: {expected}\n"
 
@@ -438,11 +466,100 @@ def test_without_masks_the_whole_photos_correspond(run, tmp_path):
 def test_an_init_image_of_another_size_is_resized_with_a_warning(run, tmp_path):
     code, error = run("--quiet", style_option=1, init_image_path=picture(tmp_path / "init.png"))
     assert code == 0
-    expected = f"init image {tmp_path / 'init.png'} is of another size than the content image; it is resized"
+    expected = f"init image {tmp_path / 'init.png'} has a different size from the content image; it is resized"
     assert error == f"warning: {expected}\n"
 
 
 # End to end
+
+
+# The options of the reference script, as argparse had them there.
+REFERENCE = [
+    "content_image_path",
+    "style_image_path",
+    "content_seg_path",
+    "style_seg_path",
+    "init_image_path",
+    "output_image",
+    "serial",
+    "max_iter",
+    "learning_rate",
+    "print_iter",
+    "save_iter",
+    "lbfgs",
+    "content_weight",
+    "style_weight",
+    "tv_weight",
+    "affine_weight",
+    "style_option",
+    "apply_smooth",
+    "f_radius",
+    "f_edge",
+]
+
+
+def test_abbreviations_of_the_references_options_are_taken_as_its_argparse_took_them(capsys):
+    reference = argparse.ArgumentParser(add_help=False)
+    for name in REFERENCE:
+        reference.add_argument(f"--{name}")
+    for name in REFERENCE:
+        value = "True" if name in ("lbfgs", "apply_smooth") else "1"
+        for length in range(1, len(name) + 1):
+            arguments = [f"--{name[:length]}", value]
+            try:
+                expected = next(iter(name for name, got in vars(reference.parse_args(arguments)).items() if got))
+            except SystemExit:
+                expected = None
+            if name[:length] == "app":  # it is an option here
+                continue
+            try:
+                assert getattr(build_parser().parse_args(arguments), expected or "") == type(getattr(Options, expected))(1)
+            except SystemExit as end:
+                assert (expected, end.code) == (None, 2)
+    capsys.readouterr()
+
+
+REFERENCE_COMMANDS = {
+    "usual": (
+        "--content_image_path ./examples/input/in11.png --style_image_path ./examples/style/tar11.png "
+        "--content_seg_path ./examples/segmentation/in11.png --style_seg_path ./examples/segmentation/tar11.png "
+        "--style_option 2 --max_iter 2",
+        ["best_stylized.png", "best_stylized.png.json", "best_stylized.png.tmp_result.png"],
+    ),
+    "every option": (
+        "--content_image_path examples/input/in11.png --style_image_path examples/style/tar11.png "
+        "--content_seg_path examples/segmentation/in11.png --style_seg_path examples/segmentation/tar11.png "
+        "--init_image_path examples/input/in11.png --output_image ./out.png --serial ./snapshots --max_iter 2 "
+        "--learning_rate 1.0 --print_iter 1 --save_iter 1 --lbfgs True --content_weight 5e0 --style_weight 1e2 --tv_weight 1e-3 "
+        "--affine_weight 1e4 --style_option 1 --apply_smooth True --f_radius 15 --f_edge 1e-1",
+        ["out.png", "snapshots/out.json", "snapshots/out_iter_1.png", "snapshots/out_iter_2.png"],
+    ),
+    "abbreviated": (
+        "--content_im examples/input/in11.png --style_im examples/style/tar11.png "
+        "--out short.png --ser ./ --max 2 --style_o 0 --sa 2",
+        ["short.png", "short.json", "out_iter_2.png"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCE_COMMANDS)
+def test_command_lines_of_the_reference_run_unchanged(tmp_path, monkeypatch, name):
+    for folder, file, source in (
+        ("input", "in11", "content"),
+        ("style", "tar11", "style"),
+        ("segmentation", "in11", "content_seg"),
+        ("segmentation", "tar11", "style_seg"),
+    ):
+        (tmp_path / "examples" / folder).mkdir(parents=True, exist_ok=True)
+        shutil.copy(DATA / f"{source}.png", tmp_path / "examples" / folder / f"{file}.png")
+    shutil.copy(DATA / "thin_vgg19.npy", tmp_path / "vgg19.npy")
+    given = set(files(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    command, written = REFERENCE_COMMANDS[name]
+    assert main(command.split()) == 0
+    assert sorted(set(files(tmp_path)) - given) == sorted(written)
+    with Image.open(written[0]) as result:
+        assert result.size == (61, 45)
 
 
 PHASES = {0: ["segmented style"], 1: ["photorealistic refinement"], 2: ["segmented style", "photorealistic refinement"]}
@@ -467,7 +584,7 @@ def test_two_iterations_of_each_style_option(run, tmp_path, style_option):
         assert result.info["features"] == f"VGG19 weights {DATA / 'thin_vgg19.npy'}"
         command = result.info["command"]
         assert np.asarray(result).std() > 0
-    assert command.startswith("deep_photostyle.py --content_image_path=") and "--seed=3" in command
+    assert command.startswith("deep-photostyle --content_image_path=") and "--seed=3" in command
 
     record = json.loads((tmp_path / "snapshots" / "result.json").read_text())
     assert record["command"] == command and record["options"]["style_option"] == style_option
@@ -527,13 +644,58 @@ def test_without_memory_one_line_says_so(run, monkeypatch):
         raise MemoryError("unable to allocate 99 GiB\nfor an array")
 
     monkeypatch.setattr(one_picture, "read_photo", read_photo)
-    said = "memory is too small (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
+    said = "there is not enough memory (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
     code, error = run("--quiet")
     assert (code, one_line(error)) == (1, said)
 
 
 def test_quiet_says_nothing_when_nothing_is_wrong(run):
     assert run("--quiet") == (0, "")
+
+
+def test_normal_lines_go_to_standard_output_and_warnings_to_standard_error(golden_paths, capsys):
+    masks = {"content_seg_path": "", "style_seg_path": "", "seg_scribbles": "always"}
+    assert main([f"--{name}={value}" for name, value in (golden_paths | masks).items()]) == 0
+    said = capsys.readouterr()
+    assert said.err == "warning: --seg_scribbles always is not used; there are no masks\n"
+    assert said.out.splitlines()[-1].startswith(f"{golden_paths['output_image']} is ready after ")
+
+
+def test_a_log_file_gets_the_terms_of_the_loss(run, tmp_path):
+    code, said = run(max_iter=5, print_iter=2)
+    assert code == 0
+    number = r"(\d[\d.e+-]*)"
+    line = rf"segmented style 61x45, iteration (\d), loss {number} \(content {number}, style {number}, tv {number}\)"
+    found = [list(map(float, match.groups())) for match in map(re.compile(line).fullmatch, said.splitlines()) if match]
+    assert [step for step, *_ in found] == [2, 4]
+    (stage,) = json.loads((tmp_path / "snapshots" / "result.json").read_text())["stages"]
+    for step, total, *terms in found:
+        losses = stage["losses"][int(step)]
+        assert total == pytest.approx(losses["total"], rel=1e-3) == pytest.approx(sum(terms), rel=2e-3)
+
+
+def test_results_of_one_folder_leave_each_others_files_alone(run, tmp_path):
+    made = {}
+    for name in ("a.png", "a.jpg", "b.png"):
+        assert run("--quiet", serial="", output_image=tmp_path / name, save_iter=2)[0] == 0
+        new = set(files(tmp_path)) - set(made)
+        assert new == {name, f"{name}.json", f"{name}.out_iter_2.png"}
+        assert all((tmp_path / other).stat().st_mtime_ns == then for other, then in made.items())
+        made |= {file: (tmp_path / file).stat().st_mtime_ns for file in new}
+
+
+def test_a_dry_run_says_what_it_wrote(run, tmp_path):
+    chosen = {"content_seg_path": "", "style_seg_path": "", "auto_seg": 2, "serial": "", "mask_preview": tmp_path / "regions.png"}
+    code, said = run("--dry_run", **chosen)
+    result = tmp_path / "result.png"
+    masks = f"{result}.auto_content_seg.png and {result}.auto_style_seg.png"
+    assert code == 0 and f"their masks are {masks}; to change them, edit copies and give those\n" in said
+    assert said.endswith(f"{tmp_path / 'regions.png'} shows the regions\ndry run: no result was written\n")
+    assert files(tmp_path) == ["regions.png", "result.png.auto_content_seg.png", "result.png.auto_style_seg.png"]
+
+
+def test_two_results_are_ready(run, tmp_path):
+    assert f"{tmp_path}/result_0.5.png and {tmp_path}/result_1.png are ready after " in run(strength="0.5,1")[1]
 
 
 def test_a_run_leaves_no_handler_behind(run, capsys):
@@ -621,10 +783,9 @@ def command_line(golden_paths, **options):
 def test_as_a_program_it_reports_what_it_does_and_nothing_else(golden_paths, tmp_path):
     done = subprocess.run(command_line(golden_paths, style_option=2), capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    # TensorFlow's notes on the machine are none of the user's business.
-    lines = done.stderr.splitlines()
-    starts = ("region", "blue", "white", "red", "features: ", "segmented style at", "photorealistic refinement at", str(tmp_path))
+    assert done.stderr == ""  # TensorFlow's notes on the machine are none of the user's business
+    lines = done.stdout.splitlines()
+    starts = ("region", "blue", "white", "red", "features: ", "segmented style ", "photorealistic refinement ", str(tmp_path))
     assert [line for line in lines if not line.startswith(starts)] == []
     assert (tmp_path / "result.png").exists()
 

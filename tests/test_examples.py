@@ -31,7 +31,7 @@ def run(tmp_path, monkeypatch):
         shutil.copy(DATA / name, tmp_path)
     shutil.copy(DATA / "thin_vgg19.npy", tmp_path / "vgg19.npy")
     monkeypatch.chdir(tmp_path)
-    for name, steps in (("_STEPS", (2, 2)), ("_SEGMENTED_STEPS", 2), ("_REALISM_STEPS", 2)):  # for time
+    for name, steps in (("_COARSE_STEPS", 2), ("_STEPS", 2), ("_SEGMENTED_STEPS", 2), ("_REALISM_STEPS", 2)):  # for time
         monkeypatch.setattr(f"dpst.solver.maps.{name}", steps)
 
     def run(name, *arguments):

@@ -71,17 +71,17 @@ GOOD = ['{"content_image_path": "content.png", "output_image": "first.png"}', '{
 
 # Lines of a manifest, and what is said of each.
 BAD = {
-    "nested": ("[" * 100_000, "the line is no JSON ("),
-    "objects nested": ('{"a":' * 100_000, "the line is no JSON ("),
-    "a long number": ('{"seed": ' + "9" * 5000 + "}", "the line is no JSON ("),
+    "nested": ("[" * 100_000, "the line is not valid JSON ("),
+    "objects nested": ('{"a":' * 100_000, "the line is not valid JSON ("),
+    "a long number": ('{"seed": ' + "9" * 5000 + "}", "the line is not valid JSON ("),
     "a large number": ('{"seed": ' + "9" * 4000 + "}", "is too large; use "),
     "a number in text": ('{"seed": "' + "9" * 5000 + '"}', "is not a whole number; give a whole number"),
     "no number": ('{"style_weight": NaN}', "is not a finite number; give a number"),
     "more than a number": ('{"style_weight": 1e999}', "is not a finite number; give a number"),
     "a list": ('{"content_image_path": [[["content.png"]]]}', "does not exist; check the path"),
-    "zero": (r'{"output_image": "a\u0000b.png"}', r"a\x00b.png has a zero character; leave it out"),
-    "half a character": (r'{"output_image": "\ud800.png"}', r"\ud800.png has characters that cannot be written; use other ones"),
-    "an input of zero": (r'{"content_image_path": "\u0000"}', "has a zero character; leave it out"),
+    "zero": (r'{"output_image": "a\u0000b.png"}', r"a\x00b.png contains a null character; remove it"),
+    "half a character": (r'{"output_image": "\ud800.png"}', r"\ud800.png has characters that cannot be encoded; use others"),
+    "an input of zero": (r'{"content_image_path": "\u0000"}', "contains a null character; remove it"),
     "a long name": ('{"output_image": "' + "a" * 5000 + '.png"}', "is too long for a path; use names of 255 bytes at most"),
     "a long input": ('{"content_image_path": "' + "a" * 5000 + '"}', "is too long for a path; use names of 255 bytes at most"),
     "long weights": ('{"vgg19_weights": "' + "a" * 5000 + '"}', "is too long for a path; use names of 255 bytes at most"),
@@ -94,8 +94,11 @@ BAD = {
         r'{"content_image_path": "a\nb\u001b[2J\u2028.png"}',
         r"a\nb\x1b[2J\u2028.png does not exist; check the path",
     ),
-    "a long line": ('{"content_image_path": "content.png", "seg_classes": "' + "a" * 3_000_000 + '"}', "the line is no JSON ("),
-    "an option of a megabyte": ('{"' + "a" * 1_000_000 + '": 1}', "is no option of a job; use names of options such as "),
+    "a long line": (
+        '{"content_image_path": "content.png", "seg_classes": "' + "a" * 3_000_000 + '"}',
+        "the line is not valid JSON (",
+    ),
+    "an option of a megabyte": ('{"' + "a" * 1_000_000 + '": 1}', "is not an option of a job; use names of options such as "),
     "a way out": ('{"content_image_path": "content.png", "output_image": "../x.png"}', "is outside --output_dir out; "),
 }
 
@@ -121,7 +124,7 @@ def test_whatever_a_line_of_csv_holds_the_others_are_done(folder, painted, capsy
     ]
     code, errors = run_manifest(capsys, lines, name="jobs.csv")
     assert (code, painted) == (1, ["a.png", "d.png"])
-    assert len(errors) == 2 and "the line is no CSV (" in errors[0] and r"\udce9.png does not exist" in errors[1]
+    assert len(errors) == 2 and "the line is not valid CSV (" in errors[0] and r"\udce9.png does not exist" in errors[1]
 
 
 def test_names_that_are_no_utf8_are_done_as_all_others(folder, painted, capsys):
@@ -227,7 +230,7 @@ def test_no_job_replaces_what_a_later_one_reads(folder, painted, capsys):
     line = '{"content_image_path": "out/first.png", "output_image": "second.png"}'
     code, lines = run_manifest(capsys, [GOOD[0], line])
     assert (code, painted) == (1, ["second.png"])
-    assert lines == ["error: first.png: output image out/first.png would replace the input out/first.png; choose another place"]
+    assert lines == ["error: first.png: output image out/first.png would overwrite the input out/first.png; choose another place"]
     assert Path("out/first.png").read_bytes() == (DATA / "content.png").read_bytes()
 
 
@@ -238,7 +241,7 @@ def test_a_single_picture_replaces_no_input(folder, capsys, name):
     options = {"content_image_path": "content.png", "style_image_path": "style.png", "vgg19_weights": "learned"}
     code, lines = run(capsys, **(options | {name: "link/style.png"}))
     role = name.replace("_", " ")
-    assert (code, lines) == (1, [f"error: {role} link/style.png would replace the input style.png; choose another place"])
+    assert (code, lines) == (1, [f"error: {role} link/style.png would overwrite the input style.png; choose another place"])
     assert Path("style.png").read_bytes() == before
 
 

@@ -15,13 +15,13 @@ FIELDS = {field.name: field for field in dataclasses.fields(Options)}
 NUMBERS = [name for name, field in FIELDS.items() if isinstance(field.default, float)]
 
 
-def test_defaults_are_those_of_the_reference_but_for_the_style_option():
+def test_defaults_are_those_of_the_reference_but_for_the_style_option_and_the_folder_of_snapshots():
     options = Options()
     assert options.style_option == 2
     assert (options.content_weight, options.style_weight, options.tv_weight, options.affine_weight) == (5, 100, 1e-3, 1e4)
     assert (options.max_iter, options.learning_rate, options.print_iter, options.save_iter) == (1000, 1, 1, 100)
     assert (options.lbfgs, options.apply_smooth, options.f_radius, options.f_edge) == (True, True, 15, 0.1)
-    assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "./", "", 0)
+    assert (options.output_image, options.serial, options.init_image_path, options.seed) == ("best_stylized.png", "", "", 0)
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -95,7 +95,8 @@ def test_options_do_not_change_and_travel_between_processes():
 )
 def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
     with pytest.raises(
-        UserError, match=rf"^`{name}` {re.escape(value)} does not go with `app`(, which needs maps)?; leave one of them out$"
+        UserError,
+        match=rf"^`{name}` {re.escape(value)} cannot be combined with `app`(, which needs maps)?; remove one( of them)?$",
     ):
         Options(app=True, **{name: value})
     Options(app=True, solver="maps", style_option=2, max_size=300)
@@ -113,8 +114,8 @@ def test_upper_bounds_are_allowed_themselves(name):
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ("a\0b.png", r"a\x00b.png has a zero character; leave it out"),
-        ("\ud800.png", r"\ud800.png has characters that cannot be written; use other ones"),
+        ("a\0b.png", r"a\x00b.png contains a null character; remove it"),
+        ("\ud800.png", r"\ud800.png has characters that cannot be encoded; use others"),
         ("a/" + "b" * 256, "is too long for a path; use names of 255 bytes at most"),
         ("\u00e9" * 128, "is too long for a path; use names of 255 bytes at most"),
         ("a/" * 2048, "is too long for a path; use names of 255 bytes at most"),

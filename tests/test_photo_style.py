@@ -273,7 +273,7 @@ def test_an_array_that_is_no_picture_is_told(photos, thin_network, wrong, told):
 LIBRARY = {
     "no pixels": (lambda photo, result: stylize(photo[:0], photo), "content has the shape (0, "),
     "no pixels of style": (lambda photo, result: stylize(photo, photo[:, :0]), "style has the shape ("),
-    "ragged": (lambda photo, result: stylize([[1, 2], [3]], photo), "content is no array ("),
+    "ragged": (lambda photo, result: stylize([[1, 2], [3]], photo), "content is not an array ("),
     "nothing": (lambda photo, result: stylize(None, photo), "content has the shape (); "),
     "text": (lambda photo, result: stylize("content.png", photo), "content has the shape (); "),
     "options": (
@@ -322,10 +322,10 @@ LIBRARY = {
     "no photo for masks": (lambda photo, result: read_regions("", "", None, photo, Options()), "content has the shape (); "),
     "names of regions": (
         lambda photo, result: stylize(photo, photo, regions=Regions(3, photo, photo)),
-        "names of the regions are no texts; give a tuple of them",
+        "names of the regions are not strings; give a tuple of strings",
     ),
     "holes in a picture": (lambda photo, result: write_photo("a.png", photo * np.nan), "image has values that are not finite; "),
-    "strips alone": (lambda photo, result: write_photo("a.png", [photo]), "image is no array; "),
+    "strips alone": (lambda photo, result: write_photo("a.png", [photo]), "image is not an array; "),
 }
 
 
@@ -404,11 +404,11 @@ def test_masks_are_colours_labels_or_images(photos, thin_network):
 @pytest.mark.parametrize(
     ("chosen", "told"),
     [
-        ({"realsim": 1}, "realsim is no option; use realism"),
+        ({"realsim": 1}, "realsim is not an option; use realism"),
         ({"output_image": "a.png"}, "output_image 'a.png' belongs to the command line; leave it out here"),
         ({"strength": 0.5}, "strength 0.5 belongs to the command line"),
         ({"workers": 3}, "workers 3 belongs to the command line"),
-        ({"options": Options(), "realism": 0}, "options are given, and realism; give all in one way"),
+        ({"options": Options(), "realism": 0}, "options are given, and also realism; use only one way"),
         ({"device": "gpu"}, "there is no GPU"),
         ({"content_mask": np.zeros((4, 4), int)}, "style_mask is missing; give the masks of both photos or of neither"),
     ],
@@ -448,7 +448,7 @@ assert not {"tensorflow", *map("scipy.".__add__, ("ndimage", "optimize", "sparse
 def test_a_region_without_style_is_refused(photos, regions, thin_network):
     style = regions.style.copy()
     style[..., 1] = 0
-    with pytest.raises(UserError, match=r"^region white has no pixel of the style photo; leave it out, or take the style from"):
+    with pytest.raises(UserError, match=r"^region white is empty in the style photo; remove it, or choose another style"):
         run(photos, thin_network, dataclasses.replace(regions, style=style))
 
 

@@ -1,6 +1,7 @@
 """The repository itself: the examples that ship, and what the Makefile promises."""
 
 import ast
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -82,6 +83,40 @@ def test_modules_at_the_top_import_downward_only(module, may_import):
     assert {name for name in rooms if name in ours or name.startswith("dpst")} <= may_import
 
 
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_the_docs_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_that_the_docs_name_exist(page):
+    text = page.read_text(encoding="utf-8")
+    code = re.findall(r"`[^`]*`|^    .*$", text, re.MULTILINE)
+    ours = {field.name for field in dataclasses.fields(Options)} | {"help", "version"}
+    theirs = {"require-hashes", "output", "size", "reference_iter", "sizes", "regions", "megapixels", "end_to_end", "restyle"}
+    named = {name for each in code for name in re.findall(r"(?<![\w-])--([a-z][\w-]*)", each)}
+    assert named <= ours | theirs
+
+
+def test_pictures_of_the_gallery_are_small_and_shown():
+    shown = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    pictures = sorted((ROOT / "docs" / "pictures").glob("gallery_*.jpg"))
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert picture.stat().st_size < 60_000 and f"(pictures/{picture.name})" in shown
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/library.md"])
 def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
     data = ROOT / "tests" / "data"
@@ -103,7 +138,7 @@ def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
 
 
 def test_every_promise_names_tests_that_exist():
-    rows = [line for line in (ROOT / "docs" / "promises.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    rows = [line for line in (ROOT / "docs" / "tests.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
     promises = [row for row in rows if not row.startswith(("| promise |", "| --- |"))]
     assert len(promises) > 20
     for row in promises:

@@ -29,6 +29,6 @@ def on_device(device: str) -> Iterator[None]:
         UserError: `gpu`, and there is none.
     """
     if device == "gpu" and not tf.config.list_logical_devices("GPU"):
-        raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or take cpu")
+        raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or use cpu")
     with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
         yield

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from vgg19.network import Network
 
 
+_LEARNED = "learned from the two photos"
+
+
 class Networks:
     """Finds networks by `Options.vgg19_weights`, and keeps the pretrained ones, so that runs share them."""
 
@@ -59,7 +62,12 @@ class Networks:
         if pretrained := self.pretrained(choice):
             return pretrained
         weights = learn_weights([content, style], seed)
-        return Network(weights, "learned from the two photos")
+        return Network(weights, _LEARNED)
+
+    def description(self, choice: str) -> str:
+        """Where the weights of `of_pair` come from; raises as `pretrained`."""
+        network = self.pretrained(choice)
+        return network.description if network else _LEARNED
 
 
 def _file_state(choice: str) -> object:

@@ -20,5 +20,5 @@ def check_process() -> None:
     if _user is None and "tensorflow" in sys.modules:
         _user = os.getpid()
     if _user not in (None, os.getpid()):
-        wrong = f"process {os.getpid()} was forked from one that has used TensorFlow, and cannot use it too"
-        raise UserError(f"{wrong}; start processes by multiprocessing's 'spawn' or 'forkserver'")
+        wrong = f"process {os.getpid()} was forked from one that has used TensorFlow, and cannot use it"
+        raise UserError(f"{wrong}; start processes with multiprocessing's 'spawn' or 'forkserver'")

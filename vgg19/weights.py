@@ -35,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
+from tqdm import tqdm
 
 from dpst.errors import UserError
 from vgg19.layers import CONVOLUTIONS
@@ -67,6 +68,8 @@ Weights = dict[str, tuple[np.ndarray, np.ndarray]]
 # What a reader yields of each tensor: its name in the file, its size in bytes, and how to read it.
 Tensor = tuple[str, int, Callable[[], np.ndarray]]
 logger = logging.getLogger(__name__)
+# Where this process has failed to download weights to: every run would wait for the same, and say the same.
+_not_downloaded: set[Path | None] = set()
 
 
 def check_weights_path(choice: str) -> None:
@@ -75,12 +78,12 @@ def check_weights_path(choice: str) -> None:
         return
     path = Path(choice)
     if not os.path.isfile(path):
-        wrong = "is a folder" if os.path.isdir(path) else "is not there"
+        wrong = "is a folder" if os.path.isdir(path) else "does not exist"
         raise UserError(f"weights {choice} {wrong}; give a .npy, .h5 or .npz file or one of {', '.join(CHOICES)}")
     if path.suffix.lower() not in _READERS:
-        raise UserError(f"weights {choice} are of an unknown kind; give a .npy, .h5 or .npz file")
+        raise UserError(f"weights {choice} have an unknown type; give a .npy, .h5 or .npz file")
     if not os.access(path, os.R_OK):
-        raise UserError(f"weights {choice} may not be read; change the file's permissions")
+        raise UserError(f"weights {choice} are not readable; change the file's permissions")
 
 
 def weights_file(choice: str) -> Path | None:
@@ -95,7 +98,8 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
     """The weights that `--vgg19_weights` asks for, and a line that describes them for the run's metadata.
 
     `auto` and `pretrained` try `vgg19.npy` in each of `PLACES`, then Keras' copy, then Keras' download, both held
-    against the published hash.
+    against the published hash. A download that failed is not tried again for `auto` in the same process, nor is the warning
+    repeated.
 
     Args:
         choice: `auto`, `pretrained`, `learned` or a file.
@@ -119,16 +123,26 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         if keras_copy is None:
             raise OSError("there is no home folder for them")
         if not keras_copy.is_file() or _md5(keras_copy) != KERAS_MD5:
+            if choice == "auto" and keras_copy in _not_downloaded:
+                return None
             _download(_keras_url(), keras_copy, KERAS_MD5, timeout)
     except (OSError, http.client.HTTPException) as error:
-        wrong = f"pretrained VGG19 weights cannot be downloaded ({getattr(error, 'reason', error)})"
-        folder = keras_copy.parent if keras_copy else "$KERAS_HOME/models"
-        remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give `vgg19_weights` FILE"
+        wrong = f"VGG19's weights cannot be downloaded ({_reason(error)})"
         if choice == "pretrained":
+            folder = keras_copy.parent if keras_copy else "$KERAS_HOME/models"
+            remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give `vgg19_weights` FILE"
             raise UserError(f"{wrong}; {remedy}") from error
-        logger.warning("%s, features learned from the two photos are used instead; for pretrained ones %s", wrong, remedy)
+        if keras_copy not in _not_downloaded:
+            logger.warning("%s; features are learned from the two photos instead", wrong)
+        _not_downloaded.add(keras_copy)
         return None
     return load_weights(keras_copy), "VGG19 weights pretrained on ImageNet (Keras)"
+
+
+def _reason(error: Exception) -> str:
+    """Why a download failed, in words and without the system's number of the error."""
+    reason = getattr(error, "reason", error)
+    return str(getattr(reason, "strerror", None) or reason)
 
 
 def load_weights(path: str | os.PathLike) -> Weights:
@@ -180,7 +194,7 @@ def _chained(tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike
                 f"(3, 3, {channels}, n) and (n,); use VGG19 weights with filters as (height, width, in, out)"
             )
         if not (np.isfinite(filters).all() and np.isfinite(biases).all()):
-            raise UserError(f"weights {path} are not finite in {layer}; use an undamaged file")
+            raise UserError(f"weights {path} hold values in {layer} that are not finite; use another file")
         weights[layer] = filters, biases
         channels = biases.size
     return weights
@@ -301,8 +315,11 @@ def _download(url: str, path: Path, md5: str, timeout: float) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         part = Path(folder, path.name)
         with _connect(url, timeout) as response, part.open("wb") as file:
-            logger.info("downloading %s to %s", url, path)
-            shutil.copyfileobj(response, file)
+            logger.info("downloading VGG19's weights from %s to %s", url, path)
+            size, quiet = int(response.headers["Content-Length"] or 0), not logger.isEnabledFor(logging.INFO)
+            bar = {"desc": "VGG19's weights", "leave": False, "disable": quiet or None}  # None: on terminals only
+            with tqdm.wrapattr(response, "read", total=size, **bar) as counted:
+                shutil.copyfileobj(counted, file)
         if (found := _md5(part)) != md5:
             raise OSError(f"{part.stat().st_size} bytes came with MD5 {found} instead of {md5}")
         os.replace(part, path)

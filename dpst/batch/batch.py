@@ -26,7 +26,6 @@ from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.places import by_products, log_path, make_folders, results
-from dpst.jobs.progress import Tell, drawn_on
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import INTERRUPTED, check_stop
 from dpst.option_checks import REGION
@@ -37,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # Jobs that are checked ahead of the workers; a batch of no more is checked as a whole before the first runs.
 CHECKED_AHEAD = 1000
+# Different warnings that are remembered, not to be repeated for each job.
+_REMEMBERED = 100
 _BAR = "{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} jobs{postfix}"
 
 
@@ -52,8 +53,9 @@ def run_batch(options: Options, command: str) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"--output_dir {folder} cannot be made ({error.strerror}); choose another folder") from error
+        raise UserError(f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder") from error
     tally, seconds = collections.Counter[Status](), 0.0
+    said: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
     page = Page(folder / "report.html", options.batch, total)
     remove_partials(page.path)
     progress_line = tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR)
@@ -68,11 +70,13 @@ def run_batch(options: Options, command: str) -> int:
             for outcome in reports:
                 tally[outcome.status] += 1
                 seconds += outcome.record.seconds if outcome.record and outcome.status is Status.DONE else 0
-                _announce(outcome)
+                _announce(outcome, said)
                 page.add(outcome)
-                left = (total - sum(tally.values())) * seconds / max(1, tally[Status.DONE]) / options.workers
+                left = "?"
+                if done := tally[Status.DONE]:
+                    left = tqdm.format_interval(round((total - sum(tally.values())) * seconds / done / options.workers))
                 failed = tally[Status.FAILED] + tally[Status.LEFT_OUT]
-                bar.set_postfix_str(f"{failed} failed, {tqdm.format_interval(round(left))} left", refresh=False)
+                bar.set_postfix_str(f"{failed} failed, {left} left", refresh=False)
                 bar.update()
                 if outcome.status is Status.STOPPED:
                     break
@@ -138,7 +142,7 @@ class Worker:
     def __init__(self):
         self._networks = Networks()
 
-    def run(self, job: Job, tell: Tell) -> Outcome:
+    def run(self, job: Job, bar: tqdm) -> Outcome:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
         options, error, log = job.options, "", log_path(job.options)
         with warnings_caught() as warnings:
@@ -150,7 +154,7 @@ class Worker:
                     for _, path in (*results(options), *by_products(options)):
                         remove_partials(path.replace(REGION, "*"))
                     make_folders(options)
-                    outcome = run_job(job, tell, self._networks)
+                    outcome = run_job(job, bar, self._networks)
                     if outcome.record:
                         write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)
                     return dataclasses.replace(outcome, warnings=tuple(warnings))
@@ -176,12 +180,15 @@ def _run_here(jobs: Iterable[Job | Outcome], options: Options) -> Generator[Outc
     with tqdm(total=100, position=1, leave=False, disable=True if options.quiet else None, bar_format="{desc}") as bar:
         for job in jobs:
             bar.reset()
-            yield job if isinstance(job, Outcome) else worker.run(job, drawn_on(bar))
+            yield job if isinstance(job, Outcome) else worker.run(job, bar)
 
 
-def _announce(outcome: Outcome) -> None:
+def _announce(outcome: Outcome, said: collections.deque[str]) -> None:
+    """Reports an outcome; not its warnings that are among those `said`, such as each worker's that there are no weights."""
     for warning in outcome.warnings if outcome.status is not Status.UNCHANGED else ():
-        logger.warning("%s: %s", outcome.name, warning)
+        if warning not in said:
+            logger.warning("%s: %s", outcome.name, warning)
+            said.append(warning)
     if outcome.status is Status.FAILED:
         logger.error("%s: %s", outcome.name, outcome.error)
     if outcome.status is Status.DONE and outcome.record:

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+from tqdm import tqdm
+
 from dpst.errors import UserError, one_line
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.options import Options
@@ -22,7 +24,7 @@ MOST_LOST = 3
 
 
 def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: type) -> Generator[Outcome]:
-    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, tell)`.
+    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, bar)`.
 
     A job is taken from `jobs` when a worker is free, and no earlier. The job of a lost worker goes to the next free one.
 
@@ -44,7 +46,7 @@ def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: ty
             logging_level=logging.ERROR,
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise UserError(f"{asked} finds no Ray ({_reason(error)}); see whether ray status works") from error
+        raise UserError(f"{asked} cannot connect to Ray ({_reason(error)}); check it with ray status") from error
     try:
         yield from _run(ray, jobs, _actor(ray, options, worker_class), options.workers)
     finally:
@@ -78,7 +80,7 @@ def _actor(ray, options: Options, worker_class: type):
 
         def run(self, job: Job) -> Outcome:
             shared = dataclasses.replace(job.options, gpus_per_job=gpus)
-            return self._worker.run(dataclasses.replace(job, options=shared), lambda share, doing: None)
+            return self._worker.run(dataclasses.replace(job, options=shared), tqdm(disable=True))
 
     return ray.remote(num_cpus=cpus, num_gpus=gpus, runtime_env={"env_vars": environment})(Actor)
 
@@ -117,12 +119,12 @@ def _run(ray, jobs: Iterator[Job | Outcome], actor, workers: int) -> Iterator[Ou
             if job is None:
                 lost_starting += 1
                 if lost_starting == MOST_LOST:
-                    raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); look at Ray's logs") from error
+                    raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); check Ray's logs") from error
             elif losses + 1 == MOST_LOST:
-                wrong = f"{MOST_LOST} workers were lost with it ({_reason(error)}); give it more memory, or look at Ray's logs"
+                wrong = f"{MOST_LOST} workers were lost with it ({_reason(error)}); give it more memory, or check Ray's logs"
                 yield Outcome(job.name, Status.FAILED, job.options, error=wrong)
             else:
-                logger.warning("%s: its worker was lost (%s); it is run again", job.name, _reason(error))
+                logger.warning("%s: its worker was lost (%s); it will be run again", job.name, _reason(error))
                 again.append((job, losses + 1))
             del worker  # one that lives ends with its last reference, and gives its processors and memory to the next
             start()

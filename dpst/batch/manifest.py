@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dpst.errors import OptionError, UserError
+from dpst.files.clip_writing import extensions_of
 from dpst.files.inputs import open_input
 from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
 from dpst.option_checks import KINDS
-from dpst.options import BOOLEANS, INPUT_FILES, OUTPUT_FILES, PICTURE_OPTIONS, Options
+from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -58,7 +59,7 @@ def find_jobs(options: Options, command: str) -> Jobs:
         command: the command line, for the results' metadata.
 
     Raises:
-        UserError: the batch is not there, or no job can be found in it; or an option does not go with it.
+        UserError: the batch is not there, or no job can be found in it; or an option cannot be combined with it.
     """
     path = Path(options.batch)
     for name in OUTPUT_FILES:
@@ -74,18 +75,18 @@ def find_jobs(options: Options, command: str) -> Jobs:
         found = find(path, options)
         return Jobs(len(found), lambda: (_folder_job(paths, options, command) for paths in found))
     if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
-        wrong = "is of an unknown kind" if os.path.isfile(path) else "does not exist"
+        wrong = "has an unknown type" if os.path.isfile(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:
-        raise UserError(f"manifest {path} lists no jobs; write one a line")
+        raise UserError(f"manifest {path} lists no jobs; write one on each line")
     return Jobs(count, lambda: (_manifest_job(path, number, row, options, command) for number, row in _rows(path)))
 
 
 def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from the layout of Luan et al.'s code: `inN` goes with `tarN`."""
     if options.style_image_path or options.content_seg_path or options.style_seg_path:
-        raise OptionError(f"--batch {folder} holds style photos and masks itself; leave --style_image_path and the masks out")
+        raise OptionError(f"--batch {folder} contains its own style photos and masks; remove --style_image_path and the masks")
     styles, masks = _by_stem(folder / "style"), _by_stem(folder / "segmentation")
     found = []
     for content in _photos(folder / "input"):
@@ -99,27 +100,35 @@ def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
 
 
 def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
-    """Paths of each job by option, from a folder of content photos."""
+    """Paths of each job by option, from a folder of content photos, or of clips."""
     masks = _by_stem(Path(options.content_seg_path)) if options.content_seg_path else {}
     found = []
-    for content in _photos(folder):
+    for content in _photos(folder, or_clips=True):
         paths = {"content_image_path": str(content)}
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
         found.append(paths)
+    if not (options.style_image_path or options.apply_lut):
+        raise OptionError(f"--style_image_path is missing; give the style image for the photos of --batch {folder}")
     return _with_own_names(found)
 
 
-def _photos(folder: Path) -> list[Path]:
-    """The photos of a folder, in2 before in10. Pictures of kinds that are not read from folders are counted in a warning."""
+def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
+    """The photos of a folder, in2 before in10; or its clips if there are no photos. What is left out is counted in a warning."""
     files = [path for path in _files(folder) if not path.name.startswith(".")]
     photos = [path for path in files if path.suffix.lower() in EXTENSIONS]
+    clips = [path for path in files if path.suffix.lower() in CLIP_EXTENSIONS]
+    if photos and clips and or_clips:
+        logger.warning("folder %s holds photos, and %d clips, left out; give these a folder of their own", folder, len(clips))
+    if or_clips:
+        photos = photos or clips
     others = [path.suffix.lower() for path in files if path.suffix.lower() in OTHER_EXTENSIONS]
     if others:
         kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(collections.Counter(others).items()))
-        logger.warning("folder %s holds pictures that are left out (%s); export them as JPEG, PNG or TIFF", folder, kinds)
+        logger.warning("folder %s contains pictures that are skipped (%s); export them as JPEG, PNG or TIFF", folder, kinds)
     if not photos:
-        raise UserError(f"folder {folder} holds no photos; put {', '.join(sorted(EXTENSIONS))} files there")
+        lack = f"folder {folder} contains no photos{' or clips' * or_clips}"
+        raise UserError(f"{lack}; put {', '.join(sorted(EXTENSIONS))} files there")
     # Every second part is of digits; characters such as ² are none that int() takes.
     return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
 
@@ -167,7 +176,11 @@ def _with_outputs(options: Options, folder: str) -> Options:
     image = options.output_image
     if image == Options.output_image:
         content = Path(options.content_image_path)
-        image = content.name if content.suffix.lower() in EXTENSIONS else f"{content.stem}.png"
+        if options.is_clip:
+            kept = content.suffix.lower() in extensions_of(options.video_codec)
+            image = content.name if kept else f"{content.stem}{extensions_of(options.video_codec)[0]}"
+        else:
+            image = content.name if content.suffix.lower() in EXTENSIONS else f"{content.stem}.png"
     output = Path(folder) / image
     serial = str(output.with_suffix("")) if options.serial == Options.serial else str(Path(folder) / options.serial)
     preview = str(Path(folder) / options.mask_preview) if options.mask_preview else ""
@@ -210,7 +223,7 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
         except StopIteration:
             return
         except csv.Error as error:
-            row = UserError(f"the line is no CSV ({error}); quote cells with commas")
+            row = UserError(f"the line is not valid CSV ({error}); quote cells with commas")
         yield reader.line_num, row
 
 
@@ -231,10 +244,10 @@ def _manifest_job(path: Path, number: int, row: object, options: Options, comman
         try:
             values = json.loads(row) if isinstance(row, str) else row
         except (ValueError, RecursionError) as error:  # values: numbers of thousands of digits, too
-            wrong = f"the line is no JSON ({getattr(error, 'msg', error)})"
+            wrong = f"the line is not valid JSON ({getattr(error, 'msg', error)})"
             raise UserError(f'{wrong}; write an object such as {{"content_image_path": ...}}') from error
         if not isinstance(values, dict):
-            raise UserError('the line is no JSON object; write one such as {"content_image_path": ...}')
+            raise UserError('the line is not a JSON object; write one such as {"content_image_path": ...}')
         chosen = {name: _value(name, value) for name, value in values.items() if value not in ("", None)}
         for name in {*INPUT_FILES, "vgg19_weights", "seg_model"} & set(chosen):
             if chosen[name] not in (*CHOICES, *PRESETS):
@@ -262,7 +275,7 @@ def _check_inside(options: Options) -> None:
 def _value(name: str | None, value: object) -> Any:
     """An option's value from a cell of text or from JSON."""
     if name is None:
-        raise UserError("there are more cells than names in the first line; quote cells with commas")
+        raise UserError("the line has more cells than the first line has names; quote cells with commas")
     _check_name(name)
     kind: type = type(_FIELDS[name].default)
     text = value if isinstance(value, str) else json.dumps(value)
@@ -274,4 +287,5 @@ def _value(name: str | None, value: object) -> Any:
 
 def _check_name(name: str) -> None:
     if name not in _FIELDS:
-        raise UserError(f"column '{name}' is no option of a job; use names of options such as {', '.join(INPUT_FILES[:2])}")
+        near = nearest(name, _FIELDS) or [f"names of options such as {', '.join(INPUT_FILES[:2])}"]
+        raise UserError(f"column '{name}' is not an option of a job; use {near[0]}")

@@ -108,7 +108,7 @@ class _Reader:
         counts = [size**3 if keyword == "LUT_3D_SIZE" else size for keyword, size in self._sizes.items()]
         rows = sum(counts)
         if length > _ROW_BYTES * (rows + _HEADER_LINES):
-            raise self._wrong(f"{length} bytes, too many for {promised}; save it anew")
+            raise self._wrong(f"{length} bytes, too many for {promised}; export it again")
         try:
             # One row more than wanted, to see it; and none at all would be warned of.
             numbers = itertools.chain(begin, lines)
@@ -123,7 +123,7 @@ class _Reader:
             found = f"{len(table)} rows" if len(table) < rows else "more rows"
             raise self._wrong(f"{found}, not the {rows} of {promised}; get a complete copy")
         if self._passed_over:
-            logger.warning("LUT %s %s, which is passed over", self._path, self._passed_over[0])
+            logger.warning("LUT %s %s, which is ignored", self._path, self._passed_over[0])
         parts = np.split(table, np.cumsum(counts)[:-1])
         tables = (self._table(keyword, part) for keyword, part in zip(self._sizes, parts, strict=True))
         return Cube(tuple(tables), self._title, tuple(self._comments))
@@ -140,7 +140,7 @@ class _Reader:
                 low, high = (least,) * 3, (most,) * 3
         low, high = self._ends.get(_DOMAIN[0], low), self._ends.get(_DOMAIN[1], high)
         if not all(high - low >= _LEAST_RANGE for low, high in zip(low, high, strict=True)):
-            raise self._wrong(f"a domain from {low} to {high}, which is empty; save it anew")
+            raise self._wrong(f"a domain from {low} to {high}, which is empty; export it again")
         return Table(rows, low, high)
 
     def _rows(self) -> Iterator[str]:
@@ -210,5 +210,5 @@ class _Reader:
     def _wrong(self, what: str) -> UserError:
         return UserError(f"LUT {self._path} has {what}")
 
-    def _wrong_line(self, what: str, mend: str = "save it anew") -> UserError:
+    def _wrong_line(self, what: str, mend: str = "export it again") -> UserError:
         return UserError(f"LUT {self._path} line {self._number} has {what}; {mend}")

@@ -67,4 +67,4 @@ def wrong_kind(path: str) -> str:
             return _RAW
         if tiff_exif.first_numbers(path).get(_PHOTOMETRIC) in _LABS:
             return _LAB
-    return "cannot be read as a picture; use a whole PNG, JPEG, TIFF or WebP file"
+    return "cannot be read as a picture; use a complete PNG, JPEG, TIFF or WebP file"

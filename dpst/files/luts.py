@@ -21,6 +21,7 @@ from dpst.files.colour_profiles import unit
 from dpst.files.cube import Cube, Table, read_cube
 from dpst.files.lut_profiles import SRGB_PROFILE, check_lut_profile, in_profile
 from dpst.files.machine import cores
+from dpst.files.notebook import above, colour_chart, png
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, write_photo
 from dpst.imaging.pictures import as_array, check_path
@@ -65,6 +66,15 @@ class Lut:
     def __post_init__(self):
         check_lut_profile(self.profile)
 
+    def __repr__(self) -> str:
+        nodes = f"{len(self.table)} nodes a side" if self.table.ndim == 4 else f"three curves of {len(self.table)} nodes"
+        return f"<Lut{f' {self.title!r}' if self.title else ''}, {nodes}, {self.profile}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: a chart of colours, and below it the same chart by this LUT."""
+        chart = colour_chart()
+        return png(above(chart, self(chart)))
+
     @classmethod
     def identity(cls, size: int) -> Lut:
         """The table of `size` nodes a side that changes nothing.
@@ -94,7 +104,7 @@ class Lut:
             return dataclasses.replace(_read_hald(path), profile=profile)
         if extension != ".cube":
             if extension in _LOSSY_EXTENSIONS:
-                raise UserError(f"LUT {path} is of a kind that changes colours; save it as PNG")
+                raise UserError(f"LUT {path} is in a format that changes colours; save it as PNG")
             kinds = ", ".join((".cube", *_HALD_EXTENSIONS))
             raise UserError(f"LUT {path} has the unknown extension '{extension}'; use one of {kinds}")
         found = read_cube(path)

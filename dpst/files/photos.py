@@ -21,8 +21,9 @@ from dpst.files import colour_profiles, kinds, tiff_exif, xmp
 from dpst.files.bmp import is_bmp, read_bmp
 from dpst.files.colour_profiles import to_srgb
 from dpst.files.colour_signals import read_signal
+from dpst.files.notebook import SHOWN, png
 from dpst.imaging.pictures import check_number, check_path, check_side
-from dpst.imaging.resizing import resize_vips
+from dpst.imaging.resizing import fitted, resize_vips
 from dpst.imaging.strips import STRIP, strips_of
 from dpst.imaging.vips import pyvips, reason, source
 from dpst.options import Options
@@ -57,6 +58,15 @@ class Photo:
     metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
     resolution: tuple[float, float] = (1.0, 1.0)
     orientation: int = 1
+
+    def __repr__(self) -> str:
+        height, width, channels = self.samples.shape
+        alpha, own = ", alpha" * (channels == 4), ", a colour profile of its own" * (self.profile is not None)
+        return f"<Photo {width}x{height}, {8 * self.samples.itemsize} bits{alpha}{own}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return png(self.resized(*fitted(self.size, SHOWN)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -113,7 +123,7 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
         image, profile = _rgb(image, f"{role} {path}")
         samples = image.numpy()
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a complete copy") from error
+        raise UserError(f"{role} {path} is damaged or truncated ({reason(error)}); get a complete copy") from error
     resolution = (image.xres, image.yres)
     if not all(0 <= each <= _MOST_RESOLUTION for each in resolution):  # damaged
         resolution = Photo.resolution
@@ -156,7 +166,7 @@ def read_mask_samples(
         image = image.autorot()
         samples = (image.icc_transform("srgb", embedded=True) if image.interpretation == "cmyk" else image).numpy()
     except pyvips.Error as error:
-        raise UserError(f"{role} {path} is damaged or cut short ({reason(error)}); get a complete copy") from error
+        raise UserError(f"{role} {path} is damaged or truncated ({reason(error)}); get a complete copy") from error
     if samples.ndim == 3 and samples.shape[2] == 2:
         samples = samples[..., [0, 0, 0, 1]]
     if samples.ndim == 3 and samples.shape[2] == 4 and samples[..., 3].min() == np.iinfo(samples.dtype).max:
@@ -176,10 +186,10 @@ def _is_stored(image: pyvips.Image, name: str, size: tuple[int, int], orientatio
     lies, stands = same_shape((image.width, image.height), size), same_shape((image.height, image.width), size)
     if orientation in _ON_ITS_SIDE and lies != stands:
         if lies:
-            logger.warning("%s lies on its side, as its photo is stored; it is turned with it", name)
+            logger.warning("%s is stored on its side, like its photo; it is rotated with it", name)
         return lies
     if stands:
-        wrong = "%s may not be upright, for its photo is stored turned (EXIF orientation %d); see the preview, and turn it if so"
+        wrong = "%s may not be upright, since its photo is stored rotated (EXIF orientation %d); check the preview"
         logger.warning(wrong, name, orientation)
     return False
 
@@ -215,7 +225,8 @@ def thumbnail(path: str, long_side: int, max_pixels: float = Options.max_pixels)
         small = small.colourspace("srgb")
         return (small.flatten(background=255) if small.hasalpha() else small).jpegsave_buffer(Q=80, keep=ForeignKeep.NONE)
     except pyvips.Error as error:
-        raise UserError(f"picture {path} cannot be read ({reason(error)}); use a whole PNG, JPEG, TIFF or WebP file") from error
+        wrong = f"picture {path} cannot be read ({reason(error)})"
+        raise UserError(f"{wrong}; use a complete PNG, JPEG, TIFF or WebP file") from error
 
 
 def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels) -> tuple[int, int]:
@@ -242,7 +253,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         if min(width, height) < MIN_SIDE:
             raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
         if width * height > 1e6 * max_pixels:
-            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; if that is right, raise `max_pixels`")
+            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; raise `max_pixels` to read it")
 
     try:
         image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")
@@ -255,7 +266,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         try:
             return read_bmp(path, check_size)
         except OSError as damage:
-            raise UserError(f"{role} {path} is damaged or cut short ({reason(damage)}); get a complete copy") from damage
+            raise UserError(f"{role} {path} is damaged or truncated ({reason(damage)}); get a complete copy") from damage
     check_size(image.width, image.height)
     if wrong := kinds.wrong_kind_of(image, path):
         raise UserError(f"{role} {path} {wrong}")
@@ -272,7 +283,7 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
         return _grey_as_rgb(image), None
     if image.interpretation not in ("rgb", "srgb", "rgb16"):
         kind = "CMYK" if image.interpretation == "cmyk" else "greyscale with a colour profile"
-        logger.warning("%s is %s; it is converted to sRGB, and the result stays so", name, kind)
+        logger.warning("%s is %s; it is converted to sRGB, and so is the result", name, kind)
         image = image.icc_transform("srgb", embedded=True, depth=depth, **colour_profiles.COLORIMETRIC)
         return _without_profile(image), None
     if profile is None:
@@ -284,10 +295,10 @@ def _rgb(image: pyvips.Image, name: str) -> tuple[pyvips.Image, bytes | None]:
             if colour_profiles.has_way_back(profile):
                 return image, profile
             logger.warning(
-                "%s has a profile for input alone, as of a scanner; it is converted to sRGB, and the result stays so", name
+                "%s has an input-only colour profile, such as a scanner's; it is converted to sRGB, and so is the result", name
             )
             return _without_profile(colour_profiles.converted(image, depth)), None
-    logger.warning("%s has a colour profile that cannot be used; its colours are taken as sRGB", name)
+    logger.warning("%s has a colour profile that cannot be used; its colours are read as sRGB", name)
     return _without_profile(image), None
 
 

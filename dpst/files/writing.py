@@ -101,11 +101,11 @@ def _write(
         height, width = like.size
         image = (check_picture(strip, "a strip of the image") for strip in image)
     else:
-        raise UserError("image is no array; give one, or strips with the photo that they were made from as like")
+        raise UserError("image is not an array; give one, or strips with the photo that they were made from as like")
     like = like or Photo(np.empty((0, 0, 3), np.uint8))
     dtype, alpha = like.samples.dtype, like.samples.shape[2] == 4
     if dtype == np.uint16 and form.dtype == np.uint8:
-        logger.log(level, "output image %s holds 8 of the content's 16 bits; write .png or .tif to keep them all", path)
+        logger.log(level, "output image %s keeps only 8 of the content's 16 bits; write .png or .tif to keep them all", path)
         dtype = np.dtype(np.uint8)
     if alpha and not form.alpha:
         logger.log(level, "output image %s cannot hold the content's alpha; write .png, .tif or .webp to keep it", path)

@@ -37,7 +37,7 @@ def check_picture(array: object, name: str) -> np.ndarray:
     """
     picture = as_array(array, name)
     if picture.ndim != 3 or picture.shape[2] != 3:
-        raise UserError(f"{name} has the shape {picture.shape}; give (height, width, 3): repeat a grey channel, leave alpha out")
+        raise UserError(f"{name} has the shape {picture.shape}; give (height, width, 3): repeat a grey channel, drop alpha")
     if not picture.size:
         raise UserError(f"{name} has the shape {picture.shape}, no pixels; give a picture")
     if picture.dtype.kind != "f":
@@ -97,7 +97,7 @@ def as_array(array: object, name: str) -> np.ndarray:
     try:
         return np.asarray(array)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{name} is no array ({error}); give floats of the shape (height, width, 3)") from error
+        raise UserError(f"{name} is not an array ({error}); give floats of the shape (height, width, 3)") from error
 
 
 def check_kind(value: object, kind: type, name: str, is_optional: bool = True) -> None:
@@ -143,7 +143,7 @@ def check_side(value: object, name: str) -> None:
         UserError: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= _MOST_SIDE:
-        raise UserError(f"{name} {value!r} is no side of a picture; give a whole number from 1 to {_MOST_SIDE}")
+        raise UserError(f"{name} {value!r} is not a side of a picture; give a whole number from 1 to {_MOST_SIDE}")
 
 
 def check_path(path: object, name: str) -> str:

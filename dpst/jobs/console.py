@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 
-class _Lasting:
+class Lasting:
     """A standard stream that can always be written to.
 
     A closed terminal, a pipe that nobody reads or a full disk must not cost a picture, so the first write that fails is the last:
@@ -47,7 +47,7 @@ def lasting_console() -> Iterator[None]:
     _open_missing()
     before = sys.stdout, sys.stderr
     with open(os.devnull, "w") as nowhere:
-        sys.stdout, sys.stderr = (_Lasting(stream or nowhere) for stream in before)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (Lasting(stream or nowhere) for stream in before)  # type: ignore[assignment]
         try:
             yield
         finally:

@@ -9,12 +9,13 @@ import sqlite3
 from collections.abc import Iterator
 
 from dpst.errors import UserError
-from dpst.jobs.places import NUMBERED, by_products, inputs, lut_paths, results
+from dpst.jobs.places import by_products, inputs, lut_paths, results
 from dpst.jobs.region_files import region_files
 from dpst.option_checks import REGION
 from dpst.options import Options
 
-_SNAPSHOT = re.compile(r"(.*)out_iter_(\d+|\*)\.png", re.DOTALL)
+# The snapshots of a job, or the first frames of the shots of a clip.
+_NUMBERED_FILE = re.compile(r"(.*)(out_iter_|shot_)(\d+|\*)\.png", re.DOTALL)
 
 
 class FilesInUse:
@@ -71,19 +72,19 @@ class FilesInUse:
             with contextlib.suppress(sqlite3.Error):
                 self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in added])
             if isinstance(error, sqlite3.Error):
-                wrong = f"the files of all jobs cannot be kept apart ({error})"
-                raise UserError(f"{wrong}; make room for temporary files") from error
+                wrong = f"the files of all jobs cannot be tracked ({error})"
+                raise UserError(f"{wrong}; free space for temporary files") from error
             raise
 
     def _add_outputs(self, options: Options, added: list[bytes]) -> None:
         luts = [path for path in lut_paths(options) if REGION in path]
         for path in luts:
             if name := self._find_region(path):
-                raise UserError(f"LUT {path} could replace what is written for {name}; give each its own name")
+                raise UserError(f"LUT {path} could overwrite what is written for {name}; give each its own name")
         for role, pattern in (*results(options), *by_products(options)):
             for path in _files(pattern) if role == "LUT" else (pattern,):
                 if name := self._find("read", path):
-                    raise UserError(f"{role} {path} would replace the input {name}; choose another place")
+                    raise UserError(f"{role} {path} would overwrite the input {name}; choose another place")
             if name := self._find("written", pattern) or self._find_lut(pattern):
                 raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
             # A written file takes the place of another name's: what the disk holds there now does not count.
@@ -147,11 +148,11 @@ def _keys(path: str) -> list[tuple[bytes, bytes | None]]:
     """
     true = os.path.realpath(path)
     folder, name = os.path.split(true)
-    numbered = _SNAPSHOT.fullmatch(name)
+    numbered = _NUMBERED_FILE.fullmatch(name)
     keys = []
     for file, parent in ((true, folder), (_place(path), _place(folder))):
-        snapshots = f"{parent}/{numbered[1]}{NUMBERED}" if numbered and parent else None
-        if numbered and numbered[2] == "*":
+        snapshots = f"{parent}/{numbered[1]}{numbered[2]}*.png" if numbered and parent else None
+        if numbered and numbered[3] == "*":
             file = snapshots
         if file:
             keys.append((os.fsencode(file), os.fsencode(snapshots) if snapshots else None))

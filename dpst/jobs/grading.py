@@ -7,6 +7,8 @@ import logging
 import os
 import time
 
+from tqdm import tqdm
+
 from dpst import __version__
 from dpst.errors import UserError
 from dpst.files.inputs import kept_while_unchanged
@@ -18,7 +20,6 @@ from dpst.imaging.resizing import fitted
 from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.places import output_images
-from dpst.jobs.progress import Tell
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
@@ -39,19 +40,19 @@ def check_luts_to_apply(options: Options) -> None:
     """
     if (REGION in options.apply_lut) != bool(options.content_seg_path):
         if options.content_seg_path:
-            raise UserError(f"--apply_lut {options.apply_lut} is one for the whole photo; write {REGION} in it, or give no masks")
+            raise UserError(f"--apply_lut {options.apply_lut} is for the whole photo; put {REGION} in its name, or give no masks")
         raise UserError(f"--apply_lut {options.apply_lut} is for regions; give their mask, --content_seg_path")
     if REGION not in options.apply_lut:
-        _read_lut(options.apply_lut)
+        read_lut(options.apply_lut)
         return
     files = region_files(options.apply_lut)
     if not files:
-        raise UserError(f"--apply_lut {options.apply_lut} is no file for any region; check the path")
+        raise UserError(f"--apply_lut {options.apply_lut} matches no file; check the path")
     for path in files.values():
-        _read_lut(path)
+        read_lut(path)
 
 
-def run_grading(job: Job, tell: Tell) -> Outcome:
+def run_grading(job: Job, bar: tqdm) -> Outcome:
     """Puts LUTs on a photo at each strength; nothing is written with `dry_run`.
 
     Raises:
@@ -64,7 +65,7 @@ def run_grading(job: Job, tell: Tell) -> Outcome:
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, options)
     about = {"command": job.command, "version": __version__}
-    _write(look, photo, options, about, tell)
+    _write(look, photo, options, about, bar)
     record = Record(
         version=__version__,
         command=job.command,
@@ -78,20 +79,20 @@ def run_grading(job: Job, tell: Tell) -> Outcome:
 
 
 @interrupts_deferred()
-def _write(look: LutLook, photo: Photo, options: Options, about: dict, tell: Tell) -> None:
+def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         if options.output_size == "full":
             write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:
             small = photo.resized(*fitted(photo.size, options.solve_size))
             write_photo(path, look.apply(small, 0, len(small), strength), photo, about, options.drop_exif)
-        tell((done + 1) / len(options.strengths), "")
+        bar.update(100 * (done + 1) / len(options.strengths) - bar.n)
 
 
 def _look(options: Options, photo: Photo) -> LutLook:
     """The LUT, or one for each region of the mask; a region without one is dealt with as `missing_class` says."""
     if not options.content_seg_path:
-        return LutLook([_read_lut(options.apply_lut, options.lut_profile)])
+        return LutLook([read_lut(options.apply_lut, options.lut_profile)])
     small = photo.resized(*fitted(photo.size, options.solve_size))
     names, masks = read_classes(options.content_seg_path, small, options, photo.orientation)
     paths = {name: region_path(options.apply_lut, name) for name in names}
@@ -112,10 +113,15 @@ def _look(options: Options, photo: Photo) -> LutLook:
             own = merged(own, masks[..., names.index(name)])
     if options.refine_masks:
         own = refined(own, small)
-    return LutLook([_read_lut(paths[name], options.lut_profile) for name in known], FittedMasks.fitted(own, small))
+    return LutLook([read_lut(paths[name], options.lut_profile) for name in known], FittedMasks.fitted(own, small))
 
 
-def _read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
+def read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
+    """A LUT of some profile.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
         return dataclasses.replace(_kept_lut(path), profile=profile)
     except OSError as error:

@@ -33,7 +33,7 @@ class Status(str, enum.Enum):
 
     DONE = "done"
     UNCHANGED = "unchanged"  # since it was done before
-    CHECKED = "checked"  # by --dry_run: its regions were found and shown, and nothing was solved
+    CHECKED = "checked"  # by --dry_run: what there is was found and shown; or by the preview of a clip, which is no result
     LEFT_OUT = "left out"  # it cannot run
     FAILED = "failed"
     STOPPED = "stopped"  # by Ctrl-C

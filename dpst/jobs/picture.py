@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from tqdm import tqdm
@@ -20,13 +20,14 @@ from dpst import __version__
 from dpst.errors import OptionError, UserError
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
-from dpst.imaging.resizing import fitted, shrunk
+from dpst.imaging.resizing import fitted
+from dpst.jobs.clip import check_clip, run_clip
 from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
 from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
-from dpst.jobs.progress import Tell, Watch, drawn_on
+from dpst.jobs.progress import Watch
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
 from dpst.jobs.results import write_results
@@ -42,16 +43,12 @@ from dpst.regions.regions import Regions, check_both, read_regions, table
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
-from dpst.solver.sizes import network_side
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
-if TYPE_CHECKING:
-    from vgg19.network import Network
-
 logger = logging.getLogger(__name__)
 
-_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}  {desc}"
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}{postfix}  {desc}"
 
 
 def check_job(options: Options) -> None:
@@ -62,6 +59,9 @@ def check_job(options: Options) -> None:
         OptionError: a photo is not given, or two outputs have one name.
     """
     check_names(options)
+    if options.is_clip:
+        check_clip(options)
+        return
     sizes = []
     photos = [("content_image_path", "content image"), ("style_image_path", "style image")]
     for name, role in photos[:1] if options.apply_lut else photos:
@@ -107,28 +107,31 @@ def run_one(options: Options, command: str) -> int:
     for role, path in results(options):
         # A folder that --batch would make is here a slip, most often.
         if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
-            raise UserError(f"{role} {path} has no folder to be in; make it, or check the path")
+            raise UserError(f"{role} {path} is in a folder that does not exist; create it, or check the path")
     check_job(options)
     with contextlib.closing(FilesInUse()) as files:
         files.add_inputs(options)
         files.add_outputs(options)
     make_folders(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        outcome = run_job(Job(options, command), drawn_on(bar))
+        outcome = run_job(Job(options, command), bar)
     if outcome.record:
         write_record(outcome.record, options)
-        logger.info("%s is ready after %.0f s", ", ".join(output_images(options)), outcome.record.seconds)
+        are = "are" if len(output_images(options)) > 1 else "is"
+        logger.info("%s %s ready after %.0f s", " and ".join(output_images(options)), are, outcome.record.seconds)
+    elif outcome.status is Status.CHECKED:
+        logger.info("dry run: no result was written")
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
 
     Args:
         job: the picture to make.
-        tell: called with the share that is done, and what is being done.
+        bar: shows how far it is, out of 100.
         networks: those of the runs before.
         keep: gets what was solved, before it is written, for whoever goes on with it.
 
@@ -138,25 +141,40 @@ def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callab
     Raises:
         UserError: the input is no good, or the loss is not finite.
     """
+    if job.options.is_clip:
+        return run_clip(job, bar, networks or Networks())
     if job.options.apply_lut:
-        return run_grading(job, tell)
-    options, networks, keep = _as_preview(job.options), networks or Networks(), keep or (lambda result: None)
+        return run_grading(job, bar)
+    beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
+    try:
+        return _solve(job, bar, networks or Networks(), keep or (lambda result: None), beside)
+    finally:  # after an error nobody waits for it
+        beside.shutdown(wait=False, cancel_futures=True)
+
+
+def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], None], beside: ThreadPoolExecutor) -> Outcome:
+    """Finds the regions, solves, writes and scores; see `run_job`."""
+    options = _as_preview(job.options)
     begin = time.perf_counter()
     hashes = input_hashes(options)
-    content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
-    style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
-    content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
-    init = _read_init(options, content_photo, content.shape[:2])
+    with interrupts_deferred():  # libvips calls Python back
+        content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
+        style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
+        content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
+        init = _read_init(options, content_photo, content.shape[:2])
+    with_network = not options.dry_run or (options.auto_seg_used and needs_tensorflow(options))
+    loading = beside.submit(load_tensorflow, options.device, options.gpus_per_job) if with_network else None
     if options.auto_seg_used:
-        if needs_tensorflow(options):
-            load_tensorflow(options.device, options.gpus_per_job)
+        if loading and needs_tensorflow(options):
+            loading.result()
         regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("masks of the regions: %s and %s; correct copies and give them", *mask_paths(options))
+            logger.info("their masks are %s and %s; to change them, edit copies and give those", *mask_paths(options))
     else:
         orientations = content_photo.orientation, style_photo.orientation
-        regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
+        with interrupts_deferred():
+            regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
     del style_photo  # it may be large
     if options.refine_masks:
         regions = regions.refined(content, style)
@@ -165,29 +183,37 @@ def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callab
     region_paths(options.lut, regions.names if REGION in options.lut else ())
     if options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
+        logger.info("%s shows the regions", options.mask_preview)
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, job.options)
 
-    check_result(output_images(options)[0], content_photo, options.drop_exif)
-    network, options = _network(options, content, style, content_photo, networks)
+    with interrupts_deferred():
+        check_result(output_images(options)[0], content_photo, options.drop_exif)
+    if loading:
+        loading.result()
+    options, features = _network(options, content, style, content_photo, networks)
     hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
-    logger.info("features: %s", network.description)
-    if options.style_option == 0 and networks.pretrained(options.vgg19_weights) is None:
-        logger.warning("learned features know no brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
+    is_learned = networks.pretrained(options.vgg19_weights) is None
+    if options.vgg19_weights == "learned" or not is_learned:  # else a warning has said so
+        logger.info("features: %s", features)
+    if options.style_option == 0 and is_learned:
+        logger.warning("learned features do not capture brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
     import photo_style
 
     check_stop()
-    watch = Watch(options, tell)
-    about = about_result(job, network.description)
+    watch = Watch(options, bar)
+    about = about_result(job, features)
     try:
-        result = photo_style.stylize(content, style, regions=regions, options=options, network=network, init=init, callback=watch)
+        result = photo_style.stylize(
+            content, style, regions=regions, options=options, network=networks, init=init, callback=watch
+        )
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
             with interrupts_deferred():
                 content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
                 looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
                 light = options.keep == LIGHT
-                result = Result(best.image, content, features=network.description, looks=looks, keeps_light=light)
+                result = Result(best.image, content, features=features, looks=looks, keeps_light=light)
                 keep(result)
                 write_results(result, content_photo, options, about)
             logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
@@ -195,10 +221,11 @@ def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callab
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
     keep(result)
+    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    scoring = beside.submit(scores, result.content, style, result.image, solved_regions)
     write_results(result, content_photo, options, about)
     lut_fits = write_luts(result, options)
-    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
-    figures = scores(result.content, style, result.image, solved_regions)
+    figures = scoring.result()
     if options.style_option and (line := advice(figures, result.image.shape)):
         logger.warning("%s", line)
     record = Record(
@@ -208,7 +235,7 @@ def run_job(job: Job, tell: Tell, networks: Networks | None = None, keep: Callab
         options=dataclasses.asdict(job.options),
         inputs=hashes,
         outputs=output_hashes(options),
-        features=network.description,
+        features=features,
         regions=_shares(regions),
         scores=figures,
         seconds=round(time.perf_counter() - begin, 2),
@@ -228,24 +255,16 @@ def _as_preview(options: Options) -> Options:
     """`Options.as_preview`, with a line that says so."""
     options = options.as_preview
     if options.preview:
-        logger.info("preview: solved at %d pixels, at most %d iterations a stage", options.solve_size, options.max_iter)
+        size = " and written at the photo's own size" if options.output_size == "full" else ""
+        logger.info("preview: solved small, stopped early%s", size)
     return options
 
 
-def _network(
-    options: Options,
-    content: np.ndarray,
-    style: np.ndarray,
-    photo: Photo,
-    networks: Networks,
-) -> tuple[Network, Options]:
-    """Loads TensorFlow and the feature extractor; returns that, and the options with a size for which there is memory."""
-    load_tensorflow(options.device, options.gpus_per_job)
+def _network(options: Options, content: np.ndarray, style: np.ndarray, photo: Photo, networks: Networks) -> tuple[Options, str]:
+    """Returns the options with a size for which there is memory, and where the features come from."""
     channels = networks.channels(options.vgg19_weights)
     options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
-    side = network_side(fitted(content.shape[:2], options.solve_size), options)
-    content, style = shrunk(content, side), shrunk(style, side)
-    return networks.of_pair(options.vgg19_weights, content, style, options.seed), options
+    return options, networks.description(options.vgg19_weights)
 
 
 def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) -> np.ndarray | None:
@@ -254,7 +273,7 @@ def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) ->
         return None
     init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)
     if init_photo.size != content_photo.size:
-        logger.warning("init image %s is of another size than the content image; it is resized", options.init_image_path)
+        logger.warning("init image %s has a different size from the content image; it is resized", options.init_image_path)
     return init_photo.resized(*size)
 
 

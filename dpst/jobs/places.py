@@ -12,7 +12,8 @@ from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES, weights_file
 
 # Snapshots by their names in the reference script; `*` stands for the number of a step.
-NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
+_NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
+_SHOTS = "shot_*.png"
 
 
 def output_images(options: Options) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def lut_paths(options: Options) -> tuple[str, ...]:
 def check_names(options: Options) -> None:
     """Raises `OptionError` if a result and a LUT have one name."""
     for path in set(lut_paths(options)) & set(output_images(options)):
-        raise OptionError(f"--lut {path} is the result's name too; give it another")
+        raise OptionError(f"--lut {path} is also the name of the result; use another name")
 
 
 def _realism_suffixes(options: Options) -> list[str]:
@@ -46,8 +47,9 @@ def _with_suffix(path: str, suffix: str) -> str:
 
 
 def record_path(options: Options) -> Path:
-    """Where the record of a job is."""
-    return Path(options.serial) / (Path(options.output_image).stem + ".json")
+    """Where the record of a job is: beside its result, as `photo.jpg.json`, unless `serial` names a folder."""
+    output = Path(options.output_image)
+    return Path(options.serial, f"{output.stem}.json") if options.serial else output.with_name(f"{output.name}.json")
 
 
 def log_path(options: Options) -> Path:
@@ -72,6 +74,7 @@ def results(options: Options) -> list[tuple[str, str]]:
     """What a job writes for its user and how to call it; `{region}` stays in the path of a LUT."""
     files = [("output image", path) for path in output_images(options)] + [("LUT", path) for path in lut_paths(options)]
     files += [("mask preview", options.mask_preview)] if options.mask_preview else []
+    files += [("preview", shot_path(options, "*"))] if options.is_clip and options.preview else []
     return [*files, ("record", str(record_path(options)))]
 
 
@@ -80,8 +83,8 @@ def by_products(options: Options) -> list[tuple[str, str]]:
     files = [("log", str(log_path(options)))]
     if options.auto_seg_used:
         files += [("mask", path) for path in mask_paths(options)]
-    if not (options.apply_lut or options.dry_run):
-        files += [("snapshot", by_product_path(options, NUMBERED))]
+    if not (options.apply_lut or options.dry_run or options.is_clip):
+        files += [("snapshot", by_product_path(options, _NUMBERED))]
         files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []
     return files
 
@@ -92,8 +95,24 @@ def mask_paths(options: Options) -> tuple[str, str]:
 
 
 def by_product_path(options: Options, name: str) -> str:
-    """Where a by-product of this name is; in a batch, whose jobs may share a folder, after the job's own name."""
+    """Where a by-product of this name is: beside the result and named after it, as `photo.jpg.tmp_result.png`, or in `serial`.
+
+    In a batch, whose jobs may share a folder, the job's own name comes first there, too.
+    """
+    if not options.serial:
+        return f"{options.output_image}.{name}"
     return os.path.join(options.serial, f"{Path(options.output_image).stem}_{name}" if options.batch else name)
+
+
+def folder_of_by_products(options: Options) -> str:
+    """The folder of what a job writes besides its results."""
+    return str(record_path(options).parent)
+
+
+def shot_path(options: Options, number: int | str) -> str:
+    """Where the preview of a clip has the first frame of a shot; `*` stands for any number."""
+    output = Path(options.output_image)
+    return str(output.with_name(f"{output.stem}_{_SHOTS.replace('*', str(number))}"))
 
 
 def make_folders(options: Options) -> None:
@@ -107,4 +126,4 @@ def make_folders(options: Options) -> None:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"folder of {role} {path} cannot be made ({error.strerror}); choose another place") from error
+                raise UserError(f"folder of {role} {path} cannot be created ({error.strerror}); choose another place") from error

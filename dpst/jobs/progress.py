@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -22,12 +24,13 @@ Tell = Callable[[float, str], None]
 
 
 class Watch:
-    """Follows a run: tells how far it is, saves snapshots, and keeps the best step of the stage that is running."""
+    """Follows a run: reports how far it is, saves snapshots, and keeps the best step of the stage that is running."""
 
-    def __init__(self, options: Options, tell: Tell):
+    def __init__(self, options: Options, bar: tqdm):
         self.best: Progress | None = None
-        self._options, self._tell, self._saves = options, tell, True
+        self._options, self._bar, self._saves = options, bar, True
         self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
+        self._first: tuple[float, float] | None = None  # time and share of the first report
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
@@ -45,9 +48,26 @@ class Watch:
         if self._steps % self._options.save_iter == 0:
             self._save(f"out_iter_{self._steps}.png")
         if self._steps % self._options.print_iter == 0:
-            height, width = progress.image.shape[:2]
-            doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
-            self._tell(progress.share, doing)
+            self._report(progress)
+
+    def _report(self, progress: Progress) -> None:
+        """Moves the progress line; where there is none, or the messages go to a file, prints the terms of the loss."""
+        height, width = progress.image.shape[:2]
+        where = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
+        self._bar.set_description_str(where, refresh=False)
+        self._bar.set_postfix_str(f"{self._left(progress.share)} left", refresh=False)
+        self._bar.update(100 * progress.share - self._bar.n)
+        if not isinstance(self._bar, Relay) and (self._bar.disable or not sys.stdout.isatty()):
+            terms = (f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
+            logger.info("%s (%s)", where, ", ".join(terms))
+
+    def _left(self, share: float) -> str:
+        """The time that is left, by that since the first report: loading and compiling come before, and once."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now, share
+        seconds, done = now - self._first[0], share - self._first[1]
+        return tqdm.format_interval(round(seconds / done * (1 - share))) if done > 0 else "?"
 
     @interrupts_deferred()
     def _save(self, name: str) -> None:
@@ -57,14 +77,20 @@ class Watch:
             write_photo(by_product_path(self._options, name), self.best.image)
         except UserError as error:  # a full disk, most often; the result matters more
             self._saves = False
-            logger.warning("%s; there are no more snapshots", str(error).split(";")[0])
+            logger.warning("%s; no more snapshots are saved", str(error).split(";")[0])
 
 
-def drawn_on(bar: tqdm) -> Tell:
-    """Draws progress on a line whose total is 100."""
+class Relay(tqdm):
+    """A progress line that is not drawn: it tells somebody else, who may end the run by raising."""
 
-    def tell(share: float, doing: str) -> None:
-        bar.set_description_str(doing, refresh=False)
-        bar.update(100 * share - bar.n)
+    def __init__(self, tell: Tell):
+        super().__init__(total=100, disable=True)
+        self._tell, self._phase = tell, "preparing"
+        tell(0, self._phase)
 
-    return tell
+    def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
+        self._phase = desc or ""
+
+    def update(self, n: float | None = 1) -> None:
+        self.n += n or 0
+        self._tell(self.n / self.total, self._phase)

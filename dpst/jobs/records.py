@@ -70,7 +70,7 @@ def write_record(record: Record, options: Options) -> None:
         write_text(record_path(options), json.dumps(dataclasses.asdict(record), indent=1, allow_nan=False))
     except OSError as error:
         wrong = f"record {record_path(options)} cannot be written ({error.strerror})"
-        raise UserError(f"{wrong}; the result is whole, but counts as not done") from error
+        raise UserError(f"{wrong}; the result is complete, but counts as not done") from error
 
 
 def read_record(path: Path) -> Record:

@@ -13,7 +13,7 @@ from dpst.errors import UserError
 from dpst.files.photos import Photo
 from dpst.files.writing import write_photo
 from dpst.imaging.vips import reason
-from dpst.jobs.places import output_images
+from dpst.jobs.places import folder_of_by_products, output_images
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.options import Options
 from dpst.solver.result import Result
@@ -26,8 +26,8 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
     """Writes the picture, at each realism and strength, at the photo's own size or the solve size.
 
     A picture that cannot be written where it was asked for has cost its time all the same: it goes into a new folder in
-    `options.serial`, else into one among the system's temporary files; at the solve size if neither has room, or there is no
-    memory, for the photo's own.
+    the folder of the snapshots, else into one among the system's temporary files; at the solve size if neither has room, or
+    there is no memory, for the photo's own.
 
     Args:
         result: what was solved.
@@ -57,23 +57,25 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
             write(path)
         except Exception as error:  # whatever it is, the time spent must not be lost
             logger.debug("output image %s", path, exc_info=True)
-            wrong = str(error).split(";")[0] if isinstance(error, UserError) else f"output image {path} fails ({reason(error)})"
-            failures.append(f"{wrong}; {_saved_elsewhere(write, path, options.serial)}")
+            wrong = f"output image {path} cannot be written ({reason(error)})"
+            if isinstance(error, UserError):
+                wrong = str(error).split(";")[0]
+            failures.append(f"{wrong}; {_saved_elsewhere(write, path, folder_of_by_products(options))}")
     if failures:
         for failure in failures[1:]:
             logger.error("%s", failure)
         raise UserError(failures[0])
 
 
-def _saved_elsewhere(write: Callable[[str, bool], None], path: str, serial: str) -> str:
+def _saved_elsewhere(write: Callable[[str, bool], None], path: str, folder: str) -> str:
     """Writes a picture where nothing is replaced, at the size where it was solved if not at its own; says where it is."""
-    folders = [serial]
+    folders = [folder]
     with contextlib.suppress(OSError):  # no folder for temporary files can be written to
         folders.append(tempfile.gettempdir())
-    for small, folder in itertools.product((False, True), folders):
+    for small, parent in itertools.product((False, True), folders):
         place = None
         try:
-            place = Path(tempfile.mkdtemp(prefix="deep-photostyle-", dir=folder), Path(path).name)
+            place = Path(tempfile.mkdtemp(prefix="deep-photostyle-", dir=parent), Path(path).name)
             write(str(place), small)
         except Exception:  # as full or as closed as the first, or no memory; the next one is tried
             if place:

@@ -109,12 +109,13 @@ def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
     Detail invented is what no affine function of the content's colours explains in the result, root mean square in levels of
     0..255: textures, haloes and blotches that the photo does not have.
     """
-    content, result = content.astype(np.float64), result.astype(np.float64)
-    light = (content @ LUMA)[..., None]
-    variance = np.trace(_covariance(result, result), axis1=-2, axis2=-1)
-    invented = variance - np.maximum(_explained(content, result), 0).sum(-1)
-    contrast = _covariance(light, light)[..., 0, 0].clip(0)
-    kept = np.clip(np.maximum(_explained(result, light), 0)[..., 0] / (contrast + 1e-7), 0, 1)
+    both = np.concatenate([content, result], -1).astype(np.float64)
+    covariance = _covariance(both, both)
+    own, shared, of_result = covariance[..., :3, :3], covariance[..., :3, 3:], covariance[..., 3:, 3:]
+    invented = np.trace(of_result, axis1=-2, axis2=-1) - np.maximum(_explained(own, shared), 0).sum(-1)
+    contrast = (own @ LUMA @ LUMA).clip(0)  # of the content's light
+    with_light = (LUMA @ shared)[..., None]  # the result's covariance with it
+    kept = np.clip(np.maximum(_explained(of_result, with_light), 0)[..., 0] / (contrast + 1e-7), 0, 1)
     weight = np.sqrt(contrast)
     kept_share = (kept * weight).sum() / weight.sum() if weight.any() else 1.0
     return float(kept_share), float(255 * np.sqrt(np.maximum(invented, 0).mean()))
@@ -153,15 +154,24 @@ def _covariance(one: np.ndarray, other: np.ndarray, side: int = _DETAIL_WINDOW) 
     def mean(values: np.ndarray) -> np.ndarray:
         return scipy.ndimage.uniform_filter(values, (side, side) + (0,) * (values.ndim - 2), mode="nearest")
 
+    if one is other:  # each product of two channels once
+        i, j = np.triu_indices(one.shape[-1])
+        means = mean(one)
+        half = mean(one[..., i] * one[..., j]) - means[..., i] * means[..., j]
+        covariance = np.empty((*one.shape, one.shape[-1]))
+        covariance[..., i, j] = covariance[..., j, i] = half
+        return covariance
     products = mean(one[..., :, None] * other[..., None, :])
     return products - mean(one)[..., :, None] * mean(other)[..., None, :]
 
 
-def _explained(by: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The variance (H, W, channels) of an image in each window that an affine function of another one's channels explains."""
-    covariance = _covariance(by, image)
-    fit = np.linalg.solve(_covariance(by, by) + _FLAT * np.eye(by.shape[-1]), covariance)
-    return (fit * covariance).sum(-2)
+def _explained(own: np.ndarray, shared: np.ndarray) -> np.ndarray:
+    """The variance (H, W, k) of k channels that an affine function of three others explains.
+
+    From the covariances of the three, (H, W, 3, 3), and theirs with the k, (H, W, 3, k).
+    """
+    fit = np.linalg.solve(own + _FLAT * np.eye(3), shared)
+    return (fit * shared).sum(-2)
 
 
 def foreign_colours(style: np.ndarray, result: np.ndarray, regions: Regions) -> float:
@@ -214,7 +224,7 @@ def _region_pairs(content: np.ndarray, style: np.ndarray, regions: Regions) -> l
 def _slices(colours: np.ndarray) -> np.ndarray:
     """Quantiles of colours (n, 3) along fixed random directions: (directions, quantiles)."""
     directions = np.random.default_rng(0).standard_normal((3, _DIRECTIONS))
-    directions /= np.linalg.norm(directions, axis=0)
+    directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
     projections = np.sort(directions.T @ colours.T, axis=1)  # faster than np.quantile by far
     position = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * (len(colours) - 1)
     return np.stack([np.interp(position, np.arange(len(colours)), projection) for projection in projections])

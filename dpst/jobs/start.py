@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 
 from dpst.errors import UserError
+from dpst.jobs.console import Lasting
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.solver.memory import MIB, gpu_memory
 
@@ -41,7 +42,7 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
     except (ImportError, MemoryError, OSError) as error:
         said = str(error).strip().splitlines()
         wrong = f"TensorFlow cannot be loaded ({said[0] if said else 'no memory'})"
-        raise UserError(f"{wrong}; install it anew, or allow the program more memory") from error
+        raise UserError(f"{wrong}; reinstall it, or allow the program more memory") from error
 
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
@@ -81,7 +82,10 @@ def _import_quickly() -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Discards what TensorFlow's C++ parts write to standard error on start-up; a failing import still raises."""
+    """Discards what TensorFlow's C++ parts write to standard error on start-up; a failing import still raises.
+
+    Messages of other threads, which go through `sys.stderr`, are written all the same.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it holds after start-up only
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # GPUs have the numbers that nvidia-smi gives them
     try:
@@ -89,14 +93,18 @@ def _quiet() -> Iterator[None]:
     except OSError:  # it is closed: nothing can be written there
         yield
         return
+    before = sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
-        os.close(nowhere)
+    with open(standard_error, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as copy:
+        if before is sys.__stderr__ or isinstance(before, Lasting):
+            sys.stderr = Lasting(copy)  # type: ignore[assignment]
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            sys.stderr = before
+            os.dup2(standard_error, 2)
+            os.close(nowhere)
 
 
 @contextlib.contextmanager

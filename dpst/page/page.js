@@ -32,9 +32,15 @@ const request = (what, values = {}) => ask("POST", what, JSON.stringify(values))
 
 function showError(text) {
   $("error").textContent = text;
-  $("error").hidden = !text;
-  $("status").hidden = !text && !busy;
+  $("error-row").hidden = !text;
+  showStatus();
 }
+
+function showStatus() {
+  $("status").hidden = $("error-row").hidden && !busy;
+}
+
+$("close-error").addEventListener("click", () => showError(""));
 
 function lost() {
   stream.close();
@@ -51,7 +57,8 @@ function setBusy(now, words = "") {
   $("words").textContent = words;
   document.querySelector("#busy progress").removeAttribute("value");
   each("main button, main input[type=file], input[name=regions], #count", (element) => { element.disabled = now; });
-  $("status").hidden = !now && $("error").hidden;
+  if (now) $("news").hidden = true;
+  showStatus();
 }
 
 // Photos and strokes
@@ -88,7 +95,7 @@ class Photo {
       stroke.points.push(this.at(event));
       this.draw({ ...stroke, points: stroke.points.slice(-2) });
     });
-    this.canvas.addEventListener("lostpointercapture", () => drawn.push(this));
+    this.canvas.addEventListener("lostpointercapture", () => remember([{ photo: this, before: this.strokes.slice(0, -1), after: [...this.strokes] }]));
   }
 
   async take(file) {
@@ -102,17 +109,19 @@ class Photo {
       const boxes = this.of === "content" ? ".photo[data-of=content] .sheet, #view" : ".photo[data-of=style] .sheet";
       each(boxes, (box) => box.style.setProperty("--ratio", this.canvas.width / this.canvas.height));
     }
-    this.ready = Boolean(answer);
-    this.clear();
+    setBusy(false);
+    if (!answer) return false; // what was there stays
+    this.ready = true;
+    this.forget();
     this.figure.querySelector(".drop").hidden = this.ready;
     this.figure.querySelector(".sheet").hidden = !this.ready;
     this.figure.querySelector(".change").hidden = !this.ready;
     this.figure.querySelector(".name").textContent = this.ready ? file.name : "";
     each(".later", (element) => { element.hidden = !(content.ready && style.ready); });
-    for (const id of ["view", "made", "regions"]) $(id).hidden = true;
+    for (const id of ["view", "regions"]) $(id).hidden = true;
+    setMade(null);
     setWarnings([]);
-    setBusy(false);
-    return this.ready;
+    return true;
   }
 
   at(event) {
@@ -138,16 +147,15 @@ class Photo {
     }
   }
 
-  undo() {
-    this.strokes.pop();
+  redraw() {
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     this.strokes.forEach((stroke) => this.draw(stroke));
   }
 
-  clear() {
+  forget() {
     this.strokes = [];
-    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    for (let n = drawn.length; n--;) if (drawn[n] === this) drawn.splice(n, 1);
+    this.redraw();
+    for (const list of [done, undone]) for (let n = list.length; n--;) if (list[n].photo === this) list.splice(n, 1);
   }
 
   // The mask that belongs to what is chosen; false if it was refused.
@@ -164,7 +172,23 @@ class Photo {
   }
 }
 
-const drawn = []; // the photo of each stroke, in the order in which they were drawn
+// What was drawn or cleared: changes of a photo's strokes, each with those before and after it.
+const done = [], undone = [];
+
+function remember(changes) {
+  done.push(...changes);
+  undone.length = 0;
+}
+
+function step(from, to, which) {
+  const change = from.pop();
+  if (!change) return;
+  to.push(change);
+  change.photo.strokes = [...change[which]];
+  change.photo.redraw();
+}
+
+const undo = () => step(done, undone, "before"), redo = () => step(undone, done, "after");
 const content = new Photo("content"), style = new Photo("style");
 
 async function takeExample(name, files) {
@@ -199,8 +223,25 @@ each("#content-mask, #style-mask", (input) => input.addEventListener("change", a
   const photo = input.id === "content-mask" ? content : style;
   if (!(await photo.sendMask())) input.value = "";
 }));
-$("undo").addEventListener("click", () => drawn.pop()?.undo());
-$("clear").addEventListener("click", () => { content.clear(); style.clear(); });
+$("undo").addEventListener("click", undo);
+$("redo").addEventListener("click", redo);
+$("clear").addEventListener("click", () => {
+  const changes = [content, style].filter((photo) => photo.strokes.length).map((photo) => ({ photo, before: photo.strokes, after: [] }));
+  remember(changes);
+  changes.forEach(({ photo }) => { photo.strokes = []; photo.redraw(); });
+});
+document.addEventListener("keydown", (event) => {
+  if (!(event.ctrlKey || event.metaKey) || busy || chosen("regions") !== "strokes") return;
+  const key = event.key.toLowerCase();
+  if (key !== "z" && key !== "y") return;
+  event.preventDefault();
+  key === "y" || event.shiftKey ? redo() : undo();
+});
+// A photo that is dropped beside its frame must not replace the page.
+for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
+addEventListener("beforeunload", (event) => {
+  if (content.strokes.length || style.strokes.length || (made && !is_saved)) event.preventDefault();
+});
 
 // What takes time
 
@@ -214,8 +255,24 @@ async function start(what, values = {}) {
 
 $("show").addEventListener("click", () => start("regions"));
 $("draft").addEventListener("click", () => start("draft"));
-$("make").addEventListener("click", () => start("make", look()));
+for (const id of ["make", "again"]) $(id).addEventListener("click", () => start("make", look()));
 $("stop").addEventListener("click", () => { $("words").textContent = "stopping"; request("stop"); });
+
+// What the file to download was made with; null if there is none.
+let made = null, is_saved = false;
+const is_made = () => made && made.realism === look().realism && made.strength === look().strength;
+
+// The file is offered only while it is what the sliders show.
+function setMade(now) {
+  made = now;
+  showFresh();
+}
+
+function showFresh() {
+  $("made").hidden = !is_made();
+  $("stale").hidden = !made || is_made();
+  if (!is_made()) $("news").hidden = true;
+}
 
 const look = () => ({ realism: Number($("realism").value), strength: Number($("strength").value) });
 
@@ -224,6 +281,7 @@ let is_viewing = false, is_view_due = false;
 async function showView() {
   $("realism-shown").value = $("realism").value;
   $("strength-shown").value = $("strength").value;
+  showFresh();
   is_view_due = true;
   if (is_viewing || !session) return;
   is_viewing = true;
@@ -234,10 +292,12 @@ async function showView() {
     if (view?.picture) {
       after.src = view.picture;
       document.querySelector("#view .before").src = content.image.src;
-      $("view-name").textContent = view.is_draft ? "draft" : "result";
+      $("view-name").textContent = view.is_draft ? "draft" : is_made() ? "result" : "not made yet";
       await after.decode().catch(() => {});
-    }
-    $("view").hidden = !view?.picture;
+      $("view").hidden = false;
+    } else if (made) { // no draft shows this realism: the picture stays, and says what it is
+      $("view-name").textContent = `result at realism ${made.realism}`;
+    } else $("view").hidden = true;
   }
   is_viewing = false;
 }
@@ -249,18 +309,23 @@ function setWarnings(warnings) {
   $("warnings").replaceChildren(...warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
 }
 
-function showMade(made) {
-  $("made-note").textContent = made.is_whole ? "" : "You stopped it: this is the best result so far.";
-  const names = ["the result", "mask of your photo", "mask of the other"];
-  $("files").replaceChildren(...made.files.map((file, n) => {
-    const link = Object.assign(document.createElement("a"), { href: `/${session}/files/${encodeURIComponent(file)}`, download: file, textContent: file });
+function showMade(finished) {
+  $("made-note").textContent = finished.is_whole ? "" : "You stopped it: this is the best result so far.";
+  const address = (file) => `/${session}/files/${encodeURIComponent(file)}`;
+  const [picture, ...others] = finished.files;
+  Object.assign($("download"), { href: address(picture), download: picture });
+  $("files").replaceChildren(...others.map((file) => {
+    const link = Object.assign(document.createElement("a"), { href: address(file), download: file, textContent: file });
     const line = document.createElement("li");
-    line.append(`${names[n]}: `, link);
+    line.append(file.endsWith(".cube") ? "the look as a LUT, for other photos and programs: " : "regions: ", link);
     return line;
   }));
-  $("command").textContent = made.command;
-  $("made").hidden = false;
+  $("command").textContent = finished.command;
+  is_saved = false;
+  setMade({ realism: finished.realism, strength: finished.strength });
 }
+
+$("download").addEventListener("click", () => { is_saved = true; });
 
 $("copy").addEventListener("click", async () => {
   getSelection().selectAllChildren($("command"));
@@ -301,7 +366,13 @@ const ended = {
     $("regions").hidden = false;
   },
   draft: showView,
-  make(message) { showMade(message); showView(); },
+  async make(message) {
+    showMade(message);
+    await showView();
+    $("news").textContent = message.is_whole ? "The result is ready." : "Stopped; the best result so far is ready.";
+    $("news").hidden = false;
+    $("news").scrollIntoView({ block: "start", behavior: "smooth" });
+  },
   stopped: showView,
   error(message) { showError(message.error); },
 };

@@ -41,7 +41,7 @@ MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
 _HERE = Path(__file__).parent
 _PARTS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
 # Only a checkout has them.
-_EXAMPLES = _HERE.parent / "examples"
+_EXAMPLES = _HERE.parents[1] / "examples"
 _EXAMPLE_FILES = dict(zip(ROLES, ("content.jpg", "style.jpg", "content_seg.png", "style_seg.png"), strict=True))
 _TYPES = {
     ".html": "text/html; charset=utf-8",

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import enum
 import itertools
+import re
 import shlex
 import shutil
 import tempfile
@@ -27,12 +28,13 @@ from dpst.imaging.resizing import fitted
 from dpst.jobs.job import Job, Status
 from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import about_result, check_job, run_job
-from dpst.jobs.progress import Tell
+from dpst.jobs.progress import Relay, Tell
 from dpst.jobs.records import input_hashes
 from dpst.jobs.results import write_results
 from dpst.options import AUTO, SEMANTIC, Options
 from dpst.regions import automatic
 from dpst.solver.result import Result
+from dpst.solver.stages import REFINEMENT, SEGMENTED
 from vgg19.networks import Networks
 
 # Long side in pixels at which the page shows photos and takes strokes: a browser draws it without delay, and a stroke of a few
@@ -49,6 +51,19 @@ ROLES = {
     "style_seg_path": "style segmentation",
 }
 _PHOTOS, _MASKS = tuple(ROLES)[:2], tuple(ROLES)[2:]
+# How the command that makes the same begins: as it is installed, or as it is run from a checkout.
+_PROGRAM = "python deep_photostyle.py" if (Path(__file__).parents[2] / "pyproject.toml").is_file() else "deep-photostyle"
+# Options as messages name them, and what the page calls them; others lose their dashes.
+_OPTION = re.compile(r"--(\w+)")
+_PLAIN = {
+    "content_image_path": "your photo",
+    "style_image_path": "the other photo",
+    "content_seg_path": "the mask of your photo",
+    "style_seg_path": "the mask of the other photo",
+    "auto_seg": "number of regions",
+}
+# What is being done, by how it is called elsewhere.
+_PHASES = {SEGMENTED: "matching colours and textures", REFINEMENT: "keeping it a photo"}
 # Most bytes of all files that a session is given.
 MOST_GIVEN = 1 << 30
 
@@ -80,13 +95,17 @@ class Finished:
     """What there is to download.
 
     Attributes:
-        files: names for `Session.file`: the result, and both masks if there are any.
+        files: names for `Session.file`: the result, its LUT at strength 1, and both masks if there are any.
+        realism: of the result.
+        strength: of the result.
         command: the command line that makes the same from files of these names.
         is_whole: False of a solve that was stopped: this is the best result so far.
         warnings: one line each.
     """
 
     files: list[str]
+    realism: float
+    strength: float
     command: str
     is_whole: bool
     warnings: list[str]
@@ -113,9 +132,9 @@ class Session:
             tell: gets the progress of what is solved.
         """
         self._folder = Path(tempfile.mkdtemp(dir=root))
-        self._given, self._made = self._folder / "given", self._folder / "made"
-        self._given.mkdir()
-        self._made.mkdir()
+        self._new, self._given, self._made = (self._folder / name for name in ("new", "given", "made"))
+        for folder in (self._new, self._given, self._made):
+            folder.mkdir()
         self._base = dataclasses.replace(base, app=False, style_option=2, serial=str(self._made), print_iter=1)
         self._networks, self._tell, self._numbers = networks, tell, itertools.count()
         self._files: dict[str, str] = {}
@@ -136,37 +155,37 @@ class Session:
             chunks: what is in the file.
 
         Raises:
-            UserError: it is no picture, damaged or too large, alone or with the others. The option then has no file.
+            UserError: it is no picture, damaged or too large, alone or with the others. The file that was there stays.
         """
         with self._working(), self._taking:
-            if option in _PHOTOS:
-                self._draft = self._full = None
-            if old := self._files.pop(option, None):
-                Path(old).unlink(missing_ok=True)
-            own, role = self._given / name, ROLES[option]
-            if own.exists():  # both photos, or photo and mask, have the same name
-                own = own.with_name(f"{role.replace(' ', '_')}_{name}")
+            own, role = self._new / name, ROLES[option]
             shown = ""
             try:
                 with own.open("wb") as file:
-                    file.writelines(self._within_bound(chunks))
+                    file.writelines(self._within_bound(option, chunks))
                 check_readable(str(own), role, self._base.max_pixels)
                 if option in _PHOTOS:
                     photo = read_photo(str(own), role, self._base.max_pixels)
                     pixels = photo.resized(*fitted(photo.size, SHOWN))
                     shown = self._new_shown(option)
                     write_photo(str(self._made / shown), pixels)
+                    self._draft = self._full = None
                     if option == "content_image_path":
                         self._content = pixels
             except BaseException:
                 own.unlink(missing_ok=True)
                 raise
-            self._files[option] = str(own)
+            if old := self._files.pop(option, None):
+                Path(old).unlink(missing_ok=True)
+            given = self._given / name
+            if given.exists():  # both photos, or photo and mask, have the same name
+                given = given.with_name(f"{role.replace(' ', '_')}_{name}")
+            self._files[option] = str(own.rename(given))
             return shown
 
-    def _within_bound(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks, as long as the session may be given them."""
-        left = MOST_GIVEN - sum(Path(path).stat().st_size for path in self._files.values())
+    def _within_bound(self, option: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks of an option's new file, as long as the session may be given them."""
+        left = MOST_GIVEN - sum(Path(path).stat().st_size for other, path in self._files.items() if other != option)
         for chunk in chunks:
             left -= len(chunk)
             if left < 0:
@@ -190,7 +209,7 @@ class Session:
         with self._working(), warnings_here() as warnings:
             name = self._new_shown("regions")
             self._run(self._options(kind, count, mask_preview=str(self._made / name), dry_run=True))
-            return name, list(map(self._readable, warnings))
+            return name, self._plain(warnings)
 
     def draft(self, kind: Kind, count: int) -> list[str]:
         """Solves a draft at all `REALISMS`, for `view`; returns warnings. Arguments as of `show_regions`."""
@@ -199,7 +218,7 @@ class Session:
             output = str(self._made / "draft.png")
             options = self._options(kind, count, preview=True, realism=realism, output_size="solve", output_image=output)
             self._draft, self._full = self._run(options), None
-            return list(map(self._readable, warnings))
+            return self._plain(warnings)
 
     def make(self, kind: Kind, count: int, realism: float, strength: float) -> Finished | None:
         """Makes the result in full; where only the strength has changed since the last one, nothing is solved again.
@@ -233,8 +252,10 @@ class Session:
             masks = [options.content_seg_path, options.style_seg_path]
             if options.auto_seg_used:
                 masks = [automatic.CONTENT_MASK, automatic.STYLE_MASK]
-            files = [Path(path).name for path in [output, *masks] if path and self.file(Path(path).name) is not None]
-            return Finished(files, command, self._full.source is not None, list(map(self._readable, warnings)))
+            lut = str(self._made / f"{content.stem}_look.cube")
+            self._full.result.lut(realism=realism).write(lut)
+            files = [Path(path).name for path in [output, lut, *masks] if path and self.file(Path(path).name) is not None]
+            return Finished(files, realism, strength, command, self._full.source is not None, self._plain(warnings))
 
     def view(self, realism: float, strength: float) -> View | None:
         """The result, if it has this realism, or else the draft; None if there is neither. Nothing is solved."""
@@ -277,7 +298,7 @@ class Session:
             raise PageClosed
         if self._stopped.is_set():
             raise KeyboardInterrupt
-        self._tell(share, words)
+        self._tell(share, next((plain for phase, plain in _PHASES.items() if words.startswith(phase)), words))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -289,7 +310,7 @@ class Session:
         try:
             yield
         except UserError as error:
-            raise UserError(self._readable(str(error))) from error
+            raise UserError(*self._plain([str(error)])) from error
         finally:
             with self._lock:
                 self._at_work -= 1
@@ -313,8 +334,7 @@ class Session:
     def _run(self, options: Options, source: tuple | None = None) -> _Solved | None:
         check_job(options)
         solved: list[Result] = []
-        self._report(0, "preparing")
-        outcome = run_job(Job(options, self._command(options)), self._report, self._networks, solved.append)
+        outcome = run_job(Job(options, self._command(options)), Relay(self._report), self._networks, solved.append)
         return _Solved(solved[0], source if outcome.status is Status.DONE else None) if solved else None
 
     def _command(self, options: Options) -> str:
@@ -324,8 +344,15 @@ class Session:
             value = getattr(options, field.name)
             if value != field.default and field.metadata["scope"] != "console" and field.name != "serial":
                 words += [f"--{field.name}", self._readable(str(value))]
-        return f"deep_photostyle.py {shlex.join(words)}"
+        return f"{_PROGRAM} {shlex.join(words)}"
 
     def _readable(self, message: str) -> str:
         """A message with the names of the session's files for their paths."""
-        return with_flags(message).replace(f"{self._given}/", "").replace(f"{self._made}/", "")
+        message = with_flags(message)
+        for folder in (self._new, self._given, self._made):
+            message = message.replace(f"{folder}/", "")
+        return message
+
+    def _plain(self, messages: Iterable[str]) -> list[str]:
+        """Messages in the page's words: no paths, and no names of options."""
+        return [_OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(m)) for m in messages]

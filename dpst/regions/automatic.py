@@ -89,7 +89,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     shares = np.min([_hard(masks).mean(axis=(0, 1)) for masks in both], axis=0)
     kept = np.flatnonzero(shares >= SPECK) if shares.max() >= SPECK else np.array([0])
     if len(kept) < count:
-        logger.warning("`auto_seg` %d is more than the photos have in common; the number of regions is %d", count, len(kept))
+        logger.warning("`auto_seg` %d is more regions than the photos have in common; the number is %d", count, len(kept))
     names, colours = zip(*list(REFERENCE_COLOURS.items())[: len(kept)], strict=True)
     content_masks, style_masks = (masks[..., kept] for masks in both)
     return Regions(names, _whole(content_masks), _whole(style_masks), colours)

@@ -66,7 +66,7 @@ def read_samples(
     height, width = samples.shape[:2]
     if not same_shape((height, width), size):
         shapes = (width, height, size[1], size[0])
-        logger.warning("%s %s is %dx%d, another shape than its photo of %dx%d; it is stretched to fit", role, path, *shapes)
+        logger.warning("%s %s is %dx%d, another shape than its photo, %dx%d; it is stretched to fit", role, path, *shapes)
     if samples.dtype == np.uint8 or is_label_image(samples):
         return samples
     labels = np.unique(samples[_is_flat(rgb(samples), 0)])
@@ -106,7 +106,7 @@ def read_folder(
     regions: dict[str, Path] = {}
     for path in paths:
         if (other := regions.setdefault(path.stem, path)) != path:
-            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures of one region; keep one of them")
+            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures for one region; keep one of them")
     return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 

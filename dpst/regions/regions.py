@@ -155,7 +155,7 @@ def check_both(content_seg_path: str, style_seg_path: str) -> None:
     """Raises `UserError` if only one photo has a mask."""
     if bool(content_seg_path) != bool(style_seg_path):
         missing = "`style_seg_path`" if content_seg_path else "`content_seg_path`"
-        raise UserError(f"{missing} is empty; give the masks of both photos or of neither")
+        raise UserError(f"{missing} is missing; give the masks of both photos or of neither")
 
 
 def read_classes(path: str, photo: np.ndarray, options: Options, orientation: int = 1) -> tuple[list[str], np.ndarray]:

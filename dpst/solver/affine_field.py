@@ -21,6 +21,8 @@ from dpst.imaging.fitted_masks import FittedMasks
 LEVELS = 8
 # How strongly neighbouring levels of luma are tied, against neighbouring places.
 _LEVEL_TIE = 1.0
+# The same where place does not count: one node stands for those of a photo's finest grid, each with its ties.
+_LEVEL_TIE_OF_ONE = 1000.0
 # Below this a mask's pixel counts as outside.
 _OUTSIDE = 1e-3
 # Rows of a large photo that one thread restyles at a time.
@@ -29,7 +31,10 @@ _ROWS = 64
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Nodes of a bilateral grid: along luma, down and across. A node's index is `(level * height + y) * width + x`."""
+    """Nodes of a bilateral grid: along luma, down and across. A node's index is `(level * height + y) * width + x`.
+
+    With one node down and across, place does not count: equal colours are changed alike everywhere.
+    """
 
     levels: int
     height: int
@@ -37,14 +42,18 @@ class Grid:
 
     @classmethod
     def over(cls, size: tuple[int, int], cells: int) -> Grid:
-        """The grid of a photo of this size (height, width) with this many cells on its longer side."""
-        down, across = (max(2, round(cells * side / max(size)) + 1) for side in size)
+        """The grid of a photo of this size (height, width) with this many cells on its longer side; 0 for none by place."""
+        down, across = (max(2, round(cells * side / max(size)) + 1) if cells else 1 for side in size)
         return cls(LEVELS, down, across)
 
     @property
     def nodes(self) -> int:
         """Number of nodes."""
         return self.levels * self.height * self.width
+
+    @property
+    def _level_tie(self) -> float:
+        return _LEVEL_TIE if self.height * self.width > 1 else _LEVEL_TIE_OF_ONE
 
     def weights(self, content: np.ndarray, first_row: int, height: int) -> tuple[np.ndarray, np.ndarray]:
         """The eight nodes around each pixel of some rows of a photo, and their trilinear weights.
@@ -62,10 +71,12 @@ class Grid:
         x, across = _placed((np.arange(width) + 0.5) / width, self.width)
         level, up = _placed(np.clip(content @ LUMA, 0, 1), self.levels)
         node = (level * self.height + y[:, None]) * self.width + x  # (n, W)
+        # To the next node up, down and across; along an axis of a single node the next one is itself, of weight 0.
+        up_by, down_by, across_by = self.height * self.width, self.width * (self.height > 1), int(self.width > 1)
         nodes = np.empty((rows, width, 8), np.int32)
         weights = np.empty((rows, width, 8), np.float32)
         for corner, (i, j, k) in enumerate(np.ndindex(2, 2, 2)):
-            nodes[..., corner] = node + (i * self.height + j) * self.width + k
+            nodes[..., corner] = node + (i * up_by + j * down_by + k * across_by)
             place = (down if j else 1 - down)[:, None] * (across if k else 1 - across)
             np.multiply(up if i else 1 - up, place, out=weights[..., corner])
         return nodes.reshape(-1, 8), weights.reshape(-1, 8)
@@ -80,38 +91,24 @@ class Grid:
         across = kron(level, kron(y, _differences(self.width)))
         down = kron(level, kron(_differences(self.height), x))
         up = kron(_differences(self.levels), kron(y, x))
-        return (across.T @ across + down.T @ down + _LEVEL_TIE * (up.T @ up)).tocsr()
+        return (across.T @ across + down.T @ down + self._level_tie * (up.T @ up)).tocsr()
 
     def roughness_spectrum(self) -> np.ndarray:
         """The eigenvalues of `roughness` by the waves of the type II cosine transform, (levels, height, width)."""
         down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
-        return _LEVEL_TIE * up[:, None, None] + down[:, None] + across
-
-    def refined(self, values: np.ndarray, finer: Grid) -> np.ndarray:
-        """Values (..., nodes, k) at the nodes of a finer grid of the same photo, interpolated bilinearly."""
-        lead, channels = values.shape[:-2], values.shape[-1]
-        cube = values.reshape(-1, self.levels, self.height, self.width, channels)
-        down, across = _enlargement(finer.height, self.height), _enlargement(finer.width, self.width)
-        cube = np.einsum("ai,bj,rlijk->rlabk", down, across, cube, optimize=True)
-        return cube.reshape(*lead, finer.nodes, channels)
+        return self._level_tie * up[:, None, None] + down[:, None] + across
 
 
 def _placed(share: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """The node below each position 0..1 along an axis, and the share of the node above it."""
     position = (share * (nodes - 1)).astype(np.float32)
-    below = np.clip(position.astype(np.int32), 0, nodes - 2)
+    below = np.clip(position.astype(np.int32), 0, max(nodes - 2, 0))
     return below, position - below
 
 
 def _differences(nodes: int) -> scipy.sparse.csr_matrix:
     """Differences between neighbours along an axis, (nodes - 1, nodes)."""
     return scipy.sparse.diags([-np.ones(nodes - 1), np.ones(nodes - 1)], [0, 1], shape=(nodes - 1, nodes)).tocsr()
-
-
-def _enlargement(fine: int, coarse: int) -> np.ndarray:
-    """Linear interpolation (fine, coarse) between nodes that span the same side."""
-    position = np.linspace(0, coarse - 1, fine)
-    return np.maximum(0, 1 - np.abs(position[:, None] - np.arange(coarse)))
 
 
 def slicing(nodes: np.ndarray, weights: np.ndarray, mask: np.ndarray, grid: Grid) -> scipy.sparse.csr_matrix:

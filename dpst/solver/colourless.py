@@ -61,5 +61,6 @@ def neutral_lut(lut: Lut) -> Lut:
 def neutral_progress(progress: Progress, regions: np.ndarray, masks: np.ndarray) -> Progress:
     """What a callback is to see of a solve with some colourless regions, bool (R,), whose masks are (H, W, R)."""
     share = resize(masks[..., regions].sum(-1), *progress.image.shape[:2])
-    look = neutral_look(progress.look, regions) if progress.look else None
-    return dataclasses.replace(progress, image=neutral(progress.image, share), look=look)
+    find_look = progress.find_look
+    look = (lambda: neutral_look(find_look(), regions)) if find_look else None
+    return dataclasses.replace(progress, image=neutral(progress.image, share), find_look=look)

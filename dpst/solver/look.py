@@ -39,7 +39,7 @@ from vgg19.network import Network
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.06, 0.002, 0.7, 0.6, 90.0
 # The same of photorealism: the matting form, of colours 0..1, a pixel; invented variance, wandering hue, lost contrast.
-_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 600.0, 150.0, 0.16
+_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 700.0, 158.0, 0.16
 # The same of the maps: roughness, gain, distance from the grade.
 _ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 # Weight of a difference in hue from the grade, relative to one in brightness.
@@ -53,10 +53,14 @@ _NOISE = 0.045
 _CURVATURE, _LEAST_CURVATURE = 1.2, 1e-5
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 _SPREAD = 0.3
+# (4, 4): from (red, green, blue, 1) to luma, red minus luma, blue minus luma, in that unit, and 1.
+_BASIS = np.vstack([np.pad(np.array([LUMA, [1, 0, 0] - LUMA, [0, 0, 1] - LUMA]) / _SPREAD, ((0, 0), (0, 1))), [0, 0, 0, 1]])
 _LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
 # The square of one level of 8 bits: colours that differ by less, and noise below it, are no unit of a difference.
 _LEVEL = 255.0**-2
 _LEAST_COLOURS = 10  # pixels of a region, below which it has no colours to compare
+# One pixel of so many stands for the colours of all, in regions that then still have so many.
+_EVERY, _LEAST_SAMPLE = 4, 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Weights:
 
 
 class LookObjective:
-    """The loss of a field's coefficients, float64 (R, nodes, 4, 3), at one size of the photo.
+    """The loss of a field's coefficients, float32 (R, nodes, 4, 3), at one size of the photo.
 
     A coefficient's third axis is luma relative to the region's mean, red minus luma, blue minus luma, and the constant.
 
@@ -102,39 +106,51 @@ class LookObjective:
         image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
     """
 
-    def __init__(self, network: Network, pair: Pair, cells: int, weights: Weights, check: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        network: Network,
+        pair: Pair,
+        palettes: list[Palette | None],
+        cells: int,
+        weights: Weights,
+        check: Callable[[], None] = lambda: None,
+    ):
         """Computes the targets.
 
         Args:
             network: feature extractor.
             pair: photos and masks.
-            cells: of the grid on the longer side.
+            palettes: of the style's regions, from `palettes`.
+            cells: of the grid on the photo's longer side; 0 where place does not count.
             weights: of the terms.
             check: called between the steps, of a second or more each for a large photo; what it raises ends this.
         """
-        content, style = pair.content, pair.style
+        content = pair.content
         self.grid, self.evaluations, self.image = Grid.over(pair.size, cells), 0, content
         self.weights = weights
         self.content, self._pair = content, pair
         self._pixels, self._network = content.shape[0] * content.shape[1], network
         masks = pair.content_masks.reshape(self._pixels, -1)
-        self.bases = np.stack([_basis(_mean_luma(content, mask)) for mask in masks.T])  # (R, 4, 4)
+        centres = [_mean_luma(content, mask) / _SPREAD for mask in masks.T]
+        self._centres = np.array(centres, np.float32)[:, None, None]  # (R, 1, 1)
         nodes, shares = self.grid.weights(content, 0, content.shape[0])
-        self._slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
-        self._splats = [s.T.tocsr() for s in self._slices]
-        colours = np.concatenate([content.reshape(-1, 3), np.ones((self._pixels, 1), np.float32)], 1)
-        self._colours = [(colours @ basis.T).astype(np.float32) for basis in self.bases]  # (pixels, 4) each
-        self._mass = [np.asarray(gather.sum(1)) / self._pixels for gather in self._splats]  # (nodes, 1) each
-        self._roughness = self.grid.roughness()
+        slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
+        self._slicing = scipy.sparse.hstack(slices, format="csr", dtype=np.float32)  # (pixels, R * nodes)
+        self._splatting = self._slicing.T.tocsr()
+        self._colours = (np.concatenate([content.reshape(-1, 3), np.ones((self._pixels, 1))], 1) @ _BASIS.T).astype(np.float32)
+        self._mass = (np.asarray(self._slicing.sum(0)) / self._pixels).reshape(len(masks.T), -1, 1, 1)  # (R, nodes, 1, 1)
+        self._seen = (masks.astype(np.float64) ** 2).sum(0) / self.grid.nodes  # (R,), the mean over the nodes of S'S 1
+        self._roughness = self.grid.roughness().astype(np.float32)
         check()
         # A ribbon that is narrower than a window has none.
         self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= LEAST_SIDE else None
         check()
-        self._palettes: list[tuple[np.ndarray, Palette]] = []
-        for r, mask in enumerate(masks.T):
-            inside, colours = np.flatnonzero(mask > 0.5), style[pair.style_masks[..., r] > 0.5]
-            if min(len(inside), len(colours)) >= _LEAST_COLOURS:
-                self._palettes.append((inside, Palette(colours)))
+        self._palettes: list[tuple[np.ndarray, float, Palette]] = []  # pixels, for how many each stands, and colours
+        for mask, palette in zip(masks.T, palettes, strict=True):
+            inside = np.flatnonzero(mask > 0.5)
+            if palette and len(inside) >= _LEAST_COLOURS:
+                some = _sample(inside)
+                self._palettes.append((some, len(inside) / len(some), palette))
         self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], _LEVEL)
         self._prepare_network(check)
         self._grade = content.reshape(-1, 3)
@@ -172,27 +188,24 @@ class LookObjective:
 
     def unchanged(self) -> np.ndarray:
         """Coefficients that leave the content as it is."""
-        return np.zeros((len(self.bases), self.grid.nodes, 4, 3))
-
-    def refined(self, coefficients: np.ndarray, coarser: Grid) -> np.ndarray:
-        """Coefficients of a coarser grid at this one's nodes."""
-        flat = coarser.refined(coefficients.reshape(*coefficients.shape[:2], 12), self.grid)
-        return flat.reshape(*flat.shape[:2], 4, 3)
+        return np.zeros((len(self._centres), self.grid.nodes, 4, 3), np.float32)
 
     def graded(self) -> np.ndarray:
         """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
         coefficients = self.unchanged()
-        for r, basis in enumerate(self.bases):
+        for r, centre in enumerate(self._centres.ravel()):
             mask, style_mask = self._pair.content_masks[..., r], self._pair.style_masks[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
                 change = colour_grade(self.content, self._pair.style, mask, style_mask, _NOISE) - np.eye(3, 4)
-                coefficients[r] = np.linalg.solve(basis.T, change.T)  # change = coefficients' basis
+                own = np.linalg.solve(_BASIS.T, change.T)  # change = own' basis
+                own[3] += centre * own[0]
+                coefficients[r] = own
         return coefficients
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Coefficients whose result is nearest to an image (H, W, 3), 0..1, in least squares with smoothness."""
         change = (image - self.content).reshape(-1, 3)
-        nodes, regions = self.grid.nodes, len(self.bases)
+        nodes, regions = self.grid.nodes, len(self._centres)
         roughness = self.weights.calm * _ROUGHNESS + 1e-6
 
         def normal(flat: np.ndarray) -> np.ndarray:
@@ -214,8 +227,7 @@ class LookObjective:
         """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
         self._grade = np.clip(self.content.reshape(-1, 3) + self._slice(grade), 0, 1)
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
-        seen = [(gather @ np.asarray(sliced.sum(1))).mean() for sliced, gather in zip(self._slices, self._splats, strict=True)]
-        curvature = _CURVATURE / self._pixels * np.reshape(seen, (-1, 1, 1, 1))
+        curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1, 1)
         self._inverse = (1 / (rough + curvature)[..., None]).astype(np.float32)
 
     def precondition(self, gradient: np.ndarray) -> np.ndarray:
@@ -225,38 +237,40 @@ class LookObjective:
         """
         waves = scipy.fft.dctn(gradient.reshape(*self._inverse.shape[:-1], 12).astype(np.float32), axes=(1, 2, 3), norm="ortho")
         solved = scipy.fft.idctn(waves * self._inverse, axes=(1, 2, 3), norm="ortho", overwrite_x=True)
-        return solved.reshape(gradient.shape).astype(np.float64)
+        return solved.reshape(gradient.shape)
 
     def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
         """The maps of these coefficients."""
-        maps = np.einsum("rnkj,rkc->rnjc", coefficients, self.bases)
+        maps = np.einsum("rnkj,kc->rnjc", self._uncentred(coefficients), _BASIS)
         return Look(self.grid, maps.astype(np.float32), masks)
+
+    def _uncentred(self, coefficients: np.ndarray) -> np.ndarray:
+        """Coefficients (R, nodes, 4, k) by which luma counts from 0, and no longer from the region's mean."""
+        coefficients = coefficients.astype(np.float32)
+        coefficients[:, :, 3] -= self._centres * coefficients[:, :, 0]
+        return coefficients
 
     def _slice(self, coefficients: np.ndarray) -> np.ndarray:
         """The change (pixels, k) of coefficients (R, nodes, 4, k), float32."""
         channels = coefficients.shape[-1]
-        change = np.zeros((self._pixels, channels), np.float32)
-        for sliced, colours, own in zip(self._slices, self._colours, coefficients, strict=True):
-            maps = sliced @ own.reshape(self.grid.nodes, 4 * channels).astype(np.float32)
-            change += np.einsum("pk,pkj->pj", colours, maps.reshape(-1, 4, channels))
-        return change
+        maps = self._slicing @ self._uncentred(coefficients).reshape(-1, 4 * channels)
+        return np.einsum("pk,pkj->pj", self._colours, maps.reshape(-1, 4, channels))
 
     def _splat(self, by_image: np.ndarray) -> np.ndarray:
         """The transpose of `_slice`: a derivative by the image (pixels, k) to one by the coefficients (R, nodes, 4, k)."""
-        channels = by_image.shape[-1]
-        parts = []
-        for gather, colours in zip(self._splats, self._colours, strict=True):
-            products = (colours[:, :, None] * by_image[:, None, :]).reshape(self._pixels, 4 * channels).astype(np.float32)
-            parts.append((gather @ products).reshape(self.grid.nodes, 4, channels))
-        return np.stack(parts).astype(np.float64)
+        products = (self._colours[:, :, None] * by_image[:, None, :]).reshape(self._pixels, -1)
+        by_maps = self._splatting @ products.astype(np.float32, copy=False)
+        by_maps = by_maps.reshape(len(self._centres), -1, 4, by_image.shape[-1])
+        by_maps[:, :, 0] -= self._centres * by_maps[:, :, 3]
+        return by_maps
 
     def _colour_distance(self, colours: np.ndarray) -> tuple[float, np.ndarray]:
         """Mean squared distance of the colours (pixels, 3) of each region from the style region's, and its gradient."""
         loss, gradient = 0.0, np.zeros_like(colours)
-        for inside, palette in self._palettes:
-            own, by_colours = palette.transport(colours[inside])
-            loss += own / self._pixels
-            gradient[inside] += by_colours / self._pixels
+        for some, each, palette in self._palettes:
+            own, by_colours = palette.transport(colours[some])
+            loss += own * each / self._pixels
+            gradient[some] += by_colours * np.float32(each / self._pixels)
         return loss, gradient
 
     def _seen_by_the_network(self, image: tf.Tensor, photograph: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -299,14 +313,13 @@ class LookObjective:
         losses |= {name: float(value) for name, value in found.items()}
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
             by_coefficients = self._splat(gradient + by_image.numpy().reshape(-1, 3))
-        losses["roughness"] = losses["gain"] = 0.0
-        for own, own_gradient, mass in zip(coefficients, by_coefficients, self._mass, strict=True):
-            rough = self._roughness @ own.reshape(self.grid.nodes, 12)
-            losses["roughness"] += calm * _ROUGHNESS * float(np.vdot(own, rough))
-            own_gradient += 2 * calm * _ROUGHNESS * rough.reshape(own.shape)
-            gain = mass[..., None] * own[:, :3]
-            losses["gain"] += calm * _GAIN * float(np.vdot(own[:, :3], gain))
-            own_gradient[:, :3] += 2 * calm * _GAIN * gain
+        rough = np.stack([self._roughness @ own for own in coefficients.reshape(len(coefficients), -1, 12)])
+        rough = rough.reshape(coefficients.shape)
+        losses["roughness"] = calm * _ROUGHNESS * float(np.vdot(coefficients, rough))
+        by_coefficients += np.float32(2 * calm * _ROUGHNESS) * rough
+        gain = self._mass * coefficients[:, :, :3]
+        losses["gain"] = calm * _GAIN * float(np.vdot(coefficients[:, :, :3], gain))
+        by_coefficients[:, :, :3] += np.float32(2 * calm * _GAIN) * gain
         losses["total"] = sum(losses.values())
         if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
             raise NonFiniteLoss(non_finite_message(losses))
@@ -318,10 +331,10 @@ class LookObjective:
         weight = _COLOURS * self.weights.style / self._colour_unit
         losses = {"colours": weight * distance, "foreign": 0.0, "affine": 0.0}
         gradient = np.float32(weight) * by_image
-        for inside, palette in self._palettes:
-            away, by_colours = palette.foreignness(image[inside])
-            losses["foreign"] += _FOREIGN * float(np.vdot(away, away)) / self._pixels
-            gradient[inside] += np.float32(2 * _FOREIGN / self._pixels) * away[:, None] * by_colours
+        for some, each, palette in self._palettes:
+            away, by_colours = palette.foreignness(image[some])
+            losses["foreign"] += _FOREIGN * each * float(np.vdot(away, away)) / self._pixels
+            gradient[some] += np.float32(2 * _FOREIGN * each / self._pixels) * away[:, None] * by_colours
         beyond = image - np.clip(image, 0, 1)
         losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
         gradient += np.float32(2 * _RANGE / self._pixels) * beyond
@@ -341,6 +354,19 @@ class LookObjective:
         loss = _GRADE * (3 * float(np.vdot(light, light)) + _HUE * float(np.vdot(hue, hue))) / self._pixels
         gradient = _HUE * (hue - hue.sum(1, keepdims=True) * LUMA) + 3 * light * LUMA
         return loss, gradient * np.float32(2 * _GRADE / self._pixels)
+
+
+def palettes(pair: Pair) -> list[Palette | None]:
+    """The colours of each region of the style; None where it has too few pixels to compare."""
+    colours = [pair.style[mask > 0.5] for mask in np.moveaxis(pair.style_masks, -1, 0)]
+    return [Palette(own) if len(own) >= _LEAST_COLOURS else None for own in colours]
+
+
+def _sample(inside: np.ndarray) -> np.ndarray:
+    """One of every few of a region's pixels, by chance with a fixed seed: their colours stand for all."""
+    every = max(1, min(_EVERY, len(inside) // _LEAST_SAMPLE))
+    strata = len(inside) // every
+    return inside[np.arange(strata) * every + np.random.default_rng(0).integers(0, every, strata)]
 
 
 def settled(objective: LookObjective, levels: float, steps: int) -> Callable[[], str]:
@@ -366,11 +392,3 @@ def settled(objective: LookObjective, levels: float, steps: int) -> Callable[[],
 
 def _mean_luma(content: np.ndarray, mask: np.ndarray) -> float:
     return float(np.average(content.reshape(-1, 3) @ LUMA, weights=mask + 1e-9))
-
-
-def _basis(centre: float) -> np.ndarray:
-    """(4, 4): from (red, green, blue, 1) to luma about the centre, red minus luma, blue minus luma, and 1."""
-    basis = np.zeros((4, 4))
-    basis[:3, :3] = np.array([LUMA, np.array([1, 0, 0]) - LUMA, np.array([0, 0, 1]) - LUMA]) / _SPREAD
-    basis[0, 3], basis[3, 3] = -centre / _SPREAD, 1
-    return basis

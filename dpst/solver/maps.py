@@ -5,27 +5,30 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted, resize
 from dpst.solver.affine_field import Look
-from dpst.solver.look import LookObjective, Weights, settled
-from dpst.solver.optimizers import minimize_preconditioned
+from dpst.solver.look import LookObjective, Weights, palettes, settled
+from dpst.solver.optimizers import PAIRS, InverseHessian, minimize_preconditioned
 from dpst.solver.optimum import Optimum
 from dpst.solver.run import Pair, Run
 from dpst.solver.sizes import network_side, scales
 from dpst.solver.stages import REFINEMENT, SEGMENTED
+from vgg19.backend import on_device
 
-# Cells of the grid on the longer side at the coarsest scale and at the others, and most steps there; of the segmented stage; and
-# for each further realism.
-_CELLS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = (24, 48), (20, 32), 10, 20
+# Cells of the grid on the photo's longer side.
+_CELLS = 48
+# Most steps at the coarsest scale and at the others, of the segmented stage, and for each further realism.
+_COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 20, 4, 20
 # It stops when the picture has changed by less than this, root mean square in levels, over this many steps.
 _LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
-def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Look]:
+def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = True) -> dict[float, Look]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
     In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
@@ -34,26 +37,26 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
         run: options and network; the stages are recorded there.
         pair: photos and masks; those of the content best refined to the photo's edges.
         init: picture to start from, (H, W, 3), 0..1.
+        by_place: whether the maps may vary from place to place within a region.
     """
     options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
     sizes = scales(fitted(pair.size, network_side(pair.size, options)))
     shapes = [fitted(pair.size, size) for size in sizes]
-    finer = [0 if number == 0 and len(sizes) > 1 else 1 for number in range(len(sizes))]  # which of `_CELLS` and `_STEPS`
-    plan = [(shape, _STEPS[which]) for shape, which in zip(shapes, finer, strict=True)]
+    plan = [(shape, _COARSE_STEPS if shape is not shapes[-1] else _STEPS) for shape in shapes]
     if options.style_option == 2:
         plan.insert(0, (shapes[0], _SEGMENTED_STEPS))
     plan += [(shapes[-1], _REALISM_STEPS)] * (len(options.realisms) - 1)
     run.plan = [(shape, min(most, options.max_iter)) for shape, most in plan]
 
-    def minimize(objective: LookObjective, coefficients: np.ndarray | None, begin: float) -> np.ndarray:
+    def minimize(objective: LookObjective, start: np.ndarray | None, inverse: InverseHessian, begin: float) -> np.ndarray:
         """Starts from these coefficients, by default from those that the grade term pulls towards."""
         if init is not None:
             grade = objective.fitted(resize(init, *objective.image.shape[:2]))
         else:
             grade = objective.unchanged() if options.style_option == 1 else objective.graded()
         objective.begin(grade)
-        return _minimize_look(run, objective, grade if coefficients is None else coefficients, masks, begin)
+        return _minimize_look(run, objective, grade if start is None else start, inverse, masks, begin)
 
     ended = threading.Event()
 
@@ -62,43 +65,51 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None) -> dict[float, Loo
             raise concurrent.futures.CancelledError
 
     def prepare(number: int) -> LookObjective:
-        return LookObjective(run.network, pair.at(sizes[number]), _CELLS[finer[number]], weights, check_end)
+        with on_device(options.device):  # TensorFlow asks each thread anew
+            cells = _CELLS if by_place else 0
+            return LookObjective(run.network, pair.at(sizes[number]), colours, cells, weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
+    colours = palettes(pair.at(sizes[-1]))
     objective, coefficients = prepare(0), None
+    # The field is the same at every scale, and so is most of the curvature: what one stage learns of it, the next one uses.
+    inverse = InverseHessian(objective.unchanged().size, PAIRS)
     ahead = concurrent.futures.ThreadPoolExecutor(1)  # prepares the next scale while this one runs
     try:
         coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
         if options.style_option == 2:
             objective.weights = weights.segmented
-            coefficients = minimize(objective, None, begin)
+            coefficients = minimize(objective, None, inverse, begin)
             objective.weights, begin = weights, time.perf_counter()
-        coefficients = minimize(objective, coefficients, begin)
+        coefficients = minimize(objective, coefficients, inverse, begin)
         for prepared in coming:
-            begin, coarser = time.perf_counter(), objective.grid
-            objective = prepared.result()
-            coefficients = minimize(objective, objective.refined(coefficients, coarser), begin)
+            begin, objective = time.perf_counter(), prepared.result()
+            coefficients = minimize(objective, coefficients, inverse, begin)
     finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
         ended.set()
         ahead.shutdown(wait=False, cancel_futures=True)
     looks = {options.realisms[0]: objective.look(coefficients, masks)}
     for realism in options.realisms[1:]:
-        begin = time.perf_counter()
+        begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
         objective.weights = Weights.of(options, realism)
-        coefficients = minimize(objective, coefficients, begin)
+        coefficients = minimize(objective, coefficients, inverse, begin)
         looks[realism] = objective.look(coefficients, masks)
     return looks
 
 
-def _minimize_look(run: Run, objective: LookObjective, coefficients: np.ndarray, masks: FittedMasks, begin: float) -> np.ndarray:
+def _minimize_look(
+    run: Run, objective: LookObjective, start: np.ndarray, inverse: InverseHessian, masks: FittedMasks, begin: float
+) -> np.ndarray:
     """The plan's next stage, from some coefficients; returns the best ones."""
     test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
 
     def minimize(callback) -> Optimum:
-        return minimize_preconditioned(objective, coefficients, run.most_steps, callback, objective.precondition, settled=test)
+        return minimize_preconditioned(
+            objective, start, run.most_steps, callback, objective.precondition, settled=test, inverse=inverse
+        )
 
-    def picture(found: np.ndarray) -> tuple[np.ndarray, Look]:
-        return objective.image, objective.look(found, masks)
+    def picture(found: np.ndarray) -> tuple[np.ndarray, Callable[[], Look]]:
+        return objective.image, lambda: objective.look(found, masks)
 
     phase = REFINEMENT if objective.weights.photograph else SEGMENTED
     return run.follow(phase, objective, picture, minimize, begin).levels

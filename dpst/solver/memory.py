@@ -127,14 +127,14 @@ def within_memory(
         return options
     least, most = LEAST_SIZE, long_side  # most does not fit
     if not fits(least):
-        raise UserError(f"free memory {_described(free)} is too little to solve even {least} pixels; end other programs")
+        raise UserError(f"free memory {_described(free)} is not enough to solve even {least} pixels; close other programs")
     while most - least > 1:
         middle = (least + most) // 2
         least, most = (middle, most) if fits(middle) else (least, middle)
     short = f"about {_described(takes(long_side))} of memory, and {_described(free)} are free"
     if options.max_size:
         raise UserError(f"`max_size` {options.max_size} takes {short}; use `max_size` {least}")
-    logger.warning("solving at %d pixels takes %s; it is solved at %d pixels", long_side, short, least)
+    logger.warning("solving at %d pixels takes %s; solving at %d pixels instead", long_side, short, least)
     return dataclasses.replace(options, max_size=least)
 
 

@@ -96,6 +96,7 @@ def minimize_preconditioned(
     patience: int = 5,
     bounds: tuple[float, float] = (-np.inf, np.inf),
     settled: Callable[[], str] = str,
+    inverse: InverseHessian | None = None,
 ) -> Optimum:
     """L-BFGS whose initial inverse Hessian is given (Nocedal, Wright 2006, algorithm 7.4).
 
@@ -111,6 +112,7 @@ def minimize_preconditioned(
         patience: see `least_progress`.
         bounds: least and most level; the iterates stay between them.
         settled: called after each step; what it answers, if anything, is why to stop there.
+        inverse: what was learned of the inverse Hessian of a like objective with the same `precondition`; it goes on learning.
 
     Returns:
         The last iterate, which is the best: every accepted step lowers the loss (Armijo backtracking from step 1). A step to
@@ -121,11 +123,11 @@ def minimize_preconditioned(
     """
     evaluations = 1
     lower, upper = bounds
-    x = np.clip(np.asarray(start, np.float64), lower, upper)
+    x = np.clip(start, lower, upper)
     current = evaluate(x)
     callback(0, x, current)
     smoothed = precondition(current.gradient)
-    inverse = _InverseHessian(x.size, min(PAIRS, max_iter))
+    inverse = inverse or InverseHessian(x.size, min(PAIRS, max_iter))
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
     step = 0
     while step < max_iter:
@@ -173,7 +175,7 @@ def minimize_preconditioned(
     return Optimum(x, current, max_iter, f"all {max_iter} iterations made")
 
 
-class _InverseHessian:
+class InverseHessian:
     """The inverse Hessian of L-BFGS from H0 and the newest pairs, in compact form (Byrd, Nocedal, Schnabel 1994, eq. 2.6).
 
     With the steps s as columns of S, the changes y of the gradient over them as columns of Y, each pair divided by sqrt(s'y), R
@@ -204,25 +206,26 @@ class _InverseHessian:
     def add(self, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> None:
         """A step s, the change y of the gradient over it, s'y > 0, and H0 y; the oldest pair makes room."""
         unit = np.sqrt(np.vdot(move, change))
-        move, change, smoothed = ((each.ravel() / unit).astype(np.float32) for each in (move, change, smoothed))
         new = self._rows.pop(0) if self.pairs == len(self._moves) else self.pairs
         self._rows.append(new)
-        self._moves[new], self._smoothed[new] = move, smoothed
-        self._products[:, new] = self._moves @ change
-        self._forms[:, new] = self._forms[new] = self._smoothed @ change
+        np.divide(move.ravel(), unit, out=self._moves[new], casting="same_kind")
+        np.divide(smoothed.ravel(), unit, out=self._smoothed[new], casting="same_kind")
+        change, used = (change.ravel() / unit).astype(np.float32, copy=False), self.pairs
+        self._products[:used, new] = self._moves[:used] @ change
+        self._forms[:used, new] = self._forms[new, :used] = self._smoothed[:used] @ change
 
     def __call__(self, gradient: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
         """The inverse Hessian times a gradient (H, W, 3), of which `smoothed` is H0 times it."""
         if not self._rows:
             return smoothed
-        rows, unit = self._rows, np.abs(gradient).max() or 1.0
-        flat = (gradient.ravel() / unit).astype(np.float32)
+        rows, unit, used = self._rows, np.abs(gradient).max() or 1.0, self.pairs
+        flat = (gradient.ravel() / unit).astype(np.float32, copy=False)
         triangle, forms = np.triu(self._products[np.ix_(rows, rows)]), self._forms[np.ix_(rows, rows)]
         solve = functools.partial(scipy.linalg.solve_triangular, triangle, unit_diagonal=True)
         stretch = 1 / forms[-1, -1]
-        along = solve((self._moves @ flat)[rows])
-        of_moves, of_smoothed = np.zeros((2, len(self._moves)), np.float32)
-        of_moves[rows] = solve(along + stretch * (forms @ along - (self._smoothed @ flat)[rows]), trans="T")
+        along = solve((self._moves[:used] @ flat)[rows])
+        of_moves, of_smoothed = np.zeros((2, used), np.float32)
+        of_moves[rows] = solve(along + stretch * (forms @ along - (self._smoothed[:used] @ flat)[rows]), trans="T")
         of_smoothed[rows] = -stretch * along
-        change = (of_moves @ self._moves + of_smoothed @ self._smoothed).reshape(gradient.shape)
-        return stretch * smoothed + unit * change.astype(np.float64)
+        change = (of_moves @ self._moves[:used] + of_smoothed @ self._smoothed[:used]).reshape(gradient.shape)
+        return stretch * smoothed + unit * change.astype(gradient.dtype, copy=False)

@@ -9,8 +9,8 @@ from dpst.imaging.colours import cielab
 
 # Lattice points along each side of the RGB cube at which the distance to the style's colours is stored.
 _LATTICE = 33
-# Colours of the style that the distances are measured from, at most; chosen with a fixed seed.
-_MOST_COLOURS = 20_000
+# Side in CIELAB of the cells of which one colour of the style each is what distances are measured from.
+_CELL = 1.0
 # CIELAB distance, lightness counting 0.3, up to which a colour counts as one of the style's.
 _TOLERANCE = 5.0
 # The unit of that distance in the loss: a colour 10 further away is plainly foreign.
@@ -66,8 +66,9 @@ class Palette:
         """Takes the region's colours (n, 3), 0..1, n > 0."""
         steps = np.linspace(0, 1, _LATTICE)
         lattice = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-        chosen = np.random.default_rng(0).permutation(len(colours))[:_MOST_COLOURS]
-        distance, _ = cKDTree(cielab(colours[chosen])).query(cielab(lattice))
+        lab = cielab(colours)
+        _, one_each = np.unique(np.floor(lab / _CELL).astype(np.int32), axis=0, return_index=True)
+        distance, _ = cKDTree(lab[one_each]).query(cielab(lattice))
         excess = np.maximum(distance - _TOLERANCE, 0) / _UNIT
         self._excess = excess.reshape(_LATTICE, _LATTICE, _LATTICE).astype(np.float32)
         self._projections = np.sort(_directions().T @ colours.T, axis=1)  # (directions, n)

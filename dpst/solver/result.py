@@ -10,6 +10,7 @@ import numpy as np
 from dpst.errors import UserError
 from dpst.files.lut_profiles import check_lut_profile
 from dpst.files.luts import Lut
+from dpst.files.notebook import png
 from dpst.files.photos import STRIP, Photo
 from dpst.imaging.light import with_light
 from dpst.imaging.pictures import check_kind, check_number, check_one_of, check_picture
@@ -50,6 +51,21 @@ class Result:
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
     colourless: frozenset[str] = frozenset()
     keeps_light: bool = False
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        parts = [f"{width}x{height}"]
+        if self.looks:
+            parts.append(f"realism {', '.join(f'{each:g}' for each in self.looks)}")
+        if self.masks:
+            parts.append(f"regions {', '.join(self.masks)}")
+        if self.features:
+            parts.append(f"features {self.features}")
+        return f"<Result {'; '.join(parts)}>"
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows: the result at the size where the style was solved, at the first realism."""
+        return png(self.image)
 
     def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
         """The result at the size of a photo, with all its detail.

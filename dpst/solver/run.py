@@ -110,7 +110,7 @@ class Run:
         self,
         phase: str,
         objective: CountingObjective,
-        picture: Callable[[np.ndarray], tuple[np.ndarray, Look | None]],
+        picture: Callable[[np.ndarray], tuple[np.ndarray, Callable[[], Look] | None]],
         minimize: Callable[..., Optimum],
         begin: float,
     ) -> Optimum:
@@ -119,7 +119,7 @@ class Run:
         Args:
             phase: `SEGMENTED` or `REFINEMENT`.
             objective: counts its evaluations.
-            picture: from the minimiser's variable to an image (H, W, 3), 0..1, and the look that it shows, if there is one.
+            picture: from the minimiser's variable to an image (H, W, 3), 0..1, and what gives its look, if it has one.
             minimize: takes the minimiser's callback.
             begin: `time.perf_counter()` at the stage's start.
         """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,7 +25,7 @@ class Progress:
         share: of the run's work that is done, 0..1, if no stage stops early.
         losses: weighted terms and their `total`.
         image: float32 (h, w, 3), 0..1, the current image at the stage's size.
-        look: that it shows; None unless the solver is maps.
+        find_look: gives the look that it shows; None unless the solver is maps.
     """
 
     phase: str
@@ -33,7 +35,12 @@ class Progress:
     share: float
     losses: dict[str, float]
     image: np.ndarray
-    look: Look | None = None
+    find_look: Callable[[], Look] | None = None
+
+    @functools.cached_property
+    def look(self) -> Look | None:
+        """The look that the image shows; None unless the solver is maps."""
+        return self.find_look() if self.find_look else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import DATA, made_record
 from PIL import Image
+from tqdm import tqdm
 
 from deep_photostyle import main
 from dpst.batch import batch
@@ -114,9 +115,9 @@ BAD_JOBS = {
     ),
     "one mask": (
         {"style_seg_path": str(DATA / "style_seg.png")},
-        "`content_seg_path` is empty; give the masks of both photos or of",
+        "`content_seg_path` is missing; give the masks of both photos or of",
     ),
-    "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy is not there; "),
+    "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy does not exist; "),
     "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),
     "same output by strength": ({"output_image": "{}/a.png", "strength": "1"}, "output image {}/a.png is also written for "),
     "same record": (
@@ -125,7 +126,7 @@ BAD_JOBS = {
     ),
     "output is an input": (
         {"content_image_path": "{}/in.png", "output_image": "{}/in.png"},
-        "output image {}/in.png would replace the input {}/in.png; choose another place",
+        "output image {}/in.png would overwrite the input {}/in.png; choose another place",
     ),
     "no folder": ({"output_image": "{}/in.png/b.png"}, "output image {}/in.png/b.png cannot be written (Not a directory);"),
 }
@@ -166,7 +167,7 @@ def test_a_check_makes_no_folders_and_a_run_does(tmp_path, no_networks):
 
 
 def run(worker, job):
-    return worker.run(job, lambda share, doing: None)
+    return worker.run(job, tqdm(disable=True))
 
 
 def test_what_is_the_users_is_not_tried_again(tmp_path, no_networks):
@@ -281,10 +282,10 @@ def test_one_failure_stops_no_other_job_and_the_exit_code_tells(arguments, no_ne
 
     no_networks(paint)
     assert main(arguments) == 1
-    told = capsys.readouterr().err
+    told = capsys.readouterr()
     assert sorted(pictures(tmp_path / "out")) == ["in1.png", "in3.png"]
-    assert told.splitlines()[1] == f"error: in2.png: ZeroDivisionError: oh (more in {tmp_path}/out/in2/in2.log)"
-    assert told.splitlines()[-1] == f"2 done, 1 failed; see {tmp_path}/out/report.html"
+    assert told.err.splitlines()[-1] == f"error: in2.png: ZeroDivisionError: oh (more in {tmp_path}/out/in2/in2.log)"
+    assert told.out.splitlines()[-1] == f"2 done, 1 failed; see {tmp_path}/out/report.html"
     assert "ZeroDivisionError: oh" in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -305,7 +306,8 @@ def test_ctrl_c_ends_the_batch_with_its_report(arguments, no_networks, tmp_path)
 def test_an_output_folder_that_cannot_be(arguments, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert main([*arguments, f"--output_dir={tmp_path}/file/out"]) == 1
-    assert capsys.readouterr().err.startswith(f"error: --output_dir {tmp_path}/file/out cannot be made (Not a directory); choose")
+    wrong = f"error: --output_dir {tmp_path}/file/out cannot be created (Not a directory); choose"
+    assert capsys.readouterr().err.startswith(wrong)
 
 
 def test_workers_without_ray_are_told_what_to_install(arguments, monkeypatch, capsys):
@@ -328,7 +330,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
     capsys.readouterr()
 
     assert main(arguments) == 0
-    assert capsys.readouterr().err == f"3 unchanged; see {out}/report.html\n"
+    assert capsys.readouterr().out == f"3 unchanged; see {out}/report.html\n"
     assert times == {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
 
     with Image.open(pairs / "style" / "tar2.png") as style:
@@ -336,7 +338,7 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
     darker.save(pairs / "style" / "tar2.png")
     (out / "in3.png").write_bytes(first["in3.png"][:100])
     assert main(arguments) == 0
-    assert capsys.readouterr().err.splitlines()[-1] == f"2 done, 1 unchanged; see {out}/report.html"
+    assert capsys.readouterr().out.splitlines()[-1] == f"2 done, 1 unchanged; see {out}/report.html"
     second = pictures(out)
     assert second["in1.png"] == first["in1.png"] and second["in3.png"] == first["in3.png"]
     assert second["in2.png"] != first["in2.png"]

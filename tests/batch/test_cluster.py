@@ -62,7 +62,7 @@ def test_every_job_ends_once_on_warm_workers_whatever_becomes_of_some(tmp_path, 
     assert sorted(outcome.name for outcome in ended) == sorted(names)
     by_name = {outcome.name: outcome for outcome in ended}
     assert {name for name, outcome in by_name.items() if outcome.status is not Status.DONE} == {"bad", "fatal"}
-    assert re.fullmatch(r"3 workers were lost with it \(.+\); give it more memory, or look at Ray's logs", by_name["fatal"].error)
+    assert re.fullmatch(r"3 workers were lost with it \(.+\); give it more memory, or check Ray's logs", by_name["fatal"].error)
     assert len(list(tmp_path.glob("fatal.*"))) == 3 and len(list(tmp_path.glob("unlucky.*"))) == 2
     assert len(list(tmp_path.glob("terminated.*"))) == 2
     done = [told(outcome) for outcome in ended if outcome.status is Status.DONE]
@@ -77,12 +77,12 @@ def test_workers_that_cannot_start_end_the_batch(tmp_path):
         def __init__(self):
             raise OSError("no library")
 
-    with pytest.raises(UserError, match=r"^--workers 2 cannot start \(.*no library.*\); look at Ray's logs$"):
+    with pytest.raises(UserError, match=r"^--workers 2 cannot start \(.*no library.*\); check Ray's logs$"):
         list(run_on_ray(jobs(["a"], []), Options(workers=2), Broken))
 
 
 def test_a_cluster_that_is_not_there():
-    with pytest.raises(UserError, match=r"^--ray_address 127\.0\.0\.1:1 finds no Ray \(.*\); see whether ray status works$"):
+    with pytest.raises(UserError, match=r"^--ray_address 127\.0\.0\.1:1 cannot connect to Ray \(.*\); check it with ray status$"):
         list(run_on_ray(jobs(["a"], []), Options(ray_address="127.0.0.1:1"), workers("")))
 
 

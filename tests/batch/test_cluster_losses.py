@@ -78,17 +78,17 @@ def run(ray):
 def test_whatever_is_lost_the_job_is_run_again(name, caplog):
     outcomes = run(Ray(errors()[name]("lost\nmore"), cluster.MOST_LOST - 1))
     assert {name: outcome.status for name, outcome in outcomes.items()} == dict.fromkeys(["a.png", "b.png", "c.png"], Status.DONE)
-    assert caplog.messages == ["b.png: its worker was lost (lost); it is run again"] * (cluster.MOST_LOST - 1)
+    assert caplog.messages == ["b.png: its worker was lost (lost); it will be run again"] * (cluster.MOST_LOST - 1)
 
 
 @pytest.mark.parametrize("message", ["lost", ""])
 def test_a_job_that_is_lost_again_and_again_fails_alone(message):
     outcomes = run(Ray(errors()["ObjectLostError"](message), 100))
     assert [outcomes[name].status for name in ("a.png", "b.png", "c.png")] == [Status.DONE, Status.FAILED, Status.DONE]
-    wrong = f"3 workers were lost with it ({message or 'ObjectLostError'}); give it more memory, or look at Ray's logs"
+    wrong = f"3 workers were lost with it ({message or 'ObjectLostError'}); give it more memory, or check Ray's logs"
     assert outcomes["b.png"].error == wrong
 
 
 def test_workers_that_never_start_end_the_batch():
-    with pytest.raises(UserError, match=r"^--workers 1 cannot start \(no library\); look at Ray's logs$"):
+    with pytest.raises(UserError, match=r"^--workers 1 cannot start \(no library\); check Ray's logs$"):
         run(Ray(errors()["RuntimeEnvSetupError"]("summary\nno library"), 100, at=None))

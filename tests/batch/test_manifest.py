@@ -92,9 +92,9 @@ def test_photos_that_differ_by_their_extensions_alone_have_results_of_their_own(
 
 def test_pictures_that_are_not_read_from_folders_are_counted_once_and_other_files_passed_over(tmp_path, caplog):
     photo(tmp_path / "a.png")
-    for name in ("1.HEIC", "2.heic", "3.NEF", "Thumbs.db", ".DS_Store", "._4.heic", "film.mp4", "notes.txt"):
+    for name in ("1.HEIC", "2.heic", "3.NEF", "Thumbs.db", ".DS_Store", "._4.heic", "notes.txt"):
         (tmp_path / name).write_bytes(b"x")
-    wanted = f"folder {tmp_path} holds pictures that are left out (2 .heic, 1 .nef); export them as JPEG, PNG or TIFF"
+    wanted = f"folder {tmp_path} contains pictures that are skipped (2 .heic, 1 .nef); export them as JPEG, PNG or TIFF"
     for _ in range(2):  # of the same process: each batch says so for itself
         caplog.clear()
         found = find_jobs(Options(batch=str(tmp_path), style_image_path="s.png"), "")
@@ -154,11 +154,11 @@ def test_of_models_folders_alone_are_beside_the_manifest(tmp_path):
 
 
 BAD_LINES = {
-    '{"content_image_path": ': "the line is no JSON (Expecting value); write an object such as ",
-    "[1]": "the line is no JSON object; write one such as ",
-    '{"style_wieght": 3}': "column 'style_wieght' is no option of a job; use names of options such as content_image_path, ",
-    '{"workers": 3}': "column 'workers' is no option of a job; ",
-    '{"device": "cpu"}': "column 'device' is no option of a job; ",
+    '{"content_image_path": ': "the line is not valid JSON (Expecting value); write an object such as ",
+    "[1]": "the line is not a JSON object; write one such as ",
+    '{"style_wieght": 3}': "column 'style_wieght' is not an option of a job; use style_weight",
+    '{"workers": 3}': "column 'workers' is not an option of a job; ",
+    '{"device": "cpu"}': "column 'device' is not an option of a job; ",
     '{"style_weight": "much"}': "style_weight much is not a number; give a number",
     '{"max_iter": 2.5}': "max_iter 2.5 is not a whole number; give a whole number",
     '{"lbfgs": "maybe"}': "lbfgs maybe is not True or False; give True or False",
@@ -180,7 +180,7 @@ def test_a_bad_line_is_that_jobs_alone(tmp_path, line):
 def test_a_cell_too_many(tmp_path):
     (tmp_path / "a.csv").write_text("content_image_path,seg_classes\na.png,sky=1,sea=2\n")
     (bad,) = jobs(tmp_path / "a.csv")
-    assert bad.error.endswith("line 2: there are more cells than names in the first line; quote cells with commas")
+    assert bad.error.endswith("line 2: the line has more cells than the first line has names; quote cells with commas")
 
 
 def bad_batches(folder):
@@ -193,10 +193,10 @@ def bad_batches(folder):
     (folder / "none.csv").write_text("content_image_path\n")
     (folder / "wrong.csv").write_text("content_image_path,colour\na.png,red\n")
     yield "no.csv", {}, "--batch {}/no.csv does not exist; give a folder, or a manifest .csv or .jsonl"
-    yield "a.txt", {}, "--batch {}/a.txt is of an unknown kind; give a folder, or a manifest .csv or .jsonl"
-    yield "empty", {}, "folder {}/empty holds no photos; put .jpeg, .jpg, .png, .tif, .tiff, .webp files there"
-    yield "none.csv", {}, "manifest {}/none.csv lists no jobs; write one a line"
-    yield "wrong.csv", {}, "manifest {}/wrong.csv line 1: column 'colour' is no option of a job; "
+    yield "a.txt", {}, "--batch {}/a.txt has an unknown type; give a folder, or a manifest .csv or .jsonl"
+    yield "empty", {}, "folder {}/empty contains no photos or clips; put .jpeg, .jpg, .png, .tif, .tiff, .webp files there"
+    yield "none.csv", {}, "manifest {}/none.csv lists no jobs; write one on each line"
+    yield "wrong.csv", {}, "manifest {}/wrong.csv line 1: column 'colour' is not an option of a job; "
     yield (
         "photos",
         {"output_image": "x.png"},
@@ -207,7 +207,9 @@ def bad_batches(folder):
         {"content_image_path": "x.png"},
         "--content_image_path and --batch {}/photos both give the content photos; use one",
     )
-    yield "pairs", {"style_image_path": "x.png"}, "--batch {}/pairs holds style photos and masks itself; leave --style_image_path"
+    missing = "--style_image_path is missing; give the style image for the photos of --batch {}/photos"
+    yield "photos", {}, missing  # once, not for each photo
+    yield "pairs", {"style_image_path": "x.png"}, "--batch {}/pairs contains its own style photos and masks; remove"
 
 
 def test_a_batch_that_cannot_be_is_told(tmp_path):

@@ -5,7 +5,9 @@ import dataclasses
 import io
 import logging
 import re
+import shutil
 import time
+import urllib.parse
 
 import pytest
 from conftest import DATA, made_record
@@ -14,6 +16,7 @@ from PIL import Image
 from dpst.batch import report
 from dpst.batch.report import Page
 from dpst.jobs.job import Outcome, Status
+from dpst.jobs.places import output_images
 from dpst.options import Options
 from dpst.solver.stages import Stage
 
@@ -72,7 +75,7 @@ def test_pictures_are_small_jpegs_and_nothing_is_loaded_from_elsewhere(write, tm
     large.save(tmp_path / "large.png")
     paths = dataclasses.replace(ended().options, content_image_path=str(tmp_path / "large.png"))
     text = write(ended(options=paths))
-    uris = re.findall(r'(?:src|href)="([^"#]*)"', text)
+    uris = re.findall(r'(?:src|<link rel="icon" href)="([^"#]*)"', text)
     assert len(uris) == 5
     assert uris[0] == "data:,"  # the icon, which a browser would ask for
     for uri in uris[1:]:
@@ -101,12 +104,46 @@ def test_a_long_curve_is_thinned(write):
     assert points.endswith("300.0,88.0")
 
 
-def test_failures_come_first_then_the_newest(write):
-    bad_line = Outcome("line 7", Status.LEFT_OUT, error="manifest m.csv line 7: column 'x' is no option; use another")
+def test_failures_are_counted_above_the_results_in_their_order(write):
+    bad_line = Outcome("line 7", Status.LEFT_OUT, error="manifest m.csv line 7: column 'x' is not an option; use another")
     text = write(ended("one.png"), failed("two.png"), ended("three.png"), bad_line)
-    assert re.findall(r"<h2>(.*?)</h2>", text) == ["line 7", "two.png", "three.png", "one.png"]
-    assert "failed: style image is empty; get another" in text
-    assert re.findall(r'class="bad">(\d+ [\w ]+)<', text) == ["1 failed", "1 left out"]
+    headings = re.findall(r"<h2.*?>(.*?)</h2>", text)
+    assert headings == ["2 failed or left out", "one.png", "three.png", "Figures"]
+    failures = re.findall(r'<li><b>(.*?)</b> (.*?): <span class="bad">(.*?)</span>', text)
+    line = "manifest m.csv line 7: column &#39;x&#39; is not an option; use another"
+    assert failures == [("two.png", "failed", "style image is empty; get another"), ("line 7", "left out", line)]
+    assert text.index("2 failed or left out") < text.index('id="job-1"') < text.index("<table>")
+    assert re.findall(r'class="bad">(\d+ [\w ]+)</span>', text) == ["1 failed", "1 left out"]
+
+
+def test_results_are_linked_to_their_files(tmp_path, write):
+    (tmp_path / "a b").mkdir()
+    output, lut = tmp_path / "a b" / "50%#é.png", tmp_path / "look.cube"
+    options = dataclasses.replace(ended().options, output_image=str(output), strength="0.5,1")
+    for path in (*output_images(options), lut, f"{output}.json"):
+        shutil.copy(DATA / "init.png", path)
+    record = dataclasses.replace(ended().record, luts={str(lut): "", str(tmp_path / "lost.cube"): ""})
+    text = write(ended(options=options, record=record))
+    names = ["50%#é_0.5.png", "50%#é_1.png", "look.cube", "50%#é.png.json"]
+    links = re.findall(r'<a href="(\./[^"]*)">([^<]*)</a>', text)
+    assert [name for _, name in links] == names
+    for address, name in links:
+        (found,) = tmp_path.rglob(name)
+        assert urllib.parse.urljoin(f"{tmp_path.as_uri()}/report.html", address) == found.as_uri()
+
+
+def test_every_column_is_explained_and_none_is_empty(write):
+    text = write(ended(), ended("b.png", warnings=()))
+    heads = re.findall(r'<th scope="col".*?<button type="button">(.*?)</button>', text)
+    assert heads == ["job", "time", "edges", "residual", "colour distance", "loss", "warnings"]
+    meanings = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text[text.index("</table>") :]))
+    assert list(meanings) == heads[1:] and all(len(meaning.split()) > 3 for meaning in meanings.values())
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr data-job.*?</tr>", text, re.DOTALL)]
+    assert rows == [["12.3", "0.912", "1.50", "0.250", "1000.00", "1"], ["12.3", "0.912", "1.50", "0.250", "1000.00", "–"]]
+    of_a_lut = dataclasses.replace(ended().record, scores={}, stages=[], features="")
+    text = write(ended(record=of_a_lut, warnings=()))
+    assert re.findall(r'<th scope="col".*?<button type="button">(.*?)</button>', text) == ["job", "time"]
+    assert "<svg" not in text and "features" not in text
 
 
 def test_names_and_messages_cannot_break_the_page(write):
@@ -119,9 +156,10 @@ def test_the_page_stays_bounded(write, monkeypatch):
     monkeypatch.setattr(report, "SHOWN", 6)
     monkeypatch.setattr(report, "SHOWN_FAILED", 3)
     text = write(*(ended(f"d{n}.png") for n in range(20)), *(failed(f"f{n}.png") for n in range(9)))
-    names = re.findall(r"<h2>(.*?)</h2>", text)
-    assert names == ["f8.png", "f7.png", "f6.png", *(f"d{n}.png" for n in range(19, 13, -1))]
-    assert "20 more are not" in text and "20 done" in text and "9 failed" in text
+    assert re.findall(r"<b>(.*?)</b>", text) == ["f6.png", "f7.png", "f8.png"]
+    assert re.findall(r"<h2>(.*?)</h2>", text) == [*(f"d{n}.png" for n in range(14, 20)), "Figures"]
+    assert "9 failed or left out" in text and "listed; 6 more are not" in text and "shown; 14 more are not" in text
+    assert "20 done" in text
 
 
 def test_only_pictures_that_are_shown_are_read(tmp_path, monkeypatch):
@@ -148,8 +186,8 @@ def test_a_running_page_reloads_itself_and_is_written_as_jobs_end(tmp_path):
 def test_pictures_that_cannot_be_read_are_left_out(write, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"no picture")
     options = dataclasses.replace(ended().options, style_image_path=str(tmp_path / "broken.png"), mask_preview="")
-    text = write(failed(options=options))
-    assert re.findall(r'alt="([^"]*)"', text) == ["content photo"]
+    text = write(ended(options=options))
+    assert re.findall(r'alt="([^"]*)"', text) == ["content photo", "result"]
 
 
 def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, caplog):
@@ -187,16 +225,17 @@ def test_the_page_works_in_a_browser(write, tmp_path, browse, width):
     )
     assert sizes[0] == sizes[1] and sizes[0][0] > 300
 
-    order = "return [...document.querySelectorAll('h2')].map(h => h.textContent)"
-    assert browser.run(order) == ["bad.png", "x9.png", "x10.png"]
+    order = "return [...document.querySelectorAll('article h2')].map(h => h.textContent)"
+    assert browser.run(order) == ["x10.png", "x9.png"]
+    assert browser.run("return document.querySelector('li').innerText").startswith("bad.png failed: ")
     rows = "return [...document.querySelectorAll('tbody th')].map(h => h.textContent)"
     browser.click("th[data-key=name] button")
-    assert browser.run(order) == browser.run(rows) == ["bad.png", "x9.png", "x10.png"]
+    assert browser.run(order) == browser.run(rows) == ["x9.png", "x10.png"]
     browser.click("th[data-key=name] button")
-    assert browser.run(order) == browser.run(rows) == ["x10.png", "x9.png", "bad.png"]
+    assert browser.run(order) == browser.run(rows) == ["x10.png", "x9.png"]
     browser.click("th[data-key=seconds] button")
-    assert browser.run(order) == browser.run(rows) == ["x9.png", "x10.png", "bad.png"]
+    assert browser.run(order) == browser.run(rows) == ["x9.png", "x10.png"]
     browser.reload()
-    assert browser.run(order) == ["x9.png", "x10.png", "bad.png"]  # as before it was loaded again
+    assert browser.run(order) == ["x9.png", "x10.png"]  # as before it was loaded again
     time.sleep(0.2)
     assert browser.messages() == []

@@ -99,6 +99,6 @@ def test_a_photo_with_a_profile_that_leads_in_alone_becomes_srgb(tmp_path, caplo
     np.testing.assert_allclose(photo.pixels, np.broadcast_to(expected, (20, 30, 3)), atol=6e-3)
     np.testing.assert_array_equal(photo.samples[..., 3:], samples[..., 3:])
     (record,) = caplog.records
-    assert "has a profile for input alone, as of a scanner; it is converted to sRGB" in record.getMessage()
+    assert "has an input-only colour profile, such as a scanner's; it is converted to sRGB" in record.getMessage()
     write_photo(str(tmp_path / "result.tif"), photo.strips(), photo)
     np.testing.assert_array_equal(read_photo(str(tmp_path / "result.tif")).samples, photo.samples)

@@ -199,21 +199,23 @@ BAD_CUBES = {
     "0 0 0\n": NO_SIZE,
     2000 * "#\n": NO_SIZE,
     "\x89PNG\r\n": NO_SIZE,
-    "LUT_3D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_3D_SIZE; save it anew",
-    "LUT_1D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_1D_SIZE; save it anew",
-    "LUT_1D_SIZE 2\n0 0 0\n1 1 1\nLUT_3D_SIZE 2\n": " line 4 has LUT_3D_SIZE after a row of the table; save it anew",
-    "LUT_3D_SIZE 257\n": " line 1 has LUT_3D_SIZE 257, not a number from 2 to 256; save it anew",
-    "#\n\nLUT_3D_SIZE 1\n": " line 3 has LUT_3D_SIZE 1, not a number from 2 to 256; save it anew",
-    "LUT_1D_SIZE 99999999999999\n": " line 1 has LUT_1D_SIZE 99999999999999, not a number from 2 to 65536; save it anew",
-    "LUT_3D_SIZE two\n": " line 1 has LUT_3D_SIZE two, not a number from 2 to 256; save it anew",
-    "LUT_3D_SIZE\n": " line 1 has LUT_3D_SIZE , not a number from 2 to 256; save it anew",
-    "LUT_3D_SIZE 2\nDOMAIN_MIN 0 0\n": " line 2 has DOMAIN_MIN 0 0, not 3 numbers up to 1e+06; save it anew",
-    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 9e9\n": " line 2 has LUT_1D_INPUT_RANGE 0 9e9, not 2 numbers up to 1e+06; save it anew",
+    "LUT_3D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_3D_SIZE; export it again",
+    "LUT_1D_SIZE 2\nLUT_1D_SIZE 2\n": " line 2 has LUT_1D_SIZE after LUT_1D_SIZE; export it again",
+    "LUT_1D_SIZE 2\n0 0 0\n1 1 1\nLUT_3D_SIZE 2\n": " line 4 has LUT_3D_SIZE after a row of the table; export it again",
+    "LUT_3D_SIZE 257\n": " line 1 has LUT_3D_SIZE 257, not a number from 2 to 256; export it again",
+    "#\n\nLUT_3D_SIZE 1\n": " line 3 has LUT_3D_SIZE 1, not a number from 2 to 256; export it again",
+    "LUT_1D_SIZE 99999999999999\n": " line 1 has LUT_1D_SIZE 99999999999999, not a number from 2 to 65536; export it again",
+    "LUT_3D_SIZE two\n": " line 1 has LUT_3D_SIZE two, not a number from 2 to 256; export it again",
+    "LUT_3D_SIZE\n": " line 1 has LUT_3D_SIZE , not a number from 2 to 256; export it again",
+    "LUT_3D_SIZE 2\nDOMAIN_MIN 0 0\n": " line 2 has DOMAIN_MIN 0 0, not 3 numbers up to 1e+06; export it again",
+    "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 9e9\n": (
+        " line 2 has LUT_1D_INPUT_RANGE 0 9e9, not 2 numbers up to 1e+06; export it again"
+    ),
     "LUT_1D_SIZE 2\nLUT_1D_INPUT_RANGE 0 1e-40\n0 0 0\n1 1 1\n": " has a domain from (0.0, 0.0, 0.0) to (1e-40, 1e-40, 1e-40), "
-    "which is empty; save it anew",
-    "LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 inf\n": " line 2 has DOMAIN_MAX 1 1 inf, not 3 numbers up to 1e+06; save it anew",
+    "which is empty; export it again",
+    "LUT_3D_SIZE 2\nDOMAIN_MAX 1 1 inf\n": " line 2 has DOMAIN_MAX 1 1 inf, not 3 numbers up to 1e+06; export it again",
     "LUT_1D_SIZE 2\nDOMAIN_MAX 0 1 1\n0 0 0\n1 1 1\n": " has a domain from (0.0, 0.0, 0.0) to (0.0, 1.0, 1.0), "
-    "which is empty; save it anew",
+    "which is empty; export it again",
     "LUT_1D_SIZE 2\nLUT_3D_SIZE 2\nDOMAIN_MIN 0 0 0\n": " line 3 has a domain for two tables; "
     "give each its LUT_1D_INPUT_RANGE or LUT_3D_INPUT_RANGE",
     "LUT_3D_SIZE 2\n": f" has 0 rows, {EIGHT}",
@@ -221,15 +223,15 @@ BAD_CUBES = {
     "LUT_3D_SIZE 2\n" + 9 * "0 0 0\n": f" has more rows, {EIGHT}",
     "LUT_1D_SIZE 3\nLUT_3D_SIZE 2\n" + 8 * "0 0 0\n": " has 8 rows, not the 11 of LUT_1D_SIZE 3 and LUT_3D_SIZE 2; "
     "get a complete copy",
-    "LUT_3D_SIZE 2\n" + 8 * "0 0\n": " line 2 has '0 0', not three numbers; save it anew",
+    "LUT_3D_SIZE 2\n" + 8 * "0 0\n": " line 2 has '0 0', not three numbers; export it again",
     "LUT_3D_SIZE 2\n" + 7 * "0 0 0\n" + "0 nan 0\n": " has numbers that are not finite or above 1e+06; get a complete copy",
     "LUT_1D_SIZE 2\nnan nan nan\n0 0 0\n": " has numbers that are not finite or above 1e+06; get a complete copy",
-    "LUT_3D_SIZE 2\n0 0 0\n\n0 0 x\n": " line 4 has '0 0 x', not three numbers; save it anew",
-    "LUT_3D_SIZE 2\n0 0 0\n0 0\n": " line 3 has '0 0', not three numbers; save it anew",
-    "LUT_3D_SIZE 2\n0,5,0,5,0,5\n": " line 2 has '0,5,0,5,0,5', not three numbers; save it anew",
-    "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n": " line 2 has 'LUT_IN_VIDEO_RANGE', no part of a .cube file; save it anew",
-    "LUT_3D_SIZE 2\nBMD_TITLE Film\n": " line 2 has 'BMD_TITLE Film', no part of a .cube file; save it anew",
-    "LUT_1D_SIZE 2\n" + 2 * "0 0 0\n" + 300_000 * "#\n": " has 600026 bytes, too many for LUT_1D_SIZE 2; save it anew",
+    "LUT_3D_SIZE 2\n0 0 0\n\n0 0 x\n": " line 4 has '0 0 x', not three numbers; export it again",
+    "LUT_3D_SIZE 2\n0 0 0\n0 0\n": " line 3 has '0 0', not three numbers; export it again",
+    "LUT_3D_SIZE 2\n0,5,0,5,0,5\n": " line 2 has '0,5,0,5,0,5', not three numbers; export it again",
+    "LUT_3D_SIZE 2\nLUT_IN_VIDEO_RANGE\n": " line 2 has 'LUT_IN_VIDEO_RANGE', no part of a .cube file; export it again",
+    "LUT_3D_SIZE 2\nBMD_TITLE Film\n": " line 2 has 'BMD_TITLE Film', no part of a .cube file; export it again",
+    "LUT_1D_SIZE 2\n" + 2 * "0 0 0\n" + 300_000 * "#\n": " has 600026 bytes, too many for LUT_1D_SIZE 2; export it again",
 }
 
 
@@ -245,7 +247,7 @@ def test_lines_before_the_size_that_say_nothing_known_are_passed_over_and_told(t
     path = cube(tmp_path, "BMD_TITLE Film look\nmade by hand\n" + "\n".join(PLAIN))
     np.testing.assert_allclose(Lut.read(path).table, NUMBERS, atol=1e-7)
     (record,) = caplog.records
-    assert record.getMessage() == f"LUT {path} line 1 has 'BMD_TITLE Film look', which is passed over"
+    assert record.getMessage() == f"LUT {path} line 1 has 'BMD_TITLE Film look', which is ignored"
 
 
 NUMBERS = [(0, 0, 0), (0.25, 1, 0.125), (0, 0.5, 1), (1, 1, 0.0625)]

@@ -105,7 +105,7 @@ def test_16_bits_into_8_bits_is_told(tmp_path, caplog):
     photo = read_photo(save(tmp_path / "in.png", gradient(np.uint16)))
     write_photo(str(tmp_path / "out.webp"), photo.strips(), like=photo)
     assert read_photo(str(tmp_path / "out.webp")).samples.dtype == np.uint8
-    assert "holds 8 of the content's 16 bits" in caplog.text
+    assert "keeps only 8 of the content's 16 bits" in caplog.text
 
 
 def test_alpha_without_room_is_told(tmp_path, caplog):
@@ -497,7 +497,7 @@ def test_bmp_is_checked_before_it_is_decoded(tmp_path):
         path = write(tmp_path / "b.bmp", whole[:18] + struct.pack("<ll", width, height) + whole[26:])
         with pytest.raises(UserError, match=rf"^content image \S*b\.bmp has {message}"):
             check_readable(path, "content image")
-    with pytest.raises(UserError, match=r"b\.bmp is damaged or cut short \(.*\); get a complete copy"):
+    with pytest.raises(UserError, match=r"b\.bmp is damaged or truncated \(.*\); get a complete copy"):
         read_photo(write(tmp_path / "b.bmp", whole[:-500]))
 
 
@@ -516,7 +516,7 @@ def test_truncated_picture(tmp_path, extension, share):
     whole = tmp_path / f"whole.{extension}"
     Image.fromarray(noise()).save(whole)
     path = write(tmp_path / f"cut.{extension}", whole.read_bytes()[: int(share * whole.stat().st_size)])
-    damaged = r"damaged or cut short \(.*\); get a complete copy|cannot be read as a picture; use a whole"
+    damaged = r"damaged or truncated \(.*\); get a complete copy|cannot be read as a picture; use a complete"
     with pytest.raises(UserError, match=damaged) as error:
         read_photo(path)
     assert "\n" not in str(error.value)
@@ -630,7 +630,7 @@ def test_strips_must_make_up_the_photo(tmp_path):
     photo = Photo(gradient())
     with pytest.raises(UserError, match=r"^image has 20 rows in its strips, and its photo 37; "):
         write_photo(str(tmp_path / "a.png"), iter([photo.rows(0, 20)]), like=photo)
-    with pytest.raises(UserError, match=r"^image is no array; "):
+    with pytest.raises(UserError, match=r"^image is not an array; "):
         write_photo(str(tmp_path / "a.png"), photo.strips())
     assert not list(tmp_path.iterdir())
 

@@ -47,7 +47,7 @@ def run(tmp_path, monkeypatch, capsys):
     def run(**options):
         chosen = {"content_image_path": "photo.png", "output_image": "out.png", "serial": "s"} | options
         code = main([f"--{name}={value}" for name, value in chosen.items() if value is not None])
-        return code, capsys.readouterr().err
+        return code, "".join(capsys.readouterr())
 
     return run
 
@@ -155,7 +155,7 @@ REFUSED = {
     "no file": ({"apply_lut": "none.cube"}, "LUT none.cube cannot be read (No such file or directory); check the path"),
     "no files": (
         {"apply_lut": "no_{region}.cube", "content_seg_path": "mask.png"},
-        "--apply_lut no_{region}.cube is no file for any region; check the path",
+        "--apply_lut no_{region}.cube matches no file; check the path",
     ),
     "no mask": (
         {"apply_lut": "a_{region}.cube"},
@@ -163,7 +163,7 @@ REFUSED = {
     ),
     "no region": (
         {"apply_lut": "a_green.cube", "content_seg_path": "mask.png"},
-        "--apply_lut a_green.cube is one for the whole photo; write {region} in it, or give no masks",
+        "--apply_lut a_green.cube is for the whole photo; put {region} in its name, or give no masks",
     ),
     "no such region": (
         {"apply_lut": "a_{region}.cube", "content_seg_path": "mask.png"},
@@ -189,7 +189,7 @@ def test_what_does_not_go_together_is_refused_in_a_line(case, photo, run):
     "other", [{"style_image_path": "s.png"}, {"lut": "b.cube"}, {"auto_seg": "3"}, {"mask_preview": "m.png"}]
 )
 def test_options_of_a_solve_do_not_go_with_it(other):
-    with pytest.raises(UserError, match="does not go with `apply_lut`, which solves nothing; leave one of them out"):
+    with pytest.raises(UserError, match="cannot be combined with `apply_lut`, which solves nothing; remove one of them"):
         Options(apply_lut="a.cube", **other)
 
 

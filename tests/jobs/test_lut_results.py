@@ -66,7 +66,7 @@ def test_the_lut_of_a_result_that_keeps_the_light_does_too(result):
 def run(golden_paths, capsys, **options):
     chosen = golden_paths | {"style_option": 2, "lut_size": 17} | options
     code = main([f"--{name}={value}" for name, value in chosen.items()])
-    return code, capsys.readouterr().err
+    return code, "".join(capsys.readouterr())
 
 
 def test_each_realism_and_region_has_a_lut_and_its_fit_is_told(result, tmp_path, caplog):
@@ -108,10 +108,10 @@ def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
     arguments = [f"--{name}={value}" for name, value in options.items()] + [f"--vgg19_weights={DATA / 'thin_vgg19.npy'}"]
     for expected in ("1 done", "1 unchanged"):
         assert main(arguments) == 0
-        assert expected in capsys.readouterr().err
+        assert expected in "".join(capsys.readouterr())
     (tmp_path / "out" / "look.png").unlink()
     assert main(arguments) == 0
-    assert "1 done" in capsys.readouterr().err
+    assert "1 done" in "".join(capsys.readouterr())
     assert Lut.read(str(tmp_path / "out" / "look.png")).table.shape == (64, 64, 64, 3)
 
 
@@ -119,9 +119,9 @@ def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
     ("options", "code", "message"),
     [
         ({"lut": "a.3dl"}, 2, "--lut a.3dl has an unknown extension; use one of .cube, .png"),
-        ({"lut": "{region}/a.cube"}, 2, "--lut {region}/a.cube has {region} in the folder; write it in the file's name"),
-        ({"lut": "a.png", "output_image": "a.png"}, 2, "--lut a.png is the result's name too; give it another"),
-        ({"lut": "none/a.cube"}, 1, "LUT none/a.cube has no folder to be in; make it, or check the path"),
+        ({"lut": "{region}/a.cube"}, 2, "--lut {region}/a.cube has {region} in the folder's name; put it in the file's name"),
+        ({"lut": "a.png", "output_image": "a.png"}, 2, "--lut a.png is also the name of the result; use another name"),
+        ({"lut": "none/a.cube"}, 1, "LUT none/a.cube is in a folder that does not exist; create it, or check the path"),
     ],
 )
 def test_a_lut_that_cannot_be_written_is_refused_first(options, code, message, golden_paths, capsys):

@@ -18,7 +18,6 @@ from dpst.files import writing
 from dpst.jobs import picture
 from dpst.jobs.job import Job
 from dpst.jobs.picture import check_job, run_job, run_one
-from dpst.jobs.progress import drawn_on
 from dpst.jobs.records import finished, record_path
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import INTERRUPTED
@@ -31,10 +30,6 @@ from vgg19 import weights
 def options(golden_paths):
     Path(golden_paths["serial"]).mkdir()
     return Options(**golden_paths)
-
-
-def print_nothing(share, doing):
-    """Progress that nobody sees."""
 
 
 def changed(options, **changes):
@@ -99,12 +94,12 @@ def test_a_result_that_cannot_be_written_is_found_before_the_solve(options, monk
     monkeypatch.setattr(writing, "_save", refuse)
     monkeypatch.setattr(picture, "load_tensorflow", lambda *arguments: pytest.fail("the solve has begun"))
     with pytest.raises(UserError, match=r"output image .*result\.png cannot be written \(no such pictures\)"):
-        run_job(Job(options), print_nothing)
+        run_job(Job(options), tqdm(disable=True))
 
 
 @pytest.mark.slow
 def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path):
-    run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)), print_nothing)
+    run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)), tqdm(disable=True))
     assert sorted(path.name for path in Path(options.serial).iterdir()) == ["out_iter_2.png", "out_iter_4.png"]
     for number in (2, 4):
         best = min(watched[: number + 1], key=lambda progress: progress.losses["total"]).image
@@ -112,7 +107,7 @@ def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path
 
 
 def test_the_intermediate_picture_is_what_the_first_stage_ended_with(options, watched):
-    run_job(Job(changed(options, style_option=2, solver="reference")), print_nothing)
+    run_job(Job(changed(options, style_option=2, solver="reference")), tqdm(disable=True))
     first = [progress for progress in watched if progress.stage == 0]
     best = min(first, key=lambda progress: progress.losses["total"]).image
     np.testing.assert_array_equal(levels(Path(options.serial) / "tmp_result.png"), np.rint(best * 255))
@@ -133,7 +128,7 @@ def test_the_record_holds_options_regions_stages_and_losses(options):
 
 def test_the_progress_line_has_phase_size_iteration_loss_and_ends_full(options, capsys):
     with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
-        run_job(Job(changed(options, style_option=2, solver="pixels")), drawn_on(bar))
+        run_job(Job(changed(options, style_option=2, solver="pixels")), bar)
         assert bar.n == pytest.approx(100)
         assert bar.desc.startswith("photorealistic refinement 61x45, iteration 2, loss ")
     shown = capsys.readouterr().err
@@ -142,12 +137,12 @@ def test_the_progress_line_has_phase_size_iteration_loss_and_ends_full(options, 
 
 def test_the_progress_line_changes_every_so_many_iterations(options, capsys):
     with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
-        run_job(Job(changed(options, max_iter=5, print_iter=4)), drawn_on(bar))
+        run_job(Job(changed(options, max_iter=5, print_iter=4)), bar)
     assert {part.split(",")[0] for part in capsys.readouterr().err.split("iteration ")[1:]} == {"4"}
 
 
 def test_a_result_solved_small_is_written_at_the_photos_own_size(large_options, watched):
-    run_job(Job(large_options), print_nothing)
+    run_job(Job(large_options), tqdm(disable=True))
     assert watched[-1].image.shape == (221, 300, 3)
     assert levels(large_options.output_image).shape == (270, 366, 3)
 
@@ -181,7 +176,7 @@ def test_the_light_is_kept_in_a_result_that_ctrl_c_leaves_too(large_options, wat
 
 def test_the_best_image_is_that_of_the_stage_that_runs(options):
     # Losses at another size or without the photorealism term do not compare.
-    watch, images = picture.Watch(options, print_nothing), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
+    watch, images = picture.Watch(options, tqdm(disable=True)), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
     for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
         watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
     np.testing.assert_array_equal(watch.best.image, images[2])
@@ -238,7 +233,7 @@ def test_without_weights_to_be_had_features_are_learned_after_one_warning(option
     assert run_one(changed(options, vgg19_weights="auto"), "") == 0
     warning, painting = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "a painting needs VGG19's weights" in painting
-    assert "cannot be downloaded (no route to host)" in warning and "features learned from the two photos are used" in warning
+    assert warning == "VGG19's weights cannot be downloaded (no route to host); features are learned from the two photos instead"
     assert json.loads(record_path(options).read_text())["features"] == "learned from the two photos"
     with Image.open(options.output_image) as result:
         assert result.info["features"] == "learned from the two photos"
@@ -258,7 +253,7 @@ def test_learned_features_need_no_weights(options, monkeypatch):
 
 
 def test_the_init_image_is_where_refinement_starts(options, watched):
-    run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))), print_nothing)
+    run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))), tqdm(disable=True))
     np.testing.assert_allclose(watched[0].image, golden_photo("init.png"), atol=1e-6)
 
 
@@ -275,5 +270,5 @@ def test_snapshots_that_cannot_be_written_cost_one_warning_and_no_picture(option
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     (lost,) = (text for text in warnings if "snapshot" in text)
     assert lost.startswith(f"output image {options.serial}/out_iter_1.png cannot be written (")
-    assert lost.endswith("); there are no more snapshots")
+    assert lost.endswith("); no more snapshots are saved")
     assert levels(options.output_image).shape == (45, 61, 3)

@@ -75,7 +75,7 @@ WAYS = {
 def test_an_input_is_not_replaced_by_whatever_name(options, tmp_path, way, name):
     path, role = str(WAYS[way](tmp_path)), name.replace("_", " ")
     message = refused(dataclasses.replace(options, **{name: path}))
-    assert message == f"{role} {path} would replace the input {tmp_path}/in/content.png; choose another place"
+    assert message == f"{role} {path} would overwrite the input {tmp_path}/in/content.png; choose another place"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_no_job_replaces_what_another_reads_before_or_after_it(options, tmp_path
         shutil.copy(DATA / "content.png", options.output_image)
     path = options.output_image
     for jobs in ((options, other), (other, options)):
-        assert refused(*jobs) == f"output image {path} would replace the input {path}; choose another place"
+        assert refused(*jobs) == f"output image {path} would overwrite the input {path}; choose another place"
 
 
 def test_each_file_is_written_by_one_job(options, tmp_path):
@@ -192,7 +192,7 @@ def test_what_a_job_reads_that_cannot_run_counts_no_more(options, tmp_path):
             for job in (*readers, good):
                 files.add_inputs(job)
             files.remove_inputs(bad)
-            with contextlib.nullcontext() if is_free else pytest.raises(UserError, match="would replace the input"):
+            with contextlib.nullcontext() if is_free else pytest.raises(UserError, match="would overwrite the input"):
                 files.add_outputs(good)
 
 
@@ -204,7 +204,7 @@ def test_without_room_for_what_is_read_that_job_alone_is_refused(options, tmp_pa
         long = [str(tmp_path / f"{number}{'x' * 200}") for number in range(200)]
         for path in long:
             files.add_inputs(dataclasses.replace(full, content_image_path=path))
-        with pytest.raises(UserError, match=r"^the files of all jobs cannot be kept apart \(.*full\); make room for temporary"):
+        with pytest.raises(UserError, match=r"^the files of all jobs cannot be tracked \(.*full\); free space for temporary"):
             files.add_outputs(dataclasses.replace(full, content_image_path=long[-1]))
         files._base.execute("PRAGMA max_page_count = 1000000")
         files.add_outputs(options)
@@ -217,7 +217,7 @@ def test_nor_does_one_job_write_two_results_in_one_file(options):
 def test_names_that_are_no_utf8(options, tmp_path):
     path = str(tmp_path / "in" / "caf\udce9.png")
     shutil.copy(DATA / "content.png", path)
-    assert "would replace" in refused(dataclasses.replace(options, content_image_path=path, output_image=path))
+    assert "would overwrite" in refused(dataclasses.replace(options, content_image_path=path, output_image=path))
 
 
 def test_folders_are_made_for_what_is_written(options, tmp_path):
@@ -235,7 +235,7 @@ def test_folders_are_made_for_what_is_written(options, tmp_path):
     assert set(os.listdir(tmp_path)) - before == {"m", "x", "y", "z"}
     assert record_path(job) == tmp_path / "y" / "a.json"
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"^folder of output image .*file/x/a.png cannot be made"):
+    with pytest.raises(UserError, match=r"^folder of output image .*file/x/a.png cannot be created"):
         make_folders(dataclasses.replace(job, output_image=str(tmp_path / "file" / "x" / "a.png")))
 
 

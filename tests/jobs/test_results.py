@@ -148,7 +148,7 @@ def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_si
     )
     with caplog.at_level(logging.INFO, "dpst"):
         assert run_one(options, "") == 0
-    assert f"preview: solved at {solved} pixels" in caplog.text
+    assert "preview: solved small, stopped early and written at the photo's own size" in caplog.text
     stages = json.loads((tmp_path / "result.json").read_text())["stages"]
     assert stages[-1]["size"] == [solved * 120 // 200, solved]
     assert all(0 < stage["iterations"] <= fixed.get("max_iter", PREVIEW_ITERATIONS) for stage in stages)
@@ -200,7 +200,7 @@ def test_without_memory_for_the_photos_size_a_result_is_saved_at_the_solve_size(
         raise MemoryError("unable to allocate 9 GiB")
 
     monkeypatch.setattr("dpst.files.photos.Photo.rows", no_memory)
-    said = r"result\.png fails \(unable to allocate 9 GiB\); it is saved as .*result\.png, at the size where it was solved$"
+    said = r"result\.png cannot be written \(unable to allocate 9 GiB\); it is saved as .*, at the size where it was solved$"
     with pytest.raises(UserError, match=said):
         written(photo, lambda content: content, path=tmp_path / "result.png", serial=str(tmp_path / "serial"))
     monkeypatch.undo()

@@ -186,24 +186,24 @@ def test_a_signal_that_is_lost_before_the_solve_leaves_no_picture(arguments, tmp
     assert capsys.readouterr().err == "" and not (tmp_path / "result.png").exists()
 
 
-@pytest.mark.parametrize("lose", ["while it is scored", "as another error"])
+@pytest.mark.parametrize("lose", ["after it is scored", "as another error"])
 def test_a_signal_that_is_lost_in_a_job_ends_the_batch_after_it(arguments, tmp_path, monkeypatch, lose):
     manifest = tmp_path / "jobs.csv"
     manifest.write_text("output_image\n1.png\n2.png\n")
     calls = []
 
-    def scored(*pictures):
-        calls.append(pictures)
+    def advice(*figures):
+        calls.append(figures)
         lost(signal.SIGTERM)
         if lose == "as another error":
             raise SystemError("returned a result with an exception set")
-        return scores.scores(*pictures)
+        return scores.advice(*figures)
 
-    monkeypatch.setattr(picture, "scores", scored)
+    monkeypatch.setattr(picture, "advice", advice)
     chosen = [each for each in arguments if not each.startswith(("--output_image", "--serial"))]
     assert main([*chosen, f"--batch={manifest}", f"--output_dir={tmp_path}/out"]) == 130
     assert len(calls) == 1 and not (tmp_path / "out" / "2.png").exists()
-    assert (tmp_path / "out" / "1" / "1.json").exists() == (lose == "while it is scored")
+    assert (tmp_path / "out" / "1" / "1.json").exists() == (lose == "after it is scored")
 
 
 @SIGNALS

@@ -95,17 +95,28 @@ def test_from_two_photos_by_strokes_to_a_downloaded_result(visit, server, tmp_pa
     browser.click("#make")
     browser.wait(f"{IDLE} && !document.querySelector('#made').hidden", 120)
     browser.wait("document.querySelector('#view-name').textContent === 'result'")
+    assert browser.run("return document.querySelector('#news').textContent") == "The result is ready."
+    browser.click("#download")
     for link in range(3):
         browser.click(f"#files li:nth-child({link + 1}) a")
-    downloads = [tmp_path / "downloads" / name for name in ("content_restyled.png", "content_strokes.png", "style_strokes.png")]
+    names = ("content_restyled.png", "content_strokes.png", "style_strokes.png", "content_look.cube")
+    downloads = [tmp_path / "downloads" / name for name in names]
     assert eventually(lambda: all(path.is_file() for path in downloads))
+    assert downloads[3].read_text().splitlines()[-1].count(" ") == 2
     with Image.open(downloads[0]) as result, Image.open(DATA / "content.png") as content:
         assert result.size == content.size
         assert np.abs(np.asarray(result.convert("RGB")).astype(int) - np.asarray(content.convert("RGB"))).mean() > 2
     with Image.open(downloads[1]) as strokes:
         colours = {colour for _, colour in strokes.getcolors()}
         assert strokes.size == (61, 45) and colours - {(0, 0, 0, 0)} == {(0, 0, 255, 255), (255, 0, 0, 255)}
+    # A picture that is not the file's cannot be downloaded, until it has been made.
+    browser.press("#strength", "\ue012")
+    assert browser.run("return document.querySelector('#made').hidden && !document.querySelector('#stale').hidden")
+    browser.wait("document.querySelector('#view-name').textContent === 'not made yet'")
+    browser.press("#strength", "\ue014")
+    browser.wait("document.querySelector('#view-name').textContent === 'result' && !document.querySelector('#made').hidden")
     command = browser.run("return document.querySelector('#command').textContent")
+    assert command.startswith("python deep_photostyle.py --content_image_path content.png")
     assert "--realism 0.5" in command and "--strength 0.9" in command
     assert "--seg_scribbles always" in command and str(tmp_path / "root") not in command
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
@@ -124,18 +135,18 @@ def test_a_wrong_file_is_refused_and_a_right_one_taken_after_it(visit, tmp_path)
     wrong.write_text("no picture")
     browser = visit()
     browser.press("#content-photo", str(wrong))
-    browser.wait("!document.querySelector('#error').hidden")
+    browser.wait("!document.querySelector('#error-row').hidden")
     assert browser.run("return document.querySelector('#error').textContent").startswith(
         "content image note.txt cannot be read as a picture"
     )
     give_photos(browser)
-    assert browser.run("return document.querySelector('#error').hidden")
+    assert browser.run("return document.querySelector('#error-row').hidden")
     browser.click("input[value=masks]")
     browser.press("#content-mask", str(DATA / "content_seg.png"))
     browser.click("#make")  # of the two masks only one
-    browser.wait("!document.querySelector('#error').hidden && document.querySelector('#busy').hidden")
+    browser.wait("!document.querySelector('#error-row').hidden && document.querySelector('#busy').hidden")
     assert browser.run("return document.querySelector('#error').textContent") == (
-        "--style_seg_path is empty; give the masks of both photos or of neither"
+        "the mask of the other photo is missing; give the masks of both photos or of neither"
     )
 
 
@@ -156,7 +167,7 @@ def test_a_page_that_is_closed_stops_its_solve_and_the_next_one_begins(visit, se
     assert eventually(lambda: len(slow_steps) > before + 3, 90)
     second.click("#stop")
     second.wait(f"{IDLE} && !document.querySelector('#made').hidden", 60)
-    assert "best picture until then" in second.run("return document.querySelector('#made-note').textContent")
+    assert "the best result so far" in second.run("return document.querySelector('#made-note').textContent")
     assert len(server.pages.sessions) == 1
 
 
@@ -166,7 +177,7 @@ def test_an_example_is_two_photos_and_their_masks(visit):
     browser.wait(f"{IDLE} && document.querySelector('input[value=masks]').checked")
     browser.click("#show")
     browser.wait(f"{IDLE} && document.querySelector('#regions img').naturalWidth > 300", 60)
-    assert browser.run("return document.querySelector('#error').hidden")
+    assert browser.run("return document.querySelector('#error-row').hidden")
 
 
 def test_the_command_line_opens_the_page_and_says_where(tmp_path, caplog, monkeypatch):

@@ -120,8 +120,8 @@ def test_no_photo_stays_when_the_page_has_ended_or_at_the_next_start(tmp_path, n
     def start():
         line = [sys.executable, "deep_photostyle.py", "--app", "--app_port=0"]
         environment = os.environ | {"TMPDIR": str(tmp_path)}
-        program = subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stderr=subprocess.PIPE, text=True)
-        assert "the page is at" in program.stderr.readline()
+        program = subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stdout=subprocess.PIPE, text=True)
+        assert "the page is at" in program.stdout.readline()
         return program
 
     def end(program, number):
@@ -174,7 +174,7 @@ def test_a_wrong_file_is_refused_with_one_line(ask, page):
 
 def test_work_ends_with_a_message(ask, page):
     assert ask("POST", f"/{page.name}/draft", b'{"regions": "whole", "count": 3}')[0] == 200
-    assert page.next() == {"kind": "error", "error": "--content_image_path is missing; give the content image"}
+    assert page.next() == {"kind": "error", "error": "your photo is missing; give the content image"}
 
 
 def test_a_bug_is_told_and_ends_nothing_else(ask, page, server, monkeypatch, caplog):

@@ -283,12 +283,12 @@ def test_without_room_for_temporary_files_one_line_says_so(monkeypatch, capsys):
 def test_more_signals_do_not_disturb_the_end(tmp_path, pause):
     line = [sys.executable, "deep_photostyle.py", "--app", "--app_port=0"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stderr=subprocess.PIPE, text=True) as program:
-        said = [program.stderr.readline()]
+    with subprocess.Popen(line, cwd=DATA.parents[1], env=environment, stdout=subprocess.PIPE, text=True) as program:
+        said = [program.stdout.readline()]
         for _ in range(3):
             program.terminate()
             time.sleep(pause)
-        said += program.stderr.read().splitlines()
+        said += program.stdout.read().splitlines()
     assert program.returncode in (0, -15)  # by a signal if it came after everything was done
     assert said[1:] == ["the page is closed"]
     assert not list(tmp_path.iterdir())

@@ -230,7 +230,7 @@ def test_masks_of_another_size_are_brought_to_the_photos(regions_of, caplog):
 def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
     regions_of(SCENE[:, :50], OTHER)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "50x60, another shape than its photo of 84x60; it is stretched" in caplog.text
+    assert "50x60, another shape than its photo, 84x60; it is stretched" in caplog.text
 
 
 # How the photo is stored, by EXIF's number, from how it is upright: 6 is turned clockwise to be seen.
@@ -250,7 +250,7 @@ def test_a_mask_as_its_photo_is_stored_is_turned_with_it(regions_of, tmp_path, c
     )
     np.testing.assert_array_equal(regions.content, in_order_of(expected, regions.names))
     (record,) = caplog.records
-    assert "content segmentation" in record.getMessage() and "it is turned with it" in record.getMessage()
+    assert "content segmentation" in record.getMessage() and "it is rotated with it" in record.getMessage()
     _, masks = read_classes(str(tmp_path / "folder"), PHOTO, Options(), orientation)
     np.testing.assert_array_equal(masks[..., 0] > 0.5, (SCENE == RED).all(axis=-1))
 
@@ -271,7 +271,7 @@ def test_a_mask_whose_shape_does_not_say_how_it_is_stored_is_told(tmp_path, capl
     Image.fromarray(painted(BLUE, (RED, 0.5, 1, 0, 1), size=size)).save(tmp_path / "a.png")
     read_classes(str(tmp_path / "a.png"), np.full((*size, 3), 0.5, np.float32), Options(), orientation)
     (record,) = caplog.records
-    assert f"a.png may not be upright, for its photo is stored turned (EXIF orientation {orientation})" in record.getMessage()
+    assert f"a.png may not be upright, since its photo is stored rotated (EXIF orientation {orientation})" in record.getMessage()
 
 
 # Kinds of mask
@@ -429,7 +429,7 @@ def test_files_of_a_folder_that_are_no_pictures_are_passed_over(tmp_path, caplog
 def test_two_pictures_of_one_region_are_refused(tmp_path):
     for name in ("sky.png", "sky.tif"):
         Image.fromarray(SCENE[..., 0]).save(tmp_path / name)
-    with pytest.raises(UserError, match=r"holds sky\.png and sky\.tif, two pictures of one region; keep one of them"):
+    with pytest.raises(UserError, match=r"holds sky\.png and sky\.tif, two pictures for one region; keep one of them"):
         read_classes(str(tmp_path), PHOTO, Options())
 
 
@@ -558,7 +558,7 @@ def test_a_degenerate_mask_is_an_error(regions_of, shape):
 
 def test_one_mask_alone_is_an_error():
     for paths, option in ((("a.png", ""), "`style_seg_path`"), (("", "a.png"), "`content_seg_path`")):
-        with pytest.raises(UserError, match=f"{option} is empty"):
+        with pytest.raises(UserError, match=f"{option} is missing"):
             read_regions(*paths, PHOTO, PHOTO, Options())
 
 

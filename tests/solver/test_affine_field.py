@@ -14,7 +14,7 @@ from dpst.imaging.strips import restyled
 from dpst.options import Options
 from dpst.regions.regions import Regions
 from dpst.solver.affine_field import LEVELS, Grid, Look, slicing
-from dpst.solver.look import LookObjective, Weights, settled
+from dpst.solver.look import LookObjective, Weights, palettes, settled
 from dpst.solver.run import Pair
 from dpst.solver.stages import REFINEMENT, SEGMENTED
 from photo_style import stylize
@@ -56,6 +56,30 @@ def test_interpolation_weights_add_up_to_one_and_give_linear_functions_back(phot
         np.testing.assert_allclose(sliced.reshape(height, width), expected, atol=1e-5)
 
 
+def test_without_place_a_grid_knows_luma_alone(photos):
+    content = photos[0]
+    grid = Grid.over(content.shape[:2], 0)
+    assert (grid.levels, grid.height, grid.width) == (LEVELS, 1, 1)
+    nodes, weights = grid.weights(content, 0, len(content))
+    assert nodes.max() < LEVELS
+    ones = np.ones(content.shape[0] * content.shape[1], np.float32)
+    sliced = slicing(nodes, weights, ones, grid) @ np.arange(LEVELS, dtype=np.float32)
+    np.testing.assert_allclose(sliced, (LEVELS - 1) * (content @ [0.299, 0.587, 0.114]).ravel(), atol=1e-4)
+    np.testing.assert_allclose(np.linalg.eigvalsh(grid.roughness().toarray()), grid.roughness_spectrum().ravel(), atol=1e-9)
+
+
+def test_without_place_equal_colours_are_changed_alike_and_tones_keep_their_order(photos, thin_network):
+    content = photos[0].copy()
+    content[-5:] = content[:5]  # the same colours above and below
+    options = Options(style_option=2, max_iter=20, max_size=61, auto_seg="0")
+    result = stylize(content, photos[1], options=options, network=thin_network, by_place=False)
+    assert np.abs(result.image - content).max() > 0.05
+    np.testing.assert_allclose(result.image[-5:], result.image[:5], atol=1e-6)
+    ramp = np.repeat(np.linspace(0, 1, 32, dtype=np.float32), 3).reshape(1, 32, 3)
+    ramp = np.repeat(ramp, 4, 0)
+    assert (np.diff(result.looks[1.0].apply(ramp, 0, 4)[0] @ [0.299, 0.587, 0.114]) > -0.01).all()
+
+
 def test_rows_of_a_photo_are_sliced_as_in_the_whole(photos):
     content = resize(photos[0], 200, 271)
     look = constant_look(photos[0], 0.1 * np.eye(3, 4))
@@ -89,21 +113,10 @@ def test_roughness_is_free_for_constant_maps_and_the_gradient_elsewhere():
         assert x @ form @ x == pytest.approx(LEVELS * (cells + 1) / cells)
 
 
-def test_a_finer_grid_keeps_what_the_coarser_one_gave(photos):
-    content = photos[0]
-    coarse, fine = (Grid.over(content.shape[:2], cells) for cells in (6, 12))
-    values = np.random.default_rng(0).normal(0, 1, (coarse.nodes, 2))
-    ones = np.ones(content.shape[0] * content.shape[1], np.float32)
-    before, after = (
-        slicing(*grid.weights(content, 0, len(content)), ones, grid) @ own
-        for grid, own in ((coarse, values), (fine, coarse.refined(values, fine)))
-    )
-    np.testing.assert_allclose(after, before, atol=0.02 if fine.height == 2 * coarse.height - 1 else 0.6)
-
-
 @pytest.fixture(scope="module")
 def objective(photos, regions, thin_network):
-    objective = LookObjective(thin_network, Pair(*photos, regions.content, regions.style), 6, Weights.of(OPTIONS, 1.0))
+    pair = Pair(*photos, regions.content, regions.style)
+    objective = LookObjective(thin_network, pair, palettes(pair), 48, Weights.of(OPTIONS, 1.0))
     objective.begin(objective.graded())
     return objective
 
@@ -211,7 +224,7 @@ def test_refinement_starts_from_the_init_image_as_maps_can_hold_it(photos, thin_
         ({"style_option": 0, "solver": "maps"}, "--solver maps cannot paint"),
         ({"style_option": 0, "realism": "0,1"}, "--realism 0,1 needs --solver maps"),
         ({"realism": "4"}, "--realism 4 is out of range; use numbers from 0 to 3"),
-        ({"realism": "a"}, "--realism a is no list of numbers"),
+        ({"realism": "a"}, "--realism a is not a list of numbers"),
     ],
 )
 def test_what_does_not_go_together_is_told(options, message):

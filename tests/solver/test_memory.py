@@ -103,7 +103,7 @@ def test_too_little_lowers_the_size_to_the_largest_that_fits(free, caplog, host,
 
     assert fits(size) and not fits(size + 1)
     (record,) = caplog.records
-    assert f"it is solved at {size} pixels" in record.getMessage() and "\n" not in record.getMessage()
+    assert f"solving at {size} pixels instead" in record.getMessage() and "\n" not in record.getMessage()
 
 
 def test_a_size_that_the_user_fixed_is_refused_and_one_that_fits_is_named(free):
@@ -119,7 +119,7 @@ def test_a_size_that_the_user_fixed_is_refused_and_one_that_fits_is_named(free):
 
 def test_no_memory_at_all_is_told(free):
     free(10 * MIB)
-    with pytest.raises(UserError, match="too little to solve even 64 pixels"):
+    with pytest.raises(UserError, match="not enough to solve even 64 pixels"):
         settled(OPTIONS)
 
 
@@ -291,7 +291,7 @@ def test_a_job_is_solved_smaller_and_given_at_full_size(tmp_path, free, caplog, 
     with caplog.at_level(logging.INFO, "dpst"):
         assert run_one(options, "") == 0
     (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    size = int(warning.split()[-2])
+    size = int(warning.split()[-3])
     assert warning.startswith("solving at 120 pixels takes") and 64 <= size < 120
     assert f"{size}x{round(size * 0.75)}" in caplog.text
     with Image.open(tmp_path / "result.png") as result:

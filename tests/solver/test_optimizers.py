@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 from conftest import golden_photo
 
-from dpst.solver.optimizers import _InverseHessian, minimize_adam, minimize_lbfgsb, minimize_preconditioned
+from dpst.solver.optimizers import InverseHessian, minimize_adam, minimize_lbfgsb, minimize_preconditioned
 from dpst.solver.optimum import Evaluation, NonFiniteLoss
 
 SHAPE = (2, 5, 3)
@@ -244,7 +244,7 @@ def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
     """Nocedal, Wright 2006, eq. 6.17, pair after pair, from H0 rescaled by the newest pair; of seven pairs the newest count."""
     random = np.random.default_rng(2)
     first = random_hessian(20.0)
-    inverse, pairs = _InverseHessian(SIZE, most), []
+    inverse, pairs = InverseHessian(SIZE, most), []
     for number in range(1, 8):
         move = random.standard_normal(SIZE)
         change = HESSIAN @ move

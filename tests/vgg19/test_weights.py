@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import pickle
+import re
 import socket
 import struct
 import subprocess
@@ -273,7 +274,11 @@ def test_check_of_the_path(tmp_path):
     for choice in ("auto", "pretrained", "learned", str(THIN)):
         check_weights_path(choice)
     (tmp_path / "w.txt").write_text("")
-    for choice, says in ((tmp_path / "no.npy", "not there"), (tmp_path, "is a folder"), (tmp_path / "w.txt", "unknown kind")):
+    for choice, says in (
+        (tmp_path / "no.npy", "does not exist"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "w.txt", "unknown type"),
+    ):
         with pytest.raises(UserError, match=says):
             check_weights_path(str(choice))
 
@@ -328,17 +333,23 @@ def serve(monkeypatch):
 
 
 def nothing_had(keras_home, caplog, *says, timeout=5.0):
-    """`auto` warns in one line and goes on, `pretrained` raises, and nothing half-written is left behind."""
+    """`auto` warns in one short line, once, and goes on, `pretrained` raises, and nothing half-written is left behind."""
     assert find_weights("auto", timeout) is None
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
     with pytest.raises(UserError) as refusal:
         find_weights("pretrained", timeout)
-    for message in (record.getMessage(), str(refusal.value)):
-        assert "\n" not in message
-        for text in ("pretrained VGG19", "; ", str(keras_home / "models"), "`vgg19_weights` FILE", *says):
-            assert text in message
-    assert "learned from the two photos" in record.getMessage()
+    begin = time.monotonic()
+    assert find_weights("auto", timeout) is None  # it does not wait for the same once more
+    assert time.monotonic() - begin < 0.1
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    warning = re.fullmatch(
+        r"VGG19's weights cannot be downloaded \((.+)\); features are learned from the two photos instead", record.getMessage()
+    )
+    assert warning and "\n" not in warning[1] and not re.search("errno", warning[1], re.IGNORECASE)
+    error = str(refusal.value)
+    assert error.startswith("VGG19's weights cannot be downloaded (") and error.endswith(", or give `vgg19_weights` FILE")
+    assert str(keras_home / "models") in error
+    assert all(text in message for text in says for message in (warning[1], error))
     assert list((keras_home / "models").iterdir()) == []
 
 
@@ -351,6 +362,18 @@ def test_download_goes_into_the_keras_cache_and_is_used_from_there(keras_home, k
     assert len(asked) == 1
     assert [path.name for path in (keras_home / "models").iterdir()] == [weights.KERAS_FILE]
     assert not caplog.records
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_download_shows_its_progress_on_a_terminal(keras_home, keras_file, serve, monkeypatch, capsys, caplog, is_terminal):
+    serve(keras_file)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    with caplog.at_level(logging.INFO):
+        find_weights("auto")
+    (line,) = caplog.messages
+    place = keras_home / "models" / weights.KERAS_FILE
+    assert line.startswith("downloading VGG19's weights from http://") and line.endswith(f" to {place}")
+    assert ("VGG19's weights:   0%" in capsys.readouterr().err) is is_terminal
 
 
 def test_a_damaged_keras_copy_is_downloaded_again(keras_home, keras_file, serve, layers):
@@ -435,9 +458,7 @@ def test_without_a_home_nothing_is_downloaded(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_HOME", raising=False)
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as where there is neither HOME nor an entry of the user
     monkeypatch.setattr(weights, "PLACES", (tmp_path / "vgg19.npy",))
-    with pytest.raises(
-        UserError, match=r"^pretrained VGG19 weights cannot be downloaded \(there is no home folder for them\); put "
-    ):
+    with pytest.raises(UserError, match=r"^VGG19's weights cannot be downloaded \(there is no home folder for them\); put "):
         find_weights("pretrained")
 
 

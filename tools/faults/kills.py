@@ -129,7 +129,7 @@ class Batch:
         before = os.getcwd()
         os.chdir(self._home(name))
         try:
-            with contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 return main(self._arguments)
         finally:
             os.chdir(before)

@@ -1,0 +1,467 @@
+"""Writing clips: the frames graded and encoded, everything else of the file as it was.
+
+The frames go through FFmpeg's own filters, in floating point: from luma and chroma to red, green and blue by the clip's matrix,
+through a table of colours, and back. Reading, grading and encoding run beside each other, a few frames apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from dpst.errors import UserError
+from dpst.files.atomic import replacing
+from dpst.files.clips import Clip, Damage, opened, pyav, reason_of
+from dpst.files.writing import check_place
+from dpst.options import FFV1, H264, HEVC, PRORES, WRITTEN_CLIPS
+
+logger = logging.getLogger(__name__)
+
+# FFmpeg's encoders and writers, and which of these can hold what.
+_ENCODERS = {H264: "libx264", HEVC: "libx265", PRORES: "prores_ks", FFV1: "ffv1"}
+_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+_EXTENSIONS = {PRORES: (".mov", ".mkv"), FFV1: (".mkv", ".mov")}
+# Most bits a sample, of those that hold less than 16, and the least.
+_MOST_BITS, _LEAST_BITS = {H264: 10, HEVC: 12, PRORES: 10}, {PRORES: 10}
+_WITH_ALPHA = (PRORES, FFV1)
+# Fields are told by the stream itself.
+_INTERLACED = {"flags": "+ildct+ilme"}
+# Bytes of frames, and packets, that wait between two steps.
+_WAITING_BYTES, _MOST_WAITING = 2**27, 16
+# How long one step waits before it looks whether the others have ended, in seconds.
+_PATIENCE = 0.2
+# Notes on the coding of the former file, by the beginnings of their names.
+_OF_CODING = (
+    *("encoder", "vendor_id", "major_brand", "minor_version", "compatible_brands"),
+    *("BPS", "NUMBER_OF_", "_STATISTICS", "DURATION"),
+)
+# What is kept of the texts where they are to be dropped.
+_NEEDED = ("language", "timecode", "filename", "mimetype")
+_RGB, _RGB_AND_ALPHA = "gbrpf32le", "gbrap16le"
+_BT709, _LIMITED = 1, 1
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Grade:
+    """What is done to the frames of a shot.
+
+    Attributes:
+        tables: paths of .cube files in sRGB, one for each region; or one for the whole frame.
+        masks: float32 (H, W, R), 0..1, of the regions in the frame as it is stored, sum at most 1; None for the whole frame.
+    """
+
+    tables: Sequence[str]
+    masks: np.ndarray | None = None
+
+
+def extensions_of(codec: str) -> tuple[str, ...]:
+    """The extensions of clips that can hold a codec, the usual one first."""
+    return _EXTENSIONS.get(codec, WRITTEN_CLIPS)
+
+
+def check_clip_writable(path: str, codec: str, clip: Clip) -> None:
+    """Sees whether a clip could be written here.
+
+    Raises:
+        UserError: the extension is unknown or cannot hold the codec, or nothing can be written there.
+    """
+    extension = Path(path).suffix.lower()
+    if extension not in WRITTEN_CLIPS:
+        raise UserError(f"output clip {path} has the extension '{extension}'; use one of {', '.join(WRITTEN_CLIPS)}")
+    if extension not in extensions_of(codec):
+        raise UserError(f"output clip {path} cannot hold {codec}; use one of {', '.join(extensions_of(codec))}")
+    if clip.interlaced and codec == FFV1:
+        raise UserError(f"clip {clip.path} is interlaced, which {FFV1} does not note; use `video_codec` {PRORES} or {H264}")
+    if clip.aspect != 1 and codec == FFV1 and extension == ".mkv":
+        raise UserError(f"output clip {path} with {FFV1} does not note that pixels are {clip.aspect} wide; use .mov")
+    check_place(path, "output clip")
+
+
+def write_clip(
+    clip: Clip,
+    path: str,
+    firsts: Sequence[int],
+    grade: Callable[[int], Grade],
+    codec: str = H264,
+    crf: int = 16,
+    goes_on: Callable[[int], bool] = lambda done: True,
+    drop_metadata: bool = False,
+) -> int:
+    """Grades the frames of a clip and writes them with all else that is in its file: sound, subtitles, chapters, texts, times.
+
+    What the new file cannot hold is named in warnings. The file appears whole or not at all; after a stop it ends early.
+
+    Args:
+        clip: what to read.
+        path: the file to write; an existing one is replaced.
+        firsts: the numbers of the frames that begin a shot, the first of them 0.
+        grade: what is done to the shot of a number; called in another thread when its first frame comes.
+        codec: one of the choices of `Options.video_codec`.
+        crf: see `Options.crf`.
+        goes_on: called with the number of frames that are written; false ends the clip after them.
+        drop_metadata: leave the texts out: camera, date, place, titles.
+
+    Returns:
+        The number of frames in the file; with none there is no file.
+
+    Raises:
+        UserError: the file cannot be written. What `grade` raises is raised when the frames before are in the file.
+    """
+    av = pyav()
+    with opened(clip.path, "clip") as source:
+        try:
+            with replacing(path) as partial:
+                with av.open(str(partial), "w", _FORMATS[Path(path).suffix.lower()], **_how(source)) as target:
+                    output = _Output(source, target, clip, path, codec, crf, drop_metadata)
+                    written, stop = _write(source, output, clip, firsts, grade, goes_on)
+                if not written:
+                    raise stop or _Stop
+        except _Stop:
+            return 0
+        except (OSError, av.error.FFmpegError) as error:
+            wrong = f"output clip {path} cannot be written ({reason_of(error)})"
+            raise UserError(f"{wrong}; choose another place or codec") from error
+    if stop:
+        logger.warning("the first %d frames are in %s", written, path)
+        if not isinstance(stop, _Stop):
+            raise stop
+    return written
+
+
+class _Stop(Exception):
+    """There are no frames, or whoever follows them wants no more."""
+
+
+def _write(
+    source: Any,
+    output: _Output,
+    clip: Clip,
+    firsts: Sequence[int],
+    grade: Callable[[int], Grade],
+    goes_on: Callable[[int], bool],
+) -> tuple[int, BaseException | None]:
+    """Writes what the new file holds; returns the number of frames, and what has ended it before the clip's own end."""
+    written, stop = 0, None
+    room = min(_MOST_WAITING, max(2, _WAITING_BYTES // (6 * clip.size[0] * clip.size[1])))
+    read = _ahead(_read(source, clip, output.copied), room)
+    with contextlib.closing(_ahead(_graded(read, clip, output.pixels, firsts, grade), room)) as items:
+        try:
+            for item in items:
+                if isinstance(item, pyav().Packet):
+                    output.copy(item)
+                    continue
+                output.encode(item)
+                written += 1
+                if not goes_on(written):
+                    raise _Stop
+        except (OSError, pyav().error.FFmpegError):  # of the new file
+            raise
+        except BaseException as error:  # whatever it is, the time spent must not be lost
+            stop = error
+    if written:
+        output.encode(None)
+    return written, stop
+
+
+def _read(source: Any, clip: Clip, copied: dict[int, Any]) -> Iterator[Any]:
+    """Frames of the clip, and packets of what is copied, as they come in the file."""
+    frames = source.streams[clip.stream]
+    frames.thread_type = "AUTO"
+    damage = Damage(clip.path)
+    for packet in damage.packets(source, frames, *(source.streams[index] for index in copied)):
+        if packet.stream_index == clip.stream:
+            yield from damage.frames(packet)
+        elif packet.size:
+            yield packet
+
+
+def _graded(
+    items: Generator[Any], clip: Clip, pixels: str, firsts: Sequence[int], grade: Callable[[int], Grade]
+) -> Iterator[Any]:
+    """The same with the frames graded, each shot by its own grade."""
+    number, shot, filters = 0, -1, None
+    with contextlib.closing(items):
+        for item in items:
+            if isinstance(item, pyav().Packet):
+                yield item
+                continue
+            if shot + 1 < len(firsts) and number == firsts[shot + 1]:
+                shot += 1
+                filters = _Filters(clip, item, pixels, grade(shot))
+            number += 1
+            assert filters
+            yield filters(item)
+
+
+class _Filters:
+    """The filters of a shot, from a frame of the clip to one for the encoder."""
+
+    def __init__(self, clip: Clip, frame: Any, pixels: str, grade: Grade):
+        """Takes a frame, all others being like it."""
+        self._graph = graph = pyav().filter.Graph()
+        self._masks: list[Any] = []
+        height, width = clip.size
+        size = {
+            "video_size": f"{width}x{height}",
+            "time_base": str(frame.time_base),
+            "pixel_aspect": f"{clip.aspect.numerator}/{clip.aspect.denominator}",
+        }
+        range_ = "pc" if clip.full_range else "tv"
+        colours = {"colorspace": str(int(frame.colorspace)), "range": str(int(frame.color_range))}
+        last = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
+        interlaced = {"interl": "-1"}
+        matrix = {} if frame.format.is_rgb else {"in_color_matrix": clip.matrix, "in_range": range_}
+        last = self._then(last, ("scale", {**matrix, "out_range": "pc", **interlaced}), ("format", _rgb(frame.format)))
+        table = {"interp": "tetrahedral"}
+        if grade.masks is None:
+            last = self._then(last, ("lut3d", {"file": grade.tables[0], **table}))
+        else:
+            last = self._merged(last, grade, size)
+        if not pyav().VideoFormat(pixels).is_rgb:
+            back = {"out_color_matrix": clip.matrix, "out_range": range_, **interlaced}
+            last = self._then(last, ("scale", back))
+        self._then(last, ("format", pixels), ("buffersink", {}))
+        graph.configure()
+
+    def _then(self, last: Any, *filters: tuple[str, Any]) -> Any:
+        for name, how in filters:
+            after = self._graph.add(name, how) if isinstance(how, str) else self._graph.add(name, **how)
+            last.link_to(after)
+            last = after
+        return last
+
+    def _merged(self, last: Any, grade: Grade, size: dict[str, str]) -> Any:
+        """Each region's table where its mask is: what a region has of all that are merged so far is its share of the merge."""
+        graph, masks = self._graph, grade.masks
+        assert masks is not None
+        split = graph.add("split", str(len(grade.tables) + 1))
+        last.link_to(split)
+        covered = 1 - masks.sum(-1)
+        for region, path in enumerate(grade.tables):
+            covered = covered + masks[..., region]
+            share = np.divide(masks[..., region], covered, out=np.zeros_like(covered), where=covered > 0)
+            table = graph.add("lut3d", file=path, interp="tetrahedral")
+            split.link_to(table, region + 1)
+            shares = graph.add("buffer", pix_fmt=_RGB, **size)
+            self._masks.append(_mask_frame(np.clip(share, 0, 1)))
+            merge = graph.add("maskedmerge")
+            for place, (before, out) in enumerate((((last if region else split), 0), (table, 0), (shares, 0))):
+                before.link_to(merge, out, place)
+            last = merge
+        return last
+
+    def __call__(self, frame: Any) -> Any:
+        self._graph.vpush(frame, 0)
+        for number, mask in enumerate(self._masks, 1):
+            mask.pts, mask.time_base = frame.pts, frame.time_base
+            self._graph.vpush(mask, number)
+        return self._graph.vpull()
+
+
+def _mask_frame(share: np.ndarray) -> Any:
+    return pyav().VideoFrame.from_ndarray(np.repeat(share.astype(np.float32)[..., None], 3, -1), format=_RGB)
+
+
+def _rgb(pixels: Any) -> str:
+    """The kind of pixels that are graded: with alpha where the clip has it, which there is none of in floating point."""
+    return _RGB_AND_ALPHA if _has_alpha(pixels) else _RGB
+
+
+def _has_alpha(pixels: Any) -> bool:
+    return any(component.is_alpha for component in pixels.components)
+
+
+class _Output:
+    """The streams of the new file.
+
+    Attributes:
+        copied: the streams of the new file that are copied, by the numbers of those in the clip.
+        pixels: FFmpeg's name of the kind of pixels that is encoded.
+    """
+
+    def __init__(self, source: Any, target: Any, clip: Clip, path: str, codec: str, crf: int, drop_metadata: bool):
+        self._target, self._last = target, -(2**62)
+        self._lengths: dict[int, int] = {}  # of frames that are not yet written, by their times
+        film = source.streams[clip.stream]
+        self.pixels = _encoded_pixels(clip, codec)
+        self._stream = stream = target.add_stream(
+            _ENCODERS[codec], rate=clip.rate.limit_denominator(100_000), options=_settings(clip, codec, crf, self.pixels)
+        )
+        context = stream.codec_context
+        context.height, context.width = clip.size
+        context.pix_fmt = self.pixels
+        context.time_base = stream.time_base = film.time_base
+        context.sample_aspect_ratio = clip.aspect
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = clip.colours
+        formats = pyav().VideoFormat
+        if formats(clip.pixels).is_rgb and not formats(self.pixels).is_rgb:
+            context.colorspace, context.color_range = _BT709, _LIMITED
+        self._colours = context.colorspace, context.color_range
+        if codec == HEVC and target.format.name != "matroska":
+            context.codec_tag = "hvc1"  # the one that Apple's players take
+        if clip.display:
+            stream.set_display_matrix(clip.display)
+        self.copied = {}
+        for other in source.streams:
+            if other.index == clip.stream or _is_made_anew(other, source.chapters()):
+                continue
+            if _can_hold(target.format.name, other):
+                self.copied[other.index] = _added(target, other)
+            else:
+                what = f"stream {other.index} ({' '.join(filter(None, (other.name, other.type)))})"
+                logger.warning("clip %s: %s cannot be in %s and is left out; .mkv takes most", clip.path, what, Path(path).name)
+        for index, new in {clip.stream: stream, **self.copied}.items():
+            kept = _texts(source.streams[index].metadata, drop_metadata)
+            new.metadata.update(kept)
+            new.disposition = source.streams[index].disposition
+        target.metadata.update(_texts(source.metadata, drop_metadata))
+        target.set_chapters(source.chapters())
+
+    def copy(self, packet: Any) -> None:
+        """Writes a packet of another stream, if it can still be placed."""
+        if packet.dts is None:
+            packet.dts = packet.pts
+        packet.stream = self.copied[packet.stream_index]
+        self._target.mux(packet)
+
+    def encode(self, frame: Any | None) -> None:
+        """Encodes a frame and writes what is ready; None ends the film."""
+        if frame is not None:
+            if frame.pts is None or frame.pts <= self._last:  # of a damaged file
+                frame.pts = self._last + 1 if self._lengths or self._last >= 0 else 0
+            self._last = frame.pts
+            self._lengths[frame.pts] = frame.duration
+            frame.pict_type = 0  # the encoder chooses
+            frame.colorspace, frame.color_range = self._colours  # the filters tell what the clip does not
+        for packet in self._stream.encode(frame):
+            packet.duration = self._lengths.pop(packet.pts, 0)
+            self._target.mux(packet)
+
+
+def _encoded_pixels(clip: Clip, codec: str) -> str:
+    """The kind of pixels that keeps most of the clip's; what a codec cannot hold is warned of."""
+    av = pyav()
+    own = av.VideoFormat(clip.pixels)
+    known = {known.name for known in av.Codec(_ENCODERS[codec], "w").video_formats}
+    if codec == FFV1 and clip.pixels in known:
+        return clip.pixels
+    bits = max(component.bits for component in own.components)
+    alpha = _has_alpha(own)
+    across, down = 2 // max(1, own.chroma_width(2)), 2 // max(1, own.chroma_height(2))
+    if own.is_rgb or own.has_palette:
+        across = down = 1
+    if len(own.components) < 3 and not own.has_palette:  # grey gets colours
+        across = down = 2
+    height, width = clip.size
+    if codec in (H264, HEVC) and (height % down or width % across):
+        logger.warning("clip %s has an odd size, %dx%d; its colours are written at every pixel (4:4:4)", clip.path, width, height)
+        across = down = 1
+    if codec == PRORES:
+        across, down = (1 if alpha or across == 1 else 2), 1
+    if alpha and codec not in _WITH_ALPHA:
+        logger.warning("clip %s has transparency, which %s does not hold; use `video_codec` %s", clip.path, codec, PRORES)
+        alpha = False
+    depths = (8, 10, 12, 16)
+    depth = next(depth for depth in depths if depth >= min(bits, 16) or depth == _MOST_BITS.get(codec, 16))
+    depth = max(depth, _LEAST_BITS.get(codec, 8))
+    if depth < bits:
+        logger.warning("clip %s has %d bits a sample, and %s holds %d; use `video_codec` %s", clip.path, bits, codec, depth, FFV1)
+    chroma = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}.get((across, down), "444")
+    return f"yuv{'a' * alpha}{chroma}p{f'{depth}le' if depth > 8 else ''}"
+
+
+def _settings(clip: Clip, codec: str, crf: int, pixels: str) -> dict[str, str]:
+    """Options of the encoder."""
+    if codec == PRORES:
+        settings = {"profile": "hq" if "422" in pixels else "4444", "vendor": "apl0"}
+    elif codec == FFV1:
+        settings = {"level": "3", "slicecrc": "1"}
+    else:
+        settings = {"crf": str(crf)}
+    if codec == HEVC:
+        settings["x265-params"] = "log-level=none"
+    return settings | (_INTERLACED if clip.interlaced else {"field_order": "progressive"})
+
+
+def _is_made_anew(stream: Any, chapters: list) -> bool:
+    """Whether a stream is one that the writer makes itself: the first frame's timecode, from the texts, or names of chapters."""
+    return stream.type == "data" and ("timecode" in stream.metadata or (bool(chapters) and stream.name == "bin_data"))
+
+
+def _added(target: Any, stream: Any) -> Any:
+    """A new stream of a file to be written, like another one, for its packets."""
+    if stream.type == "attachment":
+        return target.add_attachment(stream.metadata.get("filename", ""), stream.mimetype or "", stream.data)
+    return target.add_stream_from_template(stream, opaque=True)
+
+
+def _can_hold(kind: str, stream: Any) -> bool:
+    """Whether a file of a kind takes a stream: one is begun, in memory."""
+    av = pyav()
+    try:
+        with av.open(io.BytesIO(), "w", kind) as trial:
+            _added(trial, stream)
+            trial.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _texts(texts: dict[str, str], drop: bool) -> dict[str, str]:
+    """What a file or stream tells in words that holds for the new one; with `drop` no more than is needed to show it."""
+    kept = {name: text for name, text in texts.items() if not name.startswith(_OF_CODING)}
+    return {name: text for name, text in kept.items() if name in _NEEDED} if drop else kept
+
+
+def _how(source: Any) -> dict[str, dict[str, str]]:
+    """Settings of the new file's writer: names of texts that are not its own are kept where there are such."""
+    has_own = any("." in name for name in source.metadata)
+    return {"options": {"movflags": "use_metadata_tags"}} if has_own else {}
+
+
+def _ahead(items: Iterator[T], room: int) -> Generator[T]:
+    """The items, made by a thread of its own, up to `room` of them ahead."""
+    line: queue.Queue[tuple[str, Any]] = queue.Queue(room)
+    ended = threading.Event()
+
+    def put(kind: str, item: Any) -> bool:
+        while not ended.is_set():
+            with contextlib.suppress(queue.Full):
+                line.put((kind, item), timeout=_PATIENCE)
+                return True
+        return False
+
+    def make() -> None:
+        try:
+            with contextlib.closing(items) as made:  # type: ignore[type-var]
+                for item in made:
+                    if not put("item", item):
+                        return
+            put("end", None)
+        except BaseException as error:  # it is raised where the items are taken
+            put("error", error)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    try:
+        while True:
+            kind, item = line.get()
+            if kind == "error":
+                raise item
+            if kind == "end":
+                return
+            yield item
+    finally:
+        ended.set()
+        thread.join()

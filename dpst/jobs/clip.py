@@ -1,0 +1,189 @@
+"""A clip of film, from file to file: its shots, one look for each of them, and the frames written with it.
+
+A look is solved for a few frames of a shot together, and depends on colour and region alone, not on place: equal colours get
+equal results in every frame of a shot, so that nothing can flicker or swim. It is put on the frames as a table of colours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import time
+
+from tqdm import tqdm
+
+from dpst import __version__
+from dpst.errors import OptionError
+from dpst.files.atomic import temporary_folder
+from dpst.files.clip_writing import check_clip_writable, write_clip
+from dpst.files.clips import Clip, frames_at, read_clip
+from dpst.files.photos import check_readable
+from dpst.files.writing import check_place, check_writable, write_photo
+from dpst.jobs.clip_looks import FINDING, FoundLooks, GivenLook, Looks
+from dpst.jobs.grading import check_luts_to_apply
+from dpst.jobs.job import Job, Outcome, Record, Status
+from dpst.jobs.places import output_images, record_path, shot_path
+from dpst.jobs.records import input_hashes, output_hashes
+from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
+from dpst.options import FFV1, PRORES, Options
+from dpst.regions.regions import check_both
+from vgg19.networks import Networks
+from vgg19.weights import check_weights_path
+
+logger = logging.getLogger(__name__)
+
+# Shots that are listed.
+_LISTED = 20
+# Seconds between two frames that are a pause, in which a look is found, and do not count for the frames a second.
+_PAUSE = 2.0
+
+
+def check_clip(options: Options) -> None:
+    """Looks at every path of a job on a clip, decodes its first frame, and makes nothing.
+
+    Raises:
+        UserError: a file is missing or cannot be read, a mask lacks its partner, the output cannot be written, or PyAV is
+            missing.
+    """
+    clip = _clip(options)
+    if options.apply_lut:
+        check_luts_to_apply(options)
+    else:
+        if not options.style_image_path:
+            raise OptionError("--style_image_path is missing; give the style image")
+        check_readable(options.style_image_path, "style image", options.max_pixels)
+        for role, path in ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path):
+            if path and not os.path.isdir(path):
+                check_readable(path, role, options.max_pixels)
+        check_both(options.content_seg_path, options.style_seg_path)
+        check_weights_path(options.vgg19_weights)
+    for path in output_images(options):
+        check_clip_writable(path, options.video_codec, clip)
+    if options.preview:
+        check_writable(shot_path(options, 1))
+    if options.mask_preview:
+        check_writable(options.mask_preview)
+        if not options.content_seg_path:
+            logger.warning("--mask_preview %s is not written; a clip without masks has no regions", options.mask_preview)
+    if options.crf != Options.crf and options.video_codec in (PRORES, FFV1):
+        logger.warning("--crf %d is not used; %s has no such scale", options.crf, options.video_codec)
+    check_place(str(record_path(options)), "record")
+
+
+def run_clip(job: Job, bar: tqdm, networks: Networks) -> Outcome:
+    """Restyles a clip, at each strength; with `dry_run` only its shots are listed, and with `preview` their first frames made.
+
+    A stop leaves a file with the frames that are done.
+
+    Args:
+        job: the clip to make.
+        bar: shows how far it is, out of 100.
+        networks: those of the runs before.
+
+    Raises:
+        UserError: the input is no good, or the output cannot be written.
+    """
+    options, begin = job.options.as_preview, time.perf_counter()
+    hashes = input_hashes(options)
+    clip = _clip(options)
+    try:
+        with temporary_folder("deep-photostyle-clip-") as folder:
+            looks: Looks
+            if options.apply_lut:
+                looks = GivenLook(options, clip, folder)
+            else:
+                looks = FoundLooks(options, clip, folder, networks, bar)
+                _list_shots(looks.firsts, clip)
+            if options.dry_run:
+                return Outcome(job.name, Status.CHECKED, job.options)
+            looks.prepare()
+            hashes |= input_hashes(options, ["vgg19_weights"]) if not options.apply_lut else {}  # of a download, too
+            if options.preview:
+                _write_previews(looks, clip, options, bar)
+                return Outcome(job.name, Status.CHECKED, job.options)
+            _write_clips(looks, clip, options, bar)
+    except KeyboardInterrupt:
+        return Outcome(job.name, Status.STOPPED, job.options)
+    record = Record(
+        version=__version__,
+        command=job.command,
+        seed=options.seed,
+        options=dataclasses.asdict(job.options),
+        inputs=hashes,
+        outputs=output_hashes(options),
+        seconds=round(time.perf_counter() - begin, 2),
+        features=looks.features,
+        regions=looks.shares,
+        stages=looks.stages,
+    )
+    return Outcome(job.name, Status.DONE, job.options, record)
+
+
+def _clip(options: Options) -> Clip:
+    return read_clip(options.content_image_path, "content clip", options.max_pixels)
+
+
+def _list_shots(firsts: list[int], clip: Clip) -> None:
+    """Says where the shots begin."""
+    begins = ", ".join(_time(float(first / clip.rate)) for first in firsts[:_LISTED])
+    more = ", ..." if len(firsts) > _LISTED else ""
+    logger.info("shots: %d, beginning at %s%s", len(firsts), begins, more)
+
+
+def _time(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
+
+def _write_previews(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
+    """Writes the first frame of each shot, restyled."""
+    for number, (shot, frame) in enumerate(enumerate(frames_at(clip, looks.firsts)), 1):
+        check_stop()
+        write_photo(shot_path(options, number), looks.restyled(shot, frame, options.strengths[0]))
+        bar.update(FINDING + (100 - FINDING) * number / len(looks.firsts) - bar.n)
+    logger.info("the first frame of each shot is in %s", shot_path(options, "*"))
+
+
+@interrupts_deferred()
+def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
+    """Writes the clip at each strength. After a stop it ends early, and nothing more is begun."""
+    for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
+        written = write_clip(
+            clip,
+            path,
+            looks.firsts,
+            lambda shot, strength=strength: looks.grade(shot, strength),  # type: ignore[misc]
+            options.video_codec,
+            options.crf,
+            _Following(bar, clip, done, len(options.strengths)),
+            options.drop_exif,
+        )
+        if stop_requested():
+            return
+        if clip.frames and abs(written - clip.frames) > 1:
+            logger.warning("%s has %d frames; its file tells of %d", clip.path, written, clip.frames)
+
+
+class _Following:
+    """Draws the progress line while a clip is written."""
+
+    def __init__(self, bar: tqdm, clip: Clip, done: int, clips: int):
+        self._bar, self._clip, self._done, self._clips = bar, clip, done, clips
+        self._begin = self._newest = time.monotonic()
+        self._pauses = 0.0  # in which a look was solved for
+
+    def __call__(self, written: int) -> bool:
+        """Takes the number of frames that are written; whether to go on."""
+        now = time.monotonic()
+        if now - self._newest > _PAUSE:
+            self._pauses += now - self._newest
+        self._newest = now
+        rate = written / max(now - self._begin - self._pauses, 1e-6)
+        total = self._clip.frames
+        left = f", {tqdm.format_interval(round((total - written) / rate))} left" if total > written and rate else ""
+        of = f" of {total}" if total else ""
+        self._bar.set_description_str(f"frame {written}{of}, {rate:.1f} frames/s{left}", refresh=False)
+        if total:
+            share = (self._done + min(1, written / total)) / self._clips
+            self._bar.update(FINDING + (100 - FINDING) * share - self._bar.n)
+        return not stop_requested()

@@ -1,0 +1,228 @@
+"""A clip from file to file, with a thin network and few steps."""
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_clips import colour_frames, contents, make_clip, planes_of, rgb_of
+from PIL import Image
+from tqdm import tqdm
+
+from dpst.batch.manifest import find_jobs
+from dpst.errors import OptionError, UserError
+from dpst.files.luts import Lut
+from dpst.files.photos import read_photo
+from dpst.jobs import clip as clip_job
+from dpst.jobs.job import Job, Status
+from dpst.jobs.picture import check_job, run_job
+from dpst.jobs.records import finished, write_record
+from dpst.jobs.stopping import signals_stop
+from dpst.options import Options
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+SHOTS = (8, 12)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Two shots of 8 and 12 frames; the second one ends black."""
+    shown = [1] * 8 + [0.75, 0.5, 0.25, 0]
+    second = [share * frame for share, frame in zip(shown, colour_frames(12, base=(0.7, 0.45, 0.25), seed=2), strict=True)]
+    return make_clip(tmp_path_factory.mktemp("film") / "film.mkv", [*colour_frames(8), *second])
+
+
+def options_in(folder, film):
+    (folder / "records").mkdir()
+    return Options(
+        content_image_path=film,
+        style_image_path=str(DATA / "style.png"),
+        vgg19_weights=str(DATA / "thin_vgg19.npy"),
+        output_image=str(folder / "out.mkv"),
+        serial=str(folder / "records"),
+        video_codec="ffv1",
+        max_size=64,
+        max_iter=3,
+        lut_size=17,
+    )
+
+
+@pytest.fixture
+def options(film, tmp_path):
+    return options_in(tmp_path, film)
+
+
+@pytest.fixture(scope="module")
+def done(film, tmp_path_factory):
+    """Options and outcome of a job that is done."""
+    options = options_in(tmp_path_factory.mktemp("done"), film)
+    return options, run(options)
+
+
+def run(options):
+    check_job(options)
+    with tqdm(total=100, disable=True) as bar:
+        return run_job(Job(options), bar)
+
+
+def frames_of(path):
+    return [np.stack(planes_of(frame), -1) for frame in contents(path)[0]]
+
+
+def test_each_shot_has_one_look_and_equal_colours_stay_equal(done, film):
+    options, outcome = done
+    assert outcome.status is Status.DONE and outcome.record.stages
+    before, after = frames_of(film), frames_of(options.output_image)
+    assert len(after) == sum(SHOTS)
+    assert np.abs(before[0] - after[0]).max() > 10
+    for shot in (slice(0, 8), slice(8, 20)):
+        seen = {}
+        for frame, result in zip(before[shot], after[shot], strict=True):
+            for colour, other in zip(map(tuple, frame.reshape(-1, 3)), map(tuple, result.reshape(-1, 3)), strict=True):
+                assert seen.setdefault(colour, other) == other
+
+
+def test_a_fade_ends_in_black(done):
+    assert rgb_of(np.moveaxis(frames_of(done[0].output_image)[-1], -1, 0)).max() < 1.5 / 255
+
+
+def test_a_finished_clip_is_known(done):
+    options, outcome = done
+    write_record(outcome.record, options)
+    assert finished(options)
+    assert not finished(dataclasses.replace(options, crf=20))
+
+
+def test_a_mask_gives_each_region_its_own_look(options, tmp_path, film, done):
+    mask = np.zeros((24, 32, 3), np.uint8)
+    mask[:, :16], mask[:, 16:] = (0, 0, 255), (255, 255, 255)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    masks = {"content_seg_path": str(tmp_path / "mask.png"), "style_seg_path": str(DATA / "style_seg.png")}
+    outcome = run(dataclasses.replace(options, mask_preview=str(tmp_path / "regions.png"), **masks))
+    assert [round(share.content, 2) for share in outcome.record.regions] == [0.5, 0.5]
+    assert read_photo(str(tmp_path / "regions.png"))
+    for frame, result in zip(frames_of(film), frames_of(options.output_image), strict=True):
+        assert result.shape == frame.shape
+    assert len(outcome.record.stages) == len(done[1].record.stages) // 2  # no cuts are looked for
+
+
+def test_the_preview_is_the_first_frame_of_each_shot(options, tmp_path):
+    assert run(dataclasses.replace(options, preview=True)).status is Status.CHECKED
+    names = sorted(path.name for path in tmp_path.glob("out*"))
+    assert names == ["out_shot_1.png", "out_shot_2.png"]
+    assert read_photo(str(tmp_path / "out_shot_1.png")).size == (24, 32)
+
+
+def test_a_dry_run_lists_the_shots_and_writes_nothing(options, caplog, tmp_path):
+    caplog.set_level("INFO")
+    assert run(dataclasses.replace(options, dry_run=True)).status is Status.CHECKED
+    assert "shots: 2, beginning at 0:00.0, 0:00.3" in caplog.text and not list(tmp_path.glob("out*"))
+
+
+def test_a_lut_is_put_on_all_frames_at_each_strength(film, tmp_path):
+    table = Lut.identity(9).table
+    Lut((table * 0.5).copy()).write(str(tmp_path / "half.cube"))
+    outcome = run(
+        Options(
+            content_image_path=film,
+            apply_lut=str(tmp_path / "half.cube"),
+            output_image=str(tmp_path / "out.mkv"),
+            serial=str(tmp_path),
+            video_codec="ffv1",
+            strength="0.5,1",
+        )
+    )
+    assert outcome.status is Status.DONE and len(outcome.record.outputs) == 2
+    for name, factor in (("out_0.5.mkv", 0.75), ("out_1.mkv", 0.5)):
+        for before, after in zip(frames_of(film), frames_of(tmp_path / name), strict=True):
+            rgb, result = (rgb_of(np.moveaxis(frame, -1, 0)) for frame in (before, after))
+            assert np.abs(result - factor * np.clip(rgb, 0, 1)).max() < 2 / 255
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_the_frames_that_are_done(film, tmp_path, monkeypatch, number, caplog):
+    Lut.identity(9).write(str(tmp_path / "same.cube"))
+    options = Options(
+        content_image_path=film,
+        apply_lut=str(tmp_path / "same.cube"),
+        output_image=str(tmp_path / "out.mkv"),
+        serial=str(tmp_path),
+        video_codec="ffv1",
+    )
+
+    class Following(clip_job._Following):
+        def __call__(self, written):
+            if written == 5:
+                os.kill(os.getpid(), number)
+            return super().__call__(written)
+
+    monkeypatch.setattr(clip_job, "_Following", Following)
+    with signals_stop():
+        outcome = run(options)
+    assert outcome.status is Status.STOPPED
+    assert len(frames_of(options.output_image)) == 5
+    assert "the first 5 frames are in" in caplog.text
+
+
+def test_a_signal_while_the_second_look_is_found_leaves_the_first_shot(options, monkeypatch):
+    import photo_style
+
+    stylize, calls = photo_style.stylize, []
+
+    def stopped(*arguments, **how):
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return stylize(*arguments, **how)
+
+    monkeypatch.setattr(photo_style, "stylize", stopped)
+    with signals_stop():
+        assert run(options).status is Status.STOPPED
+    assert 1 <= len(frames_of(options.output_image)) <= 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"output_image": "out.png"}, "has the extension '.png'; use one of .mp4"),
+        ({"style_image_path": ""}, "--style_image_path is missing"),
+        ({"content_seg_path": str(DATA / "content_seg.png")}, "give the masks of both|style segmentation is missing"),
+    ],
+)
+def test_a_check_finds_what_is_wrong_before_anything_is_done(options, changes, message):
+    with pytest.raises(UserError, match=message):
+        check_job(dataclasses.replace(options, **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style_option": 0},
+        {"solver": "pixels"},
+        {"realism": "0,1"},
+        {"lut": "a.cube"},
+        {"auto_seg": "3"},
+        {"init_image_path": "a.png"},
+    ],
+)
+def test_options_that_do_not_go_with_a_clip_are_refused(changes):
+    with pytest.raises(OptionError):
+        Options(content_image_path="clip.mp4", **changes)
+
+
+def test_a_folder_of_clips_is_a_batch(tmp_path, caplog):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("b.mp4", "a.avi", "c.txt"):
+        (folder / name).touch()
+    jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
+    assert [job.options.output_image for job in jobs] == ["out/a.mp4", "out/b.mp4"]
+    assert not any(job.options.mask_preview for job in jobs)
+    (folder / "photo.jpg").touch()
+    jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
+    assert [job.options.output_image for job in jobs] == ["out/photo.jpg"]
+    assert "holds photos, and 2 clips, left out" in caplog.text
