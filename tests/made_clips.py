@@ -56,10 +56,11 @@ def make_clip(
     options=None,
     metadata=None,
 ):
-    """Writes a clip of RGB frames; `times` are numbers of 1/100 s."""
+    """Writes a clip of RGB frames; `times` are numbers of 1/100 s, and `audio` may be "first", before the frames."""
     av = pytest.importorskip("av", reason="PyAV is not installed; pip install -r requirements-video.txt")
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=8000, layout="mono") if audio == "first" else None
         stream = container.add_stream(codec, rate=RATE, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         context = stream.codec_context
@@ -68,8 +69,7 @@ def make_clip(
         if rotation:
             stream.set_display_rotation(rotation)
         container.metadata.update(metadata or {})
-        sound = None
-        if audio:
+        if audio is True:
             sound = container.add_stream("aac", rate=8000, layout="mono")
             sound.metadata["language"] = "deu"
             chapter = {"id": 0, "start": 0, "end": 200, "time_base": Fraction(1, 1000), "metadata": {"title": "one"}}

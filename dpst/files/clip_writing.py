@@ -180,7 +180,9 @@ def _read(source: Any, clip: Clip, copied: dict[int, Any]) -> Iterator[Any]:
     frames.thread_type = "AUTO"
     damage = Damage(clip.path)
     for packet in damage.packets(source, frames, *(source.streams[index] for index in copied)):
-        if packet.stream_index == clip.stream:
+        if (
+            packet.stream.index == clip.stream
+        ):  # `stream_index` is not set in the empty ones at the end, which bring the last frames
             yield from damage.frames(packet)
         elif packet.size:
             yield packet
@@ -210,7 +212,7 @@ class _Filters:
     def __init__(self, clip: Clip, frame: Any, pixels: str, grade: Grade):
         """Takes a frame, all others being like it."""
         self._graph = graph = pyav().filter.Graph()
-        self._masks: list[Any] = []
+        self._masks: list[tuple[Any, Any]] = []  # where they go in, and they themselves
         height, width = clip.size
         size = {
             "video_size": f"{width}x{height}",
@@ -219,7 +221,7 @@ class _Filters:
         }
         range_ = "pc" if clip.full_range else "tv"
         colours = {"colorspace": str(int(frame.colorspace)), "range": str(int(frame.color_range))}
-        last = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
+        last = self._source = graph.add("buffer", pix_fmt=frame.format.name, **size, **colours)
         interlaced = {"interl": "-1"}
         matrix = {} if frame.format.is_rgb else {"in_color_matrix": clip.matrix, "in_range": range_}
         last = self._then(last, ("scale", {**matrix, "out_range": "pc", **interlaced}), ("format", _rgb(frame.format)))
@@ -254,7 +256,7 @@ class _Filters:
             table = graph.add("lut3d", file=path, interp="tetrahedral")
             split.link_to(table, region + 1)
             shares = graph.add("buffer", pix_fmt=_RGB, **size)
-            self._masks.append(_mask_frame(np.clip(share, 0, 1)))
+            self._masks.append((shares, _mask_frame(np.clip(share, 0, 1))))
             merge = graph.add("maskedmerge")
             for place, (before, out) in enumerate((((last if region else split), 0), (table, 0), (shares, 0))):
                 before.link_to(merge, out, place)
@@ -262,10 +264,10 @@ class _Filters:
         return last
 
     def __call__(self, frame: Any) -> Any:
-        self._graph.vpush(frame, 0)
-        for number, mask in enumerate(self._masks, 1):
+        self._source.push(frame)
+        for source, mask in self._masks:
             mask.pts, mask.time_base = frame.pts, frame.time_base
-            self._graph.vpush(mask, number)
+            source.push(mask)
         return self._graph.vpull()
 
 
@@ -293,40 +295,44 @@ class _Output:
     def __init__(self, source: Any, target: Any, clip: Clip, path: str, codec: str, crf: int, drop_metadata: bool):
         self._target, self._last = target, -(2**62)
         self._lengths: dict[int, int] = {}  # of frames that are not yet written, by their times
-        film = source.streams[clip.stream]
         self.pixels = _encoded_pixels(clip, codec)
-        self._stream = stream = target.add_stream(
+        self.copied = {}
+        added = {}
+        for other in source.streams:  # in their order
+            if other.index == clip.stream:
+                added[other.index] = self._stream = self._film_stream(other, clip, codec, crf)
+            elif _is_made_anew(other, source.chapters()):
+                continue
+            elif _can_hold(target.format.name, other):
+                added[other.index] = self.copied[other.index] = _added(target, other)
+            else:
+                what = f"stream {other.index} ({' '.join(filter(None, (getattr(other, 'name', ''), other.type)))})"
+                logger.warning("clip %s: %s cannot be in %s and is left out; .mkv takes most", clip.path, what, Path(path).name)
+        for index, new in added.items():
+            new.metadata.update(_texts(source.streams[index].metadata, drop_metadata))
+            new.disposition = source.streams[index].disposition
+        target.metadata.update(_texts(source.metadata, drop_metadata))
+        target.set_chapters(source.chapters())
+
+    def _film_stream(self, film: Any, clip: Clip, codec: str, crf: int) -> Any:
+        """The new stream of frames, with its encoder."""
+        stream = self._target.add_stream(
             _ENCODERS[codec], rate=clip.rate.limit_denominator(100_000), options=_settings(clip, codec, crf, self.pixels)
         )
-        context = stream.codec_context
+        context, formats = stream.codec_context, pyav().VideoFormat
         context.height, context.width = clip.size
         context.pix_fmt = self.pixels
         context.time_base = stream.time_base = film.time_base
         context.sample_aspect_ratio = clip.aspect
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = clip.colours
-        formats = pyav().VideoFormat
         if formats(clip.pixels).is_rgb and not formats(self.pixels).is_rgb:
             context.colorspace, context.color_range = _BT709, _LIMITED
         self._colours = context.colorspace, context.color_range
-        if codec == HEVC and target.format.name != "matroska":
+        if codec == HEVC and self._target.format.name != "matroska":
             context.codec_tag = "hvc1"  # the one that Apple's players take
         if clip.display:
             stream.set_display_matrix(clip.display)
-        self.copied = {}
-        for other in source.streams:
-            if other.index == clip.stream or _is_made_anew(other, source.chapters()):
-                continue
-            if _can_hold(target.format.name, other):
-                self.copied[other.index] = _added(target, other)
-            else:
-                what = f"stream {other.index} ({' '.join(filter(None, (other.name, other.type)))})"
-                logger.warning("clip %s: %s cannot be in %s and is left out; .mkv takes most", clip.path, what, Path(path).name)
-        for index, new in {clip.stream: stream, **self.copied}.items():
-            kept = _texts(source.streams[index].metadata, drop_metadata)
-            new.metadata.update(kept)
-            new.disposition = source.streams[index].disposition
-        target.metadata.update(_texts(source.metadata, drop_metadata))
-        target.set_chapters(source.chapters())
+        return stream
 
     def copy(self, packet: Any) -> None:
         """Writes a packet of another stream, if it can still be placed."""

@@ -34,6 +34,10 @@ _READERS = "mov,matroska,avi,mpegts,mpeg,mxf,mxf_opatom"
 _HDR = {16: "PQ", 18: "HLG"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
 _UNTOLD = (0, 2)
+# Ways of FFmpeg's scaler (exact: accurate rounding, chroma at every pixel), and the same matrices by its numbers; PyAV has names
+# for them all from 18 on.
+_AREA, _BICUBIC, _EXACT = 0x20, 0x4, 0x40000 | 0x2000
+_SCALERS = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}
 # Of a clip that does not tell its matrix: players take BT.601 for the sizes of standard definition.
 _MOST_OF_SD = (1024, 576)
 _FULL_RANGE = 2
@@ -251,10 +255,7 @@ def _shrinking(clip: Clip, height: int, width: int) -> Callable[[Any], np.ndarra
     """A function from a frame of PyAV to an upright uint8 (h, w, 3); height and width are those before it is turned."""
     av = pyav()
     reformatter = av.video.reformatter.VideoReformatter()
-    spaces = av.video.reformatter.Colorspace
-    matrices = {"bt709": spaces.ITU709, "fcc": spaces.FCC, "smpte240m": spaces.SMPTE240M, "bt2020": spaces.BT2020}
     ranges = av.video.reformatter.ColorRange
-    way = av.video.reformatter.Interpolation
     smaller = height < clip.size[0]
 
     def shrink(frame: Any) -> np.ndarray:
@@ -263,9 +264,9 @@ def _shrinking(clip: Clip, height: int, width: int) -> Callable[[Any], np.ndarra
             width,
             height,
             "rgb24",
-            src_colorspace=matrices.get(clip.matrix, spaces.ITU601),
-            dst_colorspace=spaces.ITU709,
-            interpolation=(way.AREA if smaller else way.BICUBIC) | way.ACCURATE_RND | way.FULL_CHR_H_INT,
+            src_colorspace=_SCALERS[clip.matrix],
+            dst_colorspace=_SCALERS["bt709"],
+            interpolation=(_AREA if smaller else _BICUBIC) | _EXACT,
             src_color_range=ranges.JPEG if clip.full_range else ranges.MPEG,
             dst_color_range=ranges.JPEG,
         )

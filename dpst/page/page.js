@@ -191,6 +191,12 @@ function step(from, to, which) {
 const undo = () => step(done, undone, "before"), redo = () => step(undone, done, "after");
 const content = new Photo("content"), style = new Photo("style");
 
+function fileList(file) {
+  const list = new DataTransfer();
+  if (file) list.items.add(file);
+  return list.files;
+}
+
 async function takeExample(name, files) {
   const fetched = [];
   for (const file of Object.values(files)) {
@@ -199,11 +205,7 @@ async function takeExample(name, files) {
   }
   const [contentFile, styleFile, ...masks] = fetched;
   if (!(await content.take(contentFile)) || !(await style.take(styleFile))) return;
-  ["content-mask", "style-mask"].forEach((id, n) => {
-    const list = new DataTransfer();
-    list.items.add(masks[n]);
-    $(id).files = list.files;
-  });
+  ["content-mask", "style-mask"].forEach((id, n) => { $(id).files = fileList(masks[n]); });
   document.querySelector("input[value=masks]").click();
 }
 
@@ -221,7 +223,8 @@ each("input[name=regions]", (input) => input.addEventListener("change", showTool
 each("#content-mask, #style-mask", (input) => input.addEventListener("change", async () => {
   if (!input.files[0]) return;
   const photo = input.id === "content-mask" ? content : style;
-  if (!(await photo.sendMask())) input.value = "";
+  if (await photo.sendMask()) photo.mask = input.files[0];
+  else input.files = fileList(photo.mask); // the one that was there stays
 }));
 $("undo").addEventListener("click", undo);
 $("redo").addEventListener("click", redo);

@@ -98,6 +98,14 @@ def test_everything_else_of_the_file_stays(tmp_path, tables, extension):
         assert told == (5, 6, 5, 1)
 
 
+def test_the_last_frames_come_wherever_the_film_stands_in_the_file(tmp_path, tables):
+    path = make_clip(tmp_path / "clip.mp4", colour_frames(9), "libx264", "yuv420p", audio="first")
+    assert read_clip(path, "clip", 200.0).stream == 1
+    assert graded(path, tmp_path / "out.mp4", tables[1], "h264") == 9
+    before, after = contents(path), contents(tmp_path / "out.mp4")
+    assert len(after[0]) == 9 and before[1:3] == after[1:3]
+
+
 def test_texts_may_be_dropped(tmp_path, tables):
     path = make_clip(tmp_path / "clip.mp4", colour_frames(2), "libx264", "yuv420p", metadata={"title": "secret"}, audio=True)
     graded(path, tmp_path / "out.mp4", tables[1], "h264", drop_metadata=True)

@@ -228,12 +228,12 @@ def test_after_a_stop_nothing_is_prepared_for_later(thin_network, monkeypatch):
     begun, released, ended = threading.Event(), threading.Event(), queue.SimpleQueue()
 
     class Prepared(maps.LookObjective):
-        def __init__(self, network, pair, cells, weights, check):
+        def __init__(self, network, pair, *rest):
             if max(pair.size) > 128:  # the second scale, which is prepared beside the first
                 begun.set()
                 released.wait(30)
             try:
-                super().__init__(network, pair, cells, weights, check)
+                super().__init__(network, pair, *rest)
             except concurrent.futures.CancelledError:
                 ended.put("cancelled")
                 raise
