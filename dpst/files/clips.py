@@ -162,6 +162,8 @@ def opened(path: str, role: str) -> Iterator[Any]:
     except (OSError, av.error.FFmpegError) as error:
         if isinstance(error, FileNotFoundError):
             raise UserError(f"{role} {path} does not exist; check the path") from error
+        if isinstance(error, MemoryError):  # FFmpeg has refused a size in the file, and taken no memory
+            raise UserError(f"{role} {path} is damaged: a length in it is too large; give a whole file") from None
         wrong = f"cannot be read as a clip ({reason_of(error)})"
         raise UserError(f"{role} {path} {wrong}; give a whole file, {', '.join(CLIP_EXTENSIONS)}") from error
     with container:

@@ -18,6 +18,7 @@ import deep_photostyle
 from dpst.batch.batch import check_ahead
 from dpst.batch.manifest import find_jobs
 from dpst.errors import UserError
+from dpst.files.clips import clip_thumbnail, read_clip, small_frames
 from dpst.files.luts import Lut
 from dpst.files.photos import read_photo, thumbnail
 from dpst.files.writing import check_writable, write_photo
@@ -113,6 +114,15 @@ def folder(path: Path) -> None:
             one_clear_line(shown(each.error))
 
 
+def clip(path: Path) -> None:
+    """All frames that can be read, and what the report shows of it."""
+    found = read_clip(str(path), "content clip", MOST_PIXELS)
+    for frame in small_frames(found, 16):
+        if frame.shape[2] != 3 or max(frame.shape) > 16:
+            raise Broken("a frame of another size")
+    clip_thumbnail(str(path), 16, MOST_PIXELS)
+
+
 def record(path: Path) -> None:
     """No record is that of a job whose result is not there."""
     if finished(Options(serial=str(path.parent), output_image=f"{path.stem}.png")) is not None:
@@ -168,6 +178,7 @@ KINDS: dict[str, Kind] = {
     "npz": Kind(".npz", _of(seeds.npzs, mutators.ZIP), weights),
     "csv": Kind(".csv", _of(seeds.csvs, mutators.TEXT), manifest),
     "jsonl": Kind(".jsonl", strategies.jsonl, manifest),
+    "clip": Kind(".mkv", _of(seeds.clips, mutators.BLOCKS), clip),
     "record": Kind(".json", strategies.record, record),
     "cube": Kind(".cube", strategies.deep_cube, lut),
     "hald": Kind(".png", _of(seeds.halds, *_TABLE_LAYOUTS), lut),

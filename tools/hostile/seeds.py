@@ -267,6 +267,32 @@ def records() -> list[bytes]:
 
 
 @functools.cache
+@functools.cache
+def clips() -> list[bytes]:
+    """Clips in each container: H.264 with a rotation, sound and a text, FFV1, and MPEG-4."""
+    import av  # an extra of its own
+
+    def clip(kind: str, codec: str, pixels: str = "yuv420p") -> bytes:
+        held = io.BytesIO()
+        with av.open(held, "w", kind) as container:
+            container.metadata["title"] = "a film"
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
+            if codec == "libx264":
+                stream.set_display_rotation(90)
+            sound = container.add_stream("aac" if kind != "avi" else "pcm_s16le", rate=8000, layout="mono")
+            for _ in range(3):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(levels(3), "rgb24").reformat(format=pixels)))
+            block = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), "s16", "mono")
+            block.sample_rate = 8000
+            for encoder, frame in ((sound, block), (sound, None), (stream, None)):
+                container.mux(encoder.encode(frame))
+        return held.getvalue()
+
+    rich = [clip(kind, "libx264") for kind in ("mp4", "matroska", "mov")]
+    return [*rich, clip("matroska", "ffv1", "yuv444p"), clip("avi", "mpeg4")]
+
+
 def cubes() -> list[bytes]:
     """Tables of one and of three dimensions, and of both, with every keyword, untidy, and in UTF-16."""
     three = "\n".join(f"{r} {g} {b}" for b in (0, 0.5, 1) for g in (0, 0.5, 1) for r in (0, 0.5, 1))
