@@ -36,7 +36,7 @@ def matting_laplacian(image: np.ndarray, epsilon: float = 1e-5, radius: int = 1)
     side, reach = 2 * radius + 1, 2 * radius
     if min(height, width) < side:
         wrong = f"photo of {width}x{height} pixels, as it is solved, is narrower than a window of {side}x{side}"
-        raise UserError(f"{wrong}; use a wider one, or a larger --max_size")
+        raise UserError(f"{wrong}; use a wider one, or a larger `max_size`")
     planes = image.transpose(2, 0, 1).astype(np.float64)
     shifts = [(y, x) for y in range(side) for x in range(side)]
     count, columns = len(shifts), width - reach

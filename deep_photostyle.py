@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from dpst import __version__
 from dpst.errors import OptionError, UserError, one_line
 from dpst.jobs.console import lasting_console
-from dpst.jobs.messages import LOGGERS, handled
+from dpst.jobs.messages import LOGGERS, handled, with_flags
 from dpst.jobs.stopping import INTERRUPTED, signals_stop, stop_requested
 from dpst.options import BOOLEANS, MOST_USED, REFERENCE_OPTIONS, Options, nearest
 
@@ -102,7 +102,7 @@ class _OneLine(logging.Formatter):
     """`warning: ...` for warnings, the plain message for information."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = one_line(record.getMessage())
+        message = one_line(with_flags(record.getMessage()))
         return message if record.levelno == logging.INFO else f"{record.levelname.lower()}: {message}"
 
 
@@ -157,7 +157,7 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
     try:
         return _run(Options(**chosen), command)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {with_flags(str(error))}", file=sys.stderr)
         if isinstance(error, OptionError):
             return 2
     except MemoryError as error:

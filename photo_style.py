@@ -154,7 +154,7 @@ def stylize(
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
     if min(height, width) < LEAST_SIDE:
-        raise UserError(f"content image is {width}x{height} at --max_size {options.solve_size}, too narrow; raise --max_size")
+        raise UserError(f"content image is {width}x{height} at `max_size` {options.solve_size}, too narrow; raise `max_size`")
     regions = regions.resized(content.shape[:2], style.shape[:2])
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
         if not mask.any():

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
-import numbers
-import os
-import pathlib
-import re
 from collections.abc import Iterable
+from pathlib import PurePath
 
-from dpst.errors import OptionError
+from dpst.option_checks import check_options, numbers_in
 
 # Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
@@ -33,8 +29,6 @@ MOST_WEIGHT, MOST_TV = 1e18, 1e35
 
 # The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
 AUTO, SEMANTIC = "auto", "semantic"
-# Kinds of LUT that are written: text, and a picture (HaldCLUT). What stands for the name of a region in a path.
-LUT_EXTENSIONS, REGION = (".cube", ".png"), "{region}"
 # Clips of film that are read, and those that are written.
 CLIP_EXTENSIONS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mxf")
 WRITTEN_CLIPS = (".mp4", ".mov", ".m4v", ".mkv")
@@ -45,22 +39,14 @@ LUT_SIZES = (17, 33, 65)
 LUT_PROFILES = ("srgb", "adobe-rgb", "rec709")
 NOTHING, LIGHT = "nothing", "light"
 
-# What is given or chosen on the page of --app.
-_PAGE_GIVES = ("content_image_path", "style_image_path", "content_seg_path", "style_seg_path", "init_image_path", "auto_seg")
-
-# What to give for an option of each type.
-KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+# Texts that stand for truth values.
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 # Heading in --help of the options that people need first.
 MOST_USED = "most used"
-# Bytes of a path and of a name in it: PATH_MAX and NAME_MAX of Linux, and no other system allows more.
-_PATH_BYTES, _NAME_BYTES = 4096, 255
 # Characters of a misspelt name that are compared with the names of options.
 _LONGEST_NAME = 100
-# How the `metavar` of an option ends that takes a path.
-_PATHS = ("FILE", "FOLDER", "PATH", "DIR")
 
 
 def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
@@ -73,7 +59,8 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
         scope: what it belongs to: one "picture", the whole "batch", or the "console".
         seen: whether it may change the picture; the contents of input files count for themselves.
         file: "input" or "output" for the path of one.
-        how: `choices`, `least` or `above` and `most` (bounds), `metavar`.
+        how: `metavar`, and the rules of `option_checks`: `choices`; bounds, `least` or `above` and `most`; `numbers_to`, of
+            lists of numbers; a `pattern` with what to use `instead`.
     """
     return dataclasses.field(
         default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
@@ -163,6 +150,7 @@ class Options:
         "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
         "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
         metavar="A[,A...]",
+        numbers_to=MOST_STRENGTH,
     )
     lut: str = _option(
         "",
@@ -232,6 +220,7 @@ class Options:
         "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is little more than a colour grade "
         "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
         metavar="A[,A...]",
+        numbers_to=MOST_REALISM,
     )
     max_size: int = _option(
         0,
@@ -306,6 +295,8 @@ class Options:
         "if less than a fifth of it is painted and the rest is transparent; always completes everything that is transparent, "
         "never nothing; a colour, as ffffff, is the background that strokes are drawn on",
         metavar="auto|always|never|COLOUR",
+        pattern="auto|always|never|#?[0-9a-fA-F]{6}",
+        instead="auto, always, never or a colour (ffffff)",
     )
     missing_class: str = _option(
         "ignore",
@@ -427,75 +418,7 @@ class Options:
     app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
 
     def __post_init__(self):
-        self._check_values()
-        self._check_combinations()
-
-    def _check_values(self) -> None:
-        """Each option by itself."""
-        for field in dataclasses.fields(self):
-            value, rule = getattr(self, field.name), field.metadata
-            name = "--" + field.name
-            kind = type(field.default)
-            if "choices" not in rule and not _is_of(kind, value):
-                raise OptionError(f"{name} {value!r} is of type {type(value).__name__}; give {KINDS[kind]}")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise OptionError(f"{name} {value} is not a finite number; give a number")
-            if "choices" in rule and not (_is_of(kind, value) and value in rule["choices"]):
-                raise OptionError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
-            if "least" in rule and value < rule["least"]:
-                raise OptionError(f"{name} {value} is too small; use {rule['least']} or more")
-            if "above" in rule and value <= rule["above"]:
-                raise OptionError(f"{name} {value} is too small; use more than {rule['above']}")
-            if "most" in rule and value > rule["most"]:
-                raise OptionError(f"{name} {value} is too large; use {rule['most']} or less")
-            if isinstance(value, str):
-                _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
-        if not re.fullmatch(r"auto|always|never|#?[0-9a-fA-F]{6}", self.seg_scribbles):
-            raise OptionError(f"--seg_scribbles {self.seg_scribbles} is unknown; use auto, always, never or a colour (ffffff)")
-        _numbers("strength", self.strength, MOST_STRENGTH)
-        _numbers("realism", self.realism, MOST_REALISM)
-
-    def _check_combinations(self) -> None:
-        """Options that do not go together."""
-        if self.strict_masks and self.seg_scribbles not in ("auto", "never"):
-            raise OptionError(f"--seg_scribbles {self.seg_scribbles} and --strict_masks read masks differently; use one of them")
-        if self.app:
-            self._check_unset(("batch", "apply_lut", "lut", "lut_profile", "keep", *_PAGE_GIVES), "--app")
-            if self.solver not in ("auto", "maps"):
-                raise OptionError(f"--solver {self.solver} cannot be combined with --app, which needs maps; remove one")
-        if self.solver == "maps" and self.style_option == 0:
-            raise OptionError("--solver maps cannot paint, as --style_option 0 does; use --style_option 2, or --solver pixels")
-        if self.solver_used != "maps" and len(self.realisms) > 1:
-            raise OptionError(f"--realism {self.realism} needs --solver maps; give one number, or --style_option 2")
-        for name in ("lut", "apply_lut"):
-            if REGION in str(pathlib.PurePath(getattr(self, name)).parent):
-                raise OptionError(f"--{name} {getattr(self, name)} has {REGION} in the folder's name; put it in the file's name")
-        if self.lut and pathlib.PurePath(self.lut).suffix.lower() not in LUT_EXTENSIONS:
-            raise OptionError(f"--lut {self.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
-        for path in set(self.lut_paths) & set(self.output_images):
-            raise OptionError(f"--lut {path} is also the name of the result; use another name")
-        if self.is_clip:
-            self._check_unset(("init_image_path", "lut", "output_size", "app"), "a clip")
-            if self.auto_seg not in (AUTO, "0"):
-                raise OptionError(f"--auto_seg {self.auto_seg} is not for a clip, where found regions flicker; give masks")
-            if self.solver_used != "maps" and not self.apply_lut:
-                asked = f"--style_option {self.style_option} with --solver {self.solver}"
-                raise OptionError(f"{asked} paints, and would flicker in a clip; use --style_option 2")
-            if len(self.realisms) > 1:
-                raise OptionError(f"--realism {self.realism} has several numbers; give one for a clip")
-            if REGION in self.apply_lut:
-                raise OptionError(f"--apply_lut {self.apply_lut} is for regions; give one LUT for a whole clip")
-        if self.apply_lut:
-            of_a_solve = ("style_image_path", "style_seg_path", "init_image_path", "lut", "auto_seg", "mask_preview")
-            self._check_unset(of_a_solve, "--apply_lut, which solves nothing")
-            if len(self.realisms) > 1:
-                raise OptionError(f"--realism {self.realism} cannot be combined with --apply_lut; use --strength")
-
-    def _check_unset(self, names: tuple[str, ...], where: str) -> None:
-        """Refuses options of these names that are not at their defaults."""
-        for name in names:
-            if (value := getattr(self, name)) != getattr(Options, name):
-                raise OptionError(f"--{name} {value} cannot be combined with {where}; remove one of them")
+        check_options(self)
 
     @property
     def solve_size(self) -> int:
@@ -510,7 +433,7 @@ class Options:
     @property
     def is_clip(self) -> bool:
         """Whether the content is a clip of film, by its extension."""
-        return pathlib.PurePath(self.content_image_path).suffix.lower() in CLIP_EXTENSIONS
+        return PurePath(self.content_image_path).suffix.lower() in CLIP_EXTENSIONS
 
     @property
     def solver_used(self) -> str:
@@ -529,74 +452,17 @@ class Options:
     @property
     def realisms(self) -> tuple[float, ...]:
         """The numbers of `realism`."""
-        return _numbers("realism", self.realism, MOST_REALISM)
+        return numbers_in("`realism`", self.realism, MOST_REALISM)
 
     @property
     def strengths(self) -> tuple[float, ...]:
         """The numbers of `strength`."""
-        return _numbers("strength", self.strength, MOST_STRENGTH)
-
-    @property
-    def output_images(self) -> tuple[str, ...]:
-        """A path for each of `realisms` and, within it, each of `strengths`.
-
-        `output_image` itself where there is one of both, else with what there are several of added to its name.
-        """
-        strengths = [f"_{strength:g}" if len(self.strengths) > 1 else "" for strength in self.strengths]
-        return tuple(_with_suffix(self.output_image, r + s) for r in self._realism_suffixes for s in strengths)
-
-    @property
-    def lut_paths(self) -> tuple[str, ...]:
-        """A path for the LUT at each of `realisms`, named like `output_images`; empty without `lut`."""
-        return tuple(_with_suffix(self.lut, suffix) for suffix in self._realism_suffixes) if self.lut else ()
-
-    @property
-    def _realism_suffixes(self) -> list[str]:
-        return [f"_realism{realism:g}" if len(self.realisms) > 1 else "" for realism in self.realisms]
+        return numbers_in("`strength`", self.strength, MOST_STRENGTH)
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """The name that a misspelt one was probably meant to be; none if all are too different."""
     return difflib.get_close_matches(name[:_LONGEST_NAME], list(names), 1, cutoff=0.7)
-
-
-def _is_of(kind: type, value: object) -> bool:
-    """Whether a value is of an option's kind; NumPy's numbers are numbers, and only truth values are True or False."""
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    wanted = {int: numbers.Integral, float: numbers.Real, str: str}[kind]
-    return isinstance(value, wanted)
-
-
-def _check_text(name: str, value: str, is_path: bool) -> None:
-    """Refuses text that no system could pass on, and paths that no file system could hold."""
-    try:
-        encoded = os.fsencode(value)
-    except UnicodeEncodeError as error:
-        raise OptionError(f"{name} {value} has characters that cannot be encoded; use others") from error
-    if b"\0" in encoded:
-        raise OptionError(f"{name} {value} contains a null character; remove it")
-    if is_path and (len(encoded) >= _PATH_BYTES or max(map(len, encoded.split(os.sep.encode()))) > _NAME_BYTES):
-        raise OptionError(f"{name} {value} is too long for a path; use names of {_NAME_BYTES} bytes at most")
-
-
-def _with_suffix(path: str, suffix: str) -> str:
-    """The path with something added to its name; itself where that is nothing, or there is no name, as in `.`."""
-    pure = pathlib.PurePath(path)
-    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix and pure.name else path
-
-
-def _numbers(name: str, text: str, most: float) -> tuple[float, ...]:
-    """A list of different numbers from 0 to `most`, as the option of this name has it."""
-    try:
-        numbers = tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise OptionError(f"--{name} {text} is not a list of numbers; give numbers such as 0.5,0.75,1") from error
-    if not all(0 <= number <= most for number in numbers):  # not a number is none of them either
-        raise OptionError(f"--{name} {text} is out of range; use numbers from 0 to {most:g}")
-    if len({f"{number:g}" for number in numbers}) < len(numbers):
-        raise OptionError(f"--{name} {text} contains a number twice; give each number once")
-    return numbers
 
 
 _FIELDS = dataclasses.fields(Options)

@@ -34,7 +34,7 @@ def test_every_option_has_a_group_and_a_help(name):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_are_finite(name, value):
-    with pytest.raises(UserError, match=rf"^--{name} {value} is not a finite number; give a number$"):
+    with pytest.raises(UserError, match=rf"^`{name}` {value} is not a finite number; give a number$"):
         Options(**{name: value})
 
 
@@ -42,7 +42,7 @@ def test_numbers_are_finite(name, value):
 def test_bounds_that_are_allowed_themselves(name):
     least = FIELDS[name].metadata["least"]
     assert getattr(Options(**{name: least}), name) == least
-    with pytest.raises(UserError, match=rf"^--{name} {least - 1} is too small; use {least} or more$"):
+    with pytest.raises(UserError, match=rf"^`{name}` {least - 1} is too small; use {least} or more$"):
         Options(**{name: least - 1})
 
 
@@ -50,7 +50,7 @@ def test_bounds_that_are_allowed_themselves(name):
 def test_bounds_that_are_not_allowed_themselves(name):
     above = FIELDS[name].metadata["above"]
     assert getattr(Options(**{name: above + 1e-9}), name) == above + 1e-9
-    with pytest.raises(UserError, match=rf"^--{name} {above} is too small; use more than {above}$"):
+    with pytest.raises(UserError, match=rf"^`{name}` {above} is too small; use more than {above}$"):
         Options(**{name: above})
 
 
@@ -59,7 +59,7 @@ def test_choices(name):
     choices = FIELDS[name].metadata["choices"]
     for choice in choices:
         Options(**{"style_option": 2, name: choice})
-    with pytest.raises(UserError, match=rf"^--{name} -1 is unknown; use one of {', '.join(map(str, choices))}$"):
+    with pytest.raises(UserError, match=rf"^`{name}` -1 is unknown; use one of {', '.join(map(str, choices))}$"):
         Options(**{name: -1})
 
 
@@ -73,7 +73,7 @@ def test_regions_are_found_where_no_masks_are_given():
 @pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
 def test_weights_may_be_zero_and_not_negative(name):
     Options(**{name: 0.0})
-    with pytest.raises(UserError, match=f"--{name} -0.5 is too small; use 0 or more"):
+    with pytest.raises(UserError, match=f"`{name}` -0.5 is too small; use 0 or more"):
         Options(**{name: -0.5})
 
 
@@ -96,7 +96,7 @@ def test_options_do_not_change_and_travel_between_processes():
 def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
     with pytest.raises(
         UserError,
-        match=rf"^--{name} {re.escape(value)} cannot be combined with --app(, which needs maps)?; remove one( of them)?$",
+        match=rf"^`{name}` {re.escape(value)} cannot be combined with `app`(, which needs maps)?; remove one( of them)?$",
     ):
         Options(app=True, **{name: value})
     Options(app=True, solver="maps", style_option=2, max_size=300)
@@ -108,7 +108,7 @@ def test_upper_bounds_are_allowed_themselves(name):
     assert getattr(Options(**{name: most}), name) == most
     with pytest.raises(UserError) as error:
         Options(**{name: 2 * most})
-    assert str(error.value) == f"--{name} {2 * most} is too large; use {most} or less"
+    assert str(error.value) == f"`{name}` {2 * most} is too large; use {most} or less"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_upper_bounds_are_allowed_themselves(name):
 def test_paths_that_no_file_system_holds(name, value, says):
     with pytest.raises(UserError) as error:
         Options(**{name: value})
-    assert str(error.value).startswith(f"--{name} ") and str(error.value).endswith(says)
+    assert str(error.value).startswith(f"`{name}` ") and str(error.value).endswith(says)
 
 
 def test_long_names_that_a_file_system_holds():
@@ -153,7 +153,7 @@ WRONG_TYPES = {
 def test_a_value_of_another_type_is_told(name):
     kind = type(FIELDS[name].default)
     for value in WRONG_TYPES[kind]:
-        with pytest.raises(UserError, match=rf"^--{name} .* is (unknown|of type {type(value).__name__}); (use one of|give) "):
+        with pytest.raises(UserError, match=rf"^`{name}` .* is (unknown|of type {type(value).__name__}); (use one of|give) "):
             Options(**{name: value})
 
 

@@ -250,7 +250,7 @@ def test_tiny_and_narrow_photos(thin_network, size, solved):
 
 def test_a_photo_too_narrow_to_solve_is_told(thin_network):
     photo = np.zeros((16, 1600, 3), np.float32)
-    with pytest.raises(UserError, match=r"^content image is 200x2 at --max_size 200, too narrow; raise --max_size$"):
+    with pytest.raises(UserError, match=r"^content image is 200x2 at `max_size` 200, too narrow; raise `max_size`$"):
         run((photo, photo), thin_network, max_size=200)
 
 

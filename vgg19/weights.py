@@ -130,7 +130,7 @@ def find_weights(choice: str, timeout: float = DOWNLOAD_TIMEOUT) -> tuple[Weight
         wrong = f"VGG19's weights cannot be downloaded ({_reason(error)})"
         if choice == "pretrained":
             folder = keras_copy.parent if keras_copy else "$KERAS_HOME/models"
-            remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give --vgg19_weights FILE"
+            remedy = f"put {KERAS_FILE} into {folder} or vgg19.npy into {PLACES[-1].parent}, or give `vgg19_weights` FILE"
             raise UserError(f"{wrong}; {remedy}") from error
         if keras_copy not in _not_downloaded:
             logger.warning("%s; features are learned from the two photos instead", wrong)

@@ -21,13 +21,15 @@ from dpst.batch.manifest import find_jobs
 from dpst.batch.report import Page
 from dpst.errors import UserError, one_line
 from dpst.files.atomic import remove_partials
+from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
-from dpst.jobs.places import Claims, by_products, log_path, make_folders, results
+from dpst.jobs.places import by_products, log_path, make_folders, results
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import INTERRUPTED, check_stop
-from dpst.options import REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import Options
 from vgg19.networks import Networks
 
 logger = logging.getLogger(__name__)
@@ -57,11 +59,11 @@ def run_batch(options: Options, command: str) -> int:
     page = Page(folder / "report.html", options.batch, total)
     remove_partials(page.path)
     progress_line = tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR)
-    with contextlib.closing(Claims()) as claims, progress_line as bar:
+    with contextlib.closing(FilesInUse()) as files, progress_line as bar:
         for job in found:  # and once more below, as the first job must not replace what the last one reads
             if isinstance(job, Job):
-                claims.read(job.options)
-        jobs = check_ahead(found, claims, options.keep_going)
+                files.add_inputs(job.options)
+        jobs = check_ahead(found, files, options.keep_going)
         with_ray = options.workers > 1 or options.ray_address
         reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
         try:
@@ -92,13 +94,13 @@ def run_batch(options: Options, command: str) -> int:
 
 
 def check_ahead(
-    found: Iterable[Job | Outcome], claims: Claims, keep_going: bool = True, ahead: int = CHECKED_AHEAD
+    found: Iterable[Job | Outcome], files: FilesInUse, keep_going: bool = True, ahead: int = CHECKED_AHEAD
 ) -> Iterator[Job | Outcome]:
     """The jobs, `ahead` of them checked before the first is handed out; for one that cannot run, the outcome that it failed.
 
     Args:
         found: the jobs; for one that cannot be made, the outcome that it failed.
-        claims: knows what all of them read.
+        files: what all of them read is in it.
         keep_going: leave out jobs that cannot run.
         ahead: how many are checked before the first is handed out.
 
@@ -116,12 +118,12 @@ def check_ahead(
         if isinstance(job, Job):
             try:
                 check_job(job.options)
-                claims.write(job.options)  # last, as a job that cannot run must not keep its files from another
+                files.add_outputs(job.options)  # last, as a job that cannot run must not keep its files from another
             except UserError as error:
-                claims.forget(job.options)
+                files.remove_inputs(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
             except Exception as failure:  # whatever one job's files do, the others go on
-                claims.forget(job.options)
+                files.remove_inputs(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=_in_one_line(failure))
         if isinstance(job, Outcome):
             logger.error("%s: %s", job.name, job.error)

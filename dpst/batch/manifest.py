@@ -24,7 +24,8 @@ from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
-from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, KINDS, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
+from dpst.option_checks import KINDS
+from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 

@@ -19,7 +19,8 @@ from dpst.files.atomic import write_text
 from dpst.files.clips import clip_thumbnail
 from dpst.files.photos import thumbnail
 from dpst.jobs.job import Outcome, Status
-from dpst.jobs.places import record_path
+from dpst.jobs.messages import with_flags
+from dpst.jobs.places import output_images, record_path
 from dpst.options import CLIP_EXTENSIONS, Options
 from dpst.solver.stages import Stage
 
@@ -141,8 +142,8 @@ def _card(outcome: Outcome, folder: Path) -> _Card:
     return _Card(
         name=outcome.name,
         status=outcome.status,
-        error=outcome.error,
-        warnings=outcome.warnings,
+        error=with_flags(outcome.error),
+        warnings=tuple(map(with_flags, outcome.warnings)),
         features=record.features if record else "",
         figures={key: f"{figures[key]:.{column.digits}f}" for key, column in _COLUMNS.items() if key in figures},
         files=_files(outcome, folder),
@@ -155,7 +156,7 @@ def _files(outcome: Outcome, folder: Path) -> list[tuple[str, str]]:
     """Name and address, from a page in a folder, of each file that a job has written."""
     if outcome.options is None or outcome.error:
         return []
-    paths = [*outcome.options.output_images, *(outcome.record.luts if outcome.record else ()), str(record_path(outcome.options))]
+    paths = [*output_images(outcome.options), *(outcome.record.luts if outcome.record else ()), str(record_path(outcome.options))]
     links = ((Path(path).name, os.path.relpath(path, folder)) for path in paths if os.path.isfile(path))
     return [(one_line(name), f"./{urllib.parse.quote(os.fsencode(address))}") for name, address in links]
 
@@ -166,7 +167,7 @@ def _pictures(card: _Card) -> dict[str, str]:
         return {}
     wanted = {"content": (card.options.content_image_path, _LARGE), "style": (card.options.style_image_path, _SMALL)}
     wanted["regions"] = (card.options.mask_preview, _LARGE)
-    wanted["result"] = (card.options.output_images[-1], _LARGE)
+    wanted["result"] = (output_images(card.options)[-1], _LARGE)
     pictures = {}
     for role, (path, long_side) in wanted.items():
         if path and os.path.isfile(path):

@@ -65,7 +65,7 @@ def check_clip_writable(path: str, codec: str, clip: Clip) -> None:
     if extension not in extensions_of(codec):
         raise UserError(f"output clip {path} cannot hold {codec}; use one of {', '.join(extensions_of(codec))}")
     if clip.interlaced and codec == FFV1:
-        raise UserError(f"clip {clip.path} is interlaced, which {FFV1} cannot record; use --video_codec {PRORES} or {H264}")
+        raise UserError(f"clip {clip.path} is interlaced, which {FFV1} cannot record; use `video_codec` {PRORES} or {H264}")
     if clip.aspect != 1 and codec == FFV1 and extension == ".mkv":
         raise UserError(f"output clip {path} with {FFV1} cannot record that pixels are {clip.aspect} wide; use .mov")
     check_place(path, "output clip")
@@ -280,13 +280,13 @@ def _encoded_pixels(clip: Clip, codec: str) -> str:
     if codec == PRORES:
         across, down = (1 if alpha or across == 1 else 2), 1
     if alpha and codec not in _WITH_ALPHA:
-        logger.warning("clip %s has transparency, which %s does not hold; use --video_codec %s", clip.path, codec, PRORES)
+        logger.warning("clip %s has transparency, which %s does not hold; use `video_codec` %s", clip.path, codec, PRORES)
         alpha = False
     depths = (8, 10, 12, 16)
     depth = next(depth for depth in depths if depth >= min(bits, 16) or depth == _MOST_BITS.get(codec, 16))
     depth = max(depth, _LEAST_BITS.get(codec, 8))
     if depth < bits:
-        logger.warning("clip %s has %d bits a sample, and %s holds %d; use --video_codec %s", clip.path, bits, codec, depth, FFV1)
+        logger.warning("clip %s has %d bits a sample, and %s holds %d; use `video_codec` %s", clip.path, bits, codec, depth, FFV1)
     chroma = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}.get((across, down), "444")
     return f"yuv{'a' * alpha}{chroma}p{f'{depth}le' if depth > 8 else ''}"
 

@@ -113,7 +113,7 @@ def read_clip(path: str, role: str, max_pixels: float) -> Clip:
         context = stream.codec_context
         if context.width * context.height > max_pixels * 1e6:
             size = f"{context.width}x{context.height} pixels"
-            raise UserError(f"{role} {path} has frames of {size}, more than --max_pixels {max_pixels:g} megapixels; raise it")
+            raise UserError(f"{role} {path} has frames of {size}, more than `max_pixels` {max_pixels:g} megapixels; raise it")
         frame = next(decoded(container, stream), None)
         if frame is None:
             raise UserError(f"{role} {path} has no frame that can be read; give a whole file")

@@ -1,11 +1,15 @@
-"""Opening the files that a user names."""
+"""Opening the files that a user names, and keeping what was made from them while they stay as they are."""
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+_Made = TypeVar("_Made")
 
 
 def open_input(path: str | os.PathLike) -> BinaryIO:
@@ -21,3 +25,22 @@ def open_input(path: str | os.PathLike) -> BinaryIO:
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(code, os.strerror(code) if stat.S_ISDIR(mode) else "It is no regular file", os.fspath(path))
     return os.fdopen(file, "rb")
+
+
+def kept_while_unchanged(most: int) -> Callable[[Callable[[str], _Made]], Callable[[str], _Made]]:
+    """Decorates a function of a file's path: what it returned for the last `most` files is kept until they change.
+
+    The function also raises OSError where there is no such file.
+    """
+
+    def decorate(function: Callable[[str], _Made]) -> Callable[[str], _Made]:
+        kept = functools.lru_cache(most)(lambda path, *state: function(path))
+
+        @functools.wraps(function)
+        def call(path: str) -> _Made:
+            state = os.stat(path)
+            return kept(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+        return call
+
+    return decorate

@@ -26,7 +26,7 @@ from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, write_photo
 from dpst.imaging.pictures import as_array, check_path
 from dpst.imaging.vips import reason
-from dpst.options import LUT_EXTENSIONS
+from dpst.option_checks import LUT_EXTENSIONS
 
 _HALD_EXTENSIONS = (".png", ".tif", ".tiff")
 # Of pictures whose colours are not exact.

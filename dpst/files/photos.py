@@ -24,6 +24,7 @@ from dpst.files.colour_signals import read_signal
 from dpst.files.notebook import SHOWN, png
 from dpst.imaging.pictures import check_number, check_path, check_side
 from dpst.imaging.resizing import fitted, resize_vips
+from dpst.imaging.strips import STRIP, strips_of
 from dpst.imaging.vips import pyvips, reason, source
 from dpst.options import Options
 
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 # Four poolings halve 16 pixels to the one that conv5_1 needs.
 MIN_SIDE = 16
-# Rows that are in float at one time when a whole photo is written.
-STRIP = 256
 # EXIF's orientations that swap height and width.
 _ON_ITS_SIDE = range(5, 9)
 # Marks a JPEG that has a gain map, among the metadata of libvips' picture.
@@ -85,8 +84,7 @@ class Photo:
 
     def strips(self, height: int = STRIP) -> Iterator[np.ndarray]:
         """The photo from top to bottom, `height` rows at a time, as `rows` gives them."""
-        for start in range(0, self.size[0], height):
-            yield self.rows(start, min(start + height, self.size[0]))
+        return (self.rows(rows.start, rows.stop) for rows in strips_of(self.size[0], height))
 
     def resized(self, height: int, width: int) -> np.ndarray:
         """`resize(photo.pixels, height, width)`, without the whole photo ever being in float."""
@@ -255,7 +253,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         if min(width, height) < MIN_SIDE:
             raise UserError(f"{role} {path} has {size}, too few; use a picture of {MIN_SIDE} pixels a side or more")
         if width * height > 1e6 * max_pixels:
-            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; raise --max_pixels to read it")
+            raise UserError(f"{role} {path} has {size}, more than {max_pixels:g} million; raise `max_pixels` to read it")
 
     try:
         image = pyvips.Image.new_from_source(source(path), "", access="sequential", fail_on="error")

@@ -20,9 +20,10 @@ from dpst.errors import UserError
 from dpst.files import colour_profiles, tiff_exif
 from dpst.files.atomic import partial_file, replacing
 from dpst.files.colour_profiles import unit
-from dpst.files.photos import MIN_SIDE, STRIP, Photo
+from dpst.files.photos import MIN_SIDE, Photo
 from dpst.imaging.pictures import check_kind, check_path, check_picture
 from dpst.imaging.resizing import resize
+from dpst.imaging.strips import strips_of
 from dpst.imaging.vips import pyvips, reason
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def _write(
     if isinstance(image, np.ndarray):
         whole = check_picture(image, "image")
         height, width = whole.shape[:2]
-        image = (whole[top : top + STRIP] for top in range(0, height, STRIP))
+        image = (whole[rows] for rows in strips_of(height))
     elif like is not None and isinstance(image, Iterable) and not isinstance(image, (str, bytes, dict)):
         height, width = like.size
         image = (check_picture(strip, "a strip of the image") for strip in image)
@@ -128,8 +129,7 @@ def _write(
     first: Exception | None = None
     for carried, lost in _fewer_and_fewer_metadata(like):
         if carried.profile is None and like.profile is not None:
-            for top in range(0, height, STRIP):
-                strip = samples[top : top + STRIP]
+            for strip in (samples[rows] for rows in strips_of(height)):
                 strip[..., :3] = np.rint(levels * colour_profiles.to_srgb(strip, like.profile).numpy())
         try:
             with place(path) as partial:

@@ -7,6 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
+# Rows that are in float at one time where a whole photo is worked on.
+STRIP = 256
+
+
+def strips_of(height: int, rows: int = STRIP) -> Iterator[slice]:
+    """The rows of a picture from top to bottom, some at a time; the last may be fewer."""
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
 
 class Restyling(Protocol):
     """Something that restyles the rows of a photo by their place in it."""

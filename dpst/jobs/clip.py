@@ -23,7 +23,7 @@ from dpst.files.writing import check_place, check_writable, write_photo
 from dpst.jobs.clip_looks import FINDING, FoundLooks, GivenLook, Looks
 from dpst.jobs.grading import check_luts_to_apply
 from dpst.jobs.job import Job, Outcome, Record, Status
-from dpst.jobs.places import record_path, shot_path
+from dpst.jobs.places import output_images, record_path, shot_path
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
@@ -58,7 +58,7 @@ def check_clip(options: Options) -> None:
                 check_readable(path, role, options.max_pixels)
         check_both(options.content_seg_path, options.style_seg_path)
         check_weights_path(options.vgg19_weights)
-    for path in options.output_images:
+    for path in output_images(options):
         check_clip_writable(path, options.video_codec, clip)
     if options.preview:
         check_writable(shot_path(options, 1))
@@ -147,7 +147,7 @@ def _write_previews(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> No
 @interrupts_deferred()
 def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
     """Writes the clip at each strength. After a stop it ends early, and nothing more is begun."""
-    for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
+    for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         written = write_clip(
             clip,
             path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from dpst import __version__
 from dpst.errors import UserError
+from dpst.files.inputs import kept_while_unchanged
 from dpst.files.luts import Lut
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
@@ -19,10 +19,12 @@ from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted
 from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
+from dpst.jobs.places import output_images
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
-from dpst.options import LIGHT, REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import LIGHT, Options
 from dpst.regions.refining import refined
 from dpst.regions.regions import merged, read_classes
 from dpst.solver.lut_look import LutLook
@@ -78,7 +80,7 @@ def run_grading(job: Job, bar: tqdm) -> Outcome:
 
 @interrupts_deferred()
 def _write(look: LutLook, photo: Photo, options: Options, about: dict, bar: tqdm) -> None:
-    for done, (path, strength) in enumerate(zip(options.output_images, options.strengths, strict=True)):
+    for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         if options.output_size == "full":
             write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:
@@ -121,13 +123,9 @@ def read_lut(path: str, profile: str = Options.lut_profile) -> Lut:
         UserError: it cannot be read.
     """
     try:
-        stat = os.stat(path)
+        return dataclasses.replace(_kept_lut(path), profile=profile)
     except OSError as error:
         raise UserError(f"LUT {path} cannot be read ({error.strerror}); check the path") from error
-    lut = _read_lut_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    return dataclasses.replace(lut, profile=profile)
 
 
-@functools.lru_cache(maxsize=16)  # the same few serve a whole batch
-def _read_lut_once(path: str, *state: int) -> Lut:
-    return Lut.read(path)
+_kept_lut = kept_while_unchanged(16)(Lut.read)  # the same few serve a whole batch

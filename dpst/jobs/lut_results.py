@@ -7,9 +7,11 @@ import logging
 
 from dpst import __version__
 from dpst.files.luts import check_lut_writable
+from dpst.jobs.places import lut_paths
 from dpst.jobs.region_files import region_path, region_paths
 from dpst.jobs.stopping import interrupts_deferred
-from dpst.options import REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import Options
 from dpst.solver.result import Result
 
 logger = logging.getLogger(__name__)
@@ -21,7 +23,7 @@ def check_luts(options: Options) -> None:
     Raises:
         UserError: they cannot.
     """
-    for path in options.lut_paths:
+    for path in lut_paths(options):
         check_lut_writable(region_path(path, "region"))
 
 
@@ -32,7 +34,7 @@ def write_luts(result: Result, options: Options) -> dict[str, dict[str, float]]:
         Mean and 95th percentile of CIEDE2000 to the result, by path.
     """
     fits = {}
-    for realism, pattern in zip(options.realisms, options.lut_paths, strict=False):
+    for realism, pattern in zip(options.realisms, lut_paths(options), strict=False):
         paths = region_paths(pattern, result.masks) if REGION in pattern else {None: pattern}
         for region, path in paths.items():
             lut = result.lut(region, options.lut_size, realism, options.lut_profile)

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
+import re
 import threading
 from collections.abc import Iterator
 
+from dpst.options import Options
+
 # The packages whose modules log, each under its own name.
 LOGGERS = tuple(map(logging.getLogger, ("dpst", "vgg19")))
+
+# An option as messages name it.
+_OPTION = re.compile("`(" + "|".join(field.name for field in dataclasses.fields(Options)) + ")`")
+
+
+def with_flags(message: str) -> str:
+    """A message, or part of one, for users of the command line: `max_size` is --max_size there."""
+    return _OPTION.sub(r"--\1", message)
 
 
 @contextlib.contextmanager

@@ -22,10 +22,11 @@ from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
 from dpst.imaging.resizing import fitted
 from dpst.jobs.clip import check_clip, run_clip
+from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
-from dpst.jobs.places import Claims, make_folders, mask_paths, record_path, results
+from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
 from dpst.jobs.progress import Watch
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
@@ -33,7 +34,8 @@ from dpst.jobs.results import write_results
 from dpst.jobs.scores import advice, scores
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import INTERRUPTED, check_stop, interrupts_deferred, stop_requested
-from dpst.options import LIGHT, REGION, SEMANTIC, Options
+from dpst.option_checks import REGION
+from dpst.options import LIGHT, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
@@ -54,7 +56,9 @@ def check_job(options: Options) -> None:
 
     Raises:
         UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
+        OptionError: a photo is not given, or two outputs have one name.
     """
+    check_names(options)
     if options.is_clip:
         check_clip(options)
         return
@@ -85,7 +89,7 @@ def check_job(options: Options) -> None:
     if options.lut_profile != Options.lut_profile and not (options.lut or options.apply_lut):
         logger.warning("--lut_profile %s is not used; give --lut or --apply_lut", options.lut_profile)
     size = sizes[0] if options.output_size == "full" else fitted(sizes[0], options.solve_size)
-    for path in options.output_images:
+    for path in output_images(options):
         check_writable(path, size)
     if options.mask_preview:
         check_writable(options.mask_preview)
@@ -105,16 +109,16 @@ def run_one(options: Options, command: str) -> int:
         if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
             raise UserError(f"{role} {path} is in a folder that does not exist; create it, or check the path")
     check_job(options)
-    with contextlib.closing(Claims()) as claims:
-        claims.read(options)
-        claims.write(options)
+    with contextlib.closing(FilesInUse()) as files:
+        files.add_inputs(options)
+        files.add_outputs(options)
     make_folders(options)
     with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
         outcome = run_job(Job(options, command), bar)
     if outcome.record:
         write_record(outcome.record, options)
-        are = "are" if len(options.output_images) > 1 else "is"
-        logger.info("%s %s ready after %.0f s", " and ".join(options.output_images), are, outcome.record.seconds)
+        are = "are" if len(output_images(options)) > 1 else "is"
+        logger.info("%s %s ready after %.0f s", " and ".join(output_images(options)), are, outcome.record.seconds)
     elif outcome.status is Status.CHECKED:
         logger.info("dry run: no result was written")
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
@@ -184,7 +188,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
         return Outcome(job.name, Status.CHECKED, job.options)
 
     with interrupts_deferred():
-        check_result(options.output_images[0], content_photo, options.drop_exif)
+        check_result(output_images(options)[0], content_photo, options.drop_exif)
     if loading:
         loading.result()
     options, features = _network(options, content, style, content_photo, networks)
@@ -212,7 +216,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
                 result = Result(best.image, content, features=features, looks=looks, keeps_light=light)
                 keep(result)
                 write_results(result, content_photo, options, about)
-            logger.warning("the best image so far is in %s", ", ".join(options.output_images))
+            logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
         if not (isinstance(stop, KeyboardInterrupt) or stop_requested()):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)

@@ -1,17 +1,12 @@
-"""The files that a job reads and those that it writes: each is written by one job, and never one that any job reads."""
+"""The files that a job reads and those that it writes, and what they are called."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import re
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from dpst.errors import UserError
-from dpst.jobs.region_files import region_files
-from dpst.options import INPUT_FILES, REGION, SEMANTIC, Options
+from dpst.errors import OptionError, UserError
+from dpst.options import INPUT_FILES, SEMANTIC, Options
 from dpst.regions.automatic import CONTENT_MASK, STYLE_MASK
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES, weights_file
@@ -19,7 +14,36 @@ from vgg19.weights import CHOICES, weights_file
 # Snapshots by their names in the reference script; `*` stands for the number of a step.
 _NUMBERED, FIRST_STAGE = "out_iter_*.png", "tmp_result.png"
 _SHOTS = "shot_*.png"
-_NUMBERED_FILE = re.compile(r"(.*)(out_iter_|shot_)(\d+|\*)\.png", re.DOTALL)
+
+
+def output_images(options: Options) -> tuple[str, ...]:
+    """A path for each of `realisms` and, within it, each of `strengths`.
+
+    `output_image` itself where there is one of both, else with what there are several of added to its name.
+    """
+    strengths = [f"_{strength:g}" if len(options.strengths) > 1 else "" for strength in options.strengths]
+    return tuple(_with_suffix(options.output_image, r + s) for r in _realism_suffixes(options) for s in strengths)
+
+
+def lut_paths(options: Options) -> tuple[str, ...]:
+    """A path for the LUT at each of `realisms`, named like `output_images`; empty without `lut`."""
+    return tuple(_with_suffix(options.lut, suffix) for suffix in _realism_suffixes(options)) if options.lut else ()
+
+
+def check_names(options: Options) -> None:
+    """Raises `OptionError` if a result and a LUT have one name."""
+    for path in set(lut_paths(options)) & set(output_images(options)):
+        raise OptionError(f"--lut {path} is also the name of the result; use another name")
+
+
+def _realism_suffixes(options: Options) -> list[str]:
+    return [f"_realism{realism:g}" if len(options.realisms) > 1 else "" for realism in options.realisms]
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    """The path with something added to its name; itself where that is nothing, or there is no name, as in `.`."""
+    pure = PurePath(path)
+    return str(pure.with_name(f"{pure.stem}{suffix}{pure.suffix}")) if suffix and pure.name else path
 
 
 def record_path(options: Options) -> Path:
@@ -48,7 +72,7 @@ def inputs(options: Options) -> dict[str, str]:
 
 def results(options: Options) -> list[tuple[str, str]]:
     """What a job writes for its user and how to call it; `{region}` stays in the path of a LUT."""
-    files = [("output image", path) for path in options.output_images] + [("LUT", path) for path in options.lut_paths]
+    files = [("output image", path) for path in output_images(options)] + [("LUT", path) for path in lut_paths(options)]
     files += [("mask preview", options.mask_preview)] if options.mask_preview else []
     files += [("preview", shot_path(options, "*"))] if options.is_clip and options.preview else []
     return [*files, ("record", str(record_path(options)))]
@@ -103,163 +127,3 @@ def make_folders(options: Options) -> None:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UserError(f"folder of {role} {path} cannot be created ({error.strerror}); choose another place") from error
-
-
-class Claims:
-    """Who reads and who writes what, of all jobs of a run: each file is written by one job, and none of them an input of any.
-
-    It is kept on disk, if there is much of it, in a file that goes when it is closed: a manifest of any length must not fill
-    the memory.
-    """
-
-    def __init__(self):
-        """Of no jobs as yet."""
-        self._base = sqlite3.connect("", isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=MEMORY")  # without one, a full disk would leave nothing that can be read
-        for table in ("read", "written"):
-            columns = "file BLOB PRIMARY KEY, snapshots BLOB, name BLOB, readers INTEGER"
-            self._base.execute(f"CREATE TABLE {table} ({columns}) WITHOUT ROWID")
-            self._base.execute(f"CREATE INDEX {table}_snapshots ON {table} (snapshots)")
-        # LUTs for each region: what their paths begin and end with.
-        self._base.execute("CREATE TABLE regions (beginning BLOB, ending BLOB, name BLOB, PRIMARY KEY (beginning, ending))")
-        self._unknown: set[int] = set()  # jobs of which there was no room for what they read
-
-    def close(self) -> None:
-        """Forgets everything."""
-        self._base.close()
-
-    def read(self, options: Options) -> None:
-        """Takes what a job reads. If there is no room for that, `write` will say so."""
-        try:
-            for file in _inputs(options):
-                self._add("read", _keys(file), file)
-        except sqlite3.Error:
-            self._unknown.add(hash(options))
-
-    def forget(self, options: Options) -> None:
-        """Takes back what a job reads, as it cannot run."""
-        with contextlib.suppress(sqlite3.Error):
-            if hash(options) not in self._unknown:
-                keys = [(key,) for file in _inputs(options) for key, _ in _keys(file)]
-                self._base.executemany("UPDATE read SET readers = readers - 1 WHERE file = ?", keys)
-                self._base.executemany("DELETE FROM read WHERE file = ? AND readers < 1", keys)
-
-    def write(self, options: Options) -> None:
-        """Takes what a job writes, or nothing of it; what all jobs read must be known by then.
-
-        Raises:
-            UserError: it is what this or another job writes or reads, or there is no room to keep it.
-        """
-        taken: list[bytes] = []
-        try:
-            if hash(options) in self._unknown:
-                raise sqlite3.OperationalError("database or disk is full")
-            self._write(options, taken)
-        except BaseException as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._base.executemany("DELETE FROM written WHERE file = ?", [(key,) for key in taken])
-            if isinstance(error, sqlite3.Error):
-                wrong = f"the files of all jobs cannot be tracked ({error})"
-                raise UserError(f"{wrong}; free space for temporary files") from error
-            raise
-
-    def _write(self, options: Options, taken: list[bytes]) -> None:
-        luts = [path for path in options.lut_paths if REGION in path]
-        for path in luts:
-            if name := self._find_region(path):
-                raise UserError(f"LUT {path} could overwrite what is written for {name}; give each its own name")
-        for role, pattern in (*results(options), *by_products(options)):
-            for path in _files(pattern) if role == "LUT" else (pattern,):
-                if name := self._find("read", path):
-                    raise UserError(f"{role} {path} would overwrite the input {name}; choose another place")
-            if name := self._find("written", pattern) or self._find_lut(pattern):
-                raise UserError(f"{role} {pattern} is also written for {name}; give each its own name")
-            # A written file takes the place of another name's: what the disk holds there now does not count.
-            self._add("written", _keys(pattern)[:1], options.content_image_path)
-            taken.append(_keys(pattern)[0][0])
-        rows = [(*_ends(path), os.fsencode(options.content_image_path)) for path in luts]
-        self._base.executemany("INSERT OR IGNORE INTO regions VALUES (?, ?, ?)", rows)  # last, as its own files are no one else's
-
-    def _add(self, table: str, keys: list[tuple[bytes, bytes | None]], name: str) -> None:
-        rows = [(*key, os.fsencode(name)) for key in keys]
-        added = "ON CONFLICT (file) DO UPDATE SET readers = readers + 1"
-        self._base.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, 1) {added}", rows)
-
-    def _find(self, table: str, path: str) -> str | None:
-        """The name beside a file in a table, or beside one of the snapshots that a path stands for."""
-        for file, snapshots in _keys(path):
-            query = f"SELECT name FROM {table} WHERE file IN (?, ?) OR snapshots = ?"
-            if found := self._base.execute(query, (file, snapshots, file)).fetchone():
-                return os.fsdecode(found[0])
-        return None
-
-    def _find_lut(self, path: str) -> str | None:
-        """Whose LUT of a region a path could be."""
-        file = os.fsencode(os.path.realpath(path))
-        beginnings = [file[:end] for end in range(len(os.path.dirname(file)) + 1, len(file))]
-        query = "SELECT ending, name FROM regions WHERE beginning = ?"
-        for beginning in beginnings:
-            for ending, name in self._base.execute(query, (beginning,)):
-                if file.endswith(ending) and len(file) > len(beginning) + len(ending):
-                    return os.fsdecode(name)
-        return None
-
-    def _find_region(self, path: str) -> str | None:
-        """Who writes a file that could be a LUT of this path, for a region."""
-        beginning, ending = _ends(path)
-        query = "SELECT file, name FROM written WHERE file > ? AND file < ?"
-        for file, name in self._base.execute(query, (beginning, beginning + b"\xff")):
-            is_in_folder = os.path.dirname(file) == os.path.dirname(beginning + b"x")
-            if is_in_folder and file.endswith(ending) and len(file) > len(beginning) + len(ending):
-                return os.fsdecode(name)
-        return None
-
-
-def _inputs(options: Options) -> Iterator[str]:
-    """The files that a job reads."""
-    for path in sorted(set(inputs(options).values())):
-        with contextlib.suppress(OSError):  # of a folder that may not be read; the job will say so
-            yield from _files(path)
-
-
-def _ends(path: str) -> tuple[bytes, bytes]:
-    """What the true path of a LUT for each region begins and ends with."""
-    parts = os.fsencode(os.path.realpath(path)).split(REGION.encode())
-    return parts[0], parts[-1]
-
-
-def _keys(path: str) -> list[tuple[bytes, bytes | None]]:
-    """What tells a file from all others, and what stands for all snapshots of a job if it could be one of them.
-
-    These are its true path and, where it is there, its place on the disk, links or not.
-    """
-    true = os.path.realpath(path)
-    folder, name = os.path.split(true)
-    numbered = _NUMBERED_FILE.fullmatch(name)
-    keys = []
-    for file, parent in ((true, folder), (_place(path), _place(folder))):
-        snapshots = f"{parent}/{numbered[1]}{numbered[2]}*.png" if numbered and parent else None
-        if numbered and numbered[3] == "*":
-            file = snapshots
-        if file:
-            keys.append((os.fsencode(file), os.fsencode(snapshots) if snapshots else None))
-    return keys
-
-
-def _place(path: str) -> str | None:
-    """Device and number of a file or folder, if it is there."""
-    try:
-        stat = os.stat(path)
-    except OSError:
-        return None
-    return f"{stat.st_dev}:{stat.st_ino}"
-
-
-def _files(path: str) -> Iterator[str]:
-    """A file itself, all files in a folder, or the files of all regions."""
-    if REGION in path:
-        yield from region_files(path).values()
-    elif os.path.isdir(path):
-        yield from (entry.path for entry in os.scandir(path))
-    else:
-        yield path

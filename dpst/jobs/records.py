@@ -7,7 +7,6 @@ written after the result, and both appear whole or not at all: a run killed at a
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -18,11 +17,12 @@ from pathlib import Path
 from dpst import __version__
 from dpst.errors import UserError
 from dpst.files.atomic import write_text
-from dpst.files.inputs import open_input
+from dpst.files.inputs import kept_while_unchanged, open_input
 from dpst.jobs.job import Record, RegionShare
-from dpst.jobs.places import inputs, record_path
+from dpst.jobs.places import inputs, output_images, record_path
 from dpst.jobs.region_files import region_files
-from dpst.options import OPTIONS_WITHOUT_EFFECT, REGION, Options
+from dpst.option_checks import REGION
+from dpst.options import OPTIONS_WITHOUT_EFFECT, Options
 from dpst.solver.stages import Stage
 
 # Bytes of the largest file that is read as a record: the losses of a million iterations take less.
@@ -52,7 +52,7 @@ def input_hashes(options: Options, only: Collection[str] | None = None) -> dict[
 
 def output_hashes(options: Options) -> list[str]:
     """SHA-256 of the result at each strength."""
-    return [sha256(path) for path in options.output_images]
+    return [sha256(path) for path in output_images(options)]
 
 
 def lut_hashes(paths: Iterable[str]) -> dict[str, str]:
@@ -126,8 +126,7 @@ def sha256(path: str) -> str:
     if os.path.isdir(path):
         files = sorted(file for file in Path(path).iterdir() if file.is_file())
         return _sha256_of_all((file.name, str(file)) for file in files)
-    stat = os.stat(path)
-    return _sha256(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _sha256(path)
 
 
 def _sha256_of_all(files: Iterable[tuple[str, str]]) -> str:
@@ -135,8 +134,8 @@ def _sha256_of_all(files: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(b"".join(os.fsencode(f"{name} {sha256(path)}\n") for name, path in files)).hexdigest()
 
 
-@functools.lru_cache(maxsize=64)  # a style and its weights serve many jobs
-def _sha256(path: str, *state: int) -> str:
+@kept_while_unchanged(64)  # a style and its weights serve many jobs
+def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     with open_input(path) as file:
         while chunk := file.read(1 << 20):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dpst.errors import UserError
-from dpst.options import REGION
+from dpst.option_checks import REGION
 
 
 def region_path(pattern: str, region: str) -> str:

@@ -13,7 +13,7 @@ from dpst.errors import UserError
 from dpst.files.photos import Photo
 from dpst.files.writing import write_photo
 from dpst.imaging.vips import reason
-from dpst.jobs.places import folder_of_by_products
+from dpst.jobs.places import folder_of_by_products, output_images
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.options import Options
 from dpst.solver.result import Result
@@ -43,7 +43,7 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
     restylers: dict[float, Callable] = {}  # by realism, each for all strengths
     failures = []
     pictures = itertools.product(options.realisms, options.strengths)
-    for path, (realism, strength) in zip(options.output_images, pictures, strict=True):
+    for path, (realism, strength) in zip(output_images(options), pictures, strict=True):
 
         def write(to: str, small: bool = False, realism: float = realism, strength: float = strength) -> None:
             if small or target is content:

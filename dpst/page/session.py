@@ -26,7 +26,7 @@ from dpst.files.photos import check_readable, read_photo
 from dpst.files.writing import EXTENSIONS, write_photo
 from dpst.imaging.resizing import fitted
 from dpst.jobs.job import Job, Status
-from dpst.jobs.messages import warnings_here
+from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import about_result, check_job, run_job
 from dpst.jobs.progress import Relay, Tell
 from dpst.jobs.records import input_hashes
@@ -354,4 +354,4 @@ class Session:
 
     def _plain(self, messages: Iterable[str]) -> list[str]:
         """Messages in the page's words: no paths, and no names of options."""
-        return [_OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(m)) for m in messages]
+        return [_OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(m))) for m in messages]

@@ -89,7 +89,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     shares = np.min([_hard(masks).mean(axis=(0, 1)) for masks in both], axis=0)
     kept = np.flatnonzero(shares >= SPECK) if shares.max() >= SPECK else np.array([0])
     if len(kept) < count:
-        logger.warning("--auto_seg %d is more regions than the photos have in common; the number is %d", count, len(kept))
+        logger.warning("`auto_seg` %d is more regions than the photos have in common; the number is %d", count, len(kept))
     names, colours = zip(*list(REFERENCE_COLOURS.items())[: len(kept)], strict=True)
     content_masks, style_masks = (masks[..., kept] for masks in both)
     return Regions(names, _whole(content_masks), _whole(style_masks), colours)
@@ -205,20 +205,10 @@ def _clusters(points: np.ndarray, ends: np.ndarray, count: int, random: np.rando
 
 
 def _k_means(points: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Labels (n,) of Lloyd's algorithm from the best of several first guesses by k-means++ (Arthur, Vassilvitskii 2007)."""
-    best, least = np.zeros(len(points), np.intp), np.inf
-    for _ in range(_STARTS):
-        centres = points[random.integers(len(points), size=1)]
-        while len(centres) < count:
-            away = _distances(points, centres).min(axis=1).cumsum()
-            centres = np.concatenate([centres, points[[np.searchsorted(away, random.random() * away[-1])]]])
-        for _ in range(_ROUNDS):
-            labels = _distances(points, centres).argmin(axis=1)
-            centres = _means(points, labels, centres)
-        total = _distances(points, centres).min(axis=1).sum()
-        if total < least:
-            best, least = labels, total
-    return best
+    """Labels (n,): the best of several runs, each from another first guess by k-means++ (Arthur, Vassilvitskii 2007)."""
+    count = min(count, len(np.unique(points, axis=0)))  # of a tiny photo
+    runs = (scipy.cluster.vq.kmeans2(points, count, _ROUNDS, minit="++", seed=random) for _ in range(_STARTS))
+    return min(runs, key=lambda run: ((points - run[0][run[1]]) ** 2).sum())[1]
 
 
 def _merged(points: np.ndarray, labels: np.ndarray, ends: np.ndarray, count: int) -> np.ndarray:

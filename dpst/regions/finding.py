@@ -40,7 +40,7 @@ def found_regions(options: Options, content: np.ndarray, style: np.ndarray, larg
     if len(regions.names) == 1:
         logger.info("regions: none that both photos have were found; the photos are matched as a whole")
     else:
-        logger.info("regions: %d found; --auto_seg 0 turns this off", len(regions.names))
+        logger.info("regions: %d found; `auto_seg` 0 turns this off", len(regions.names))
     return regions
 
 

@@ -147,14 +147,14 @@ def _listed(options: Options) -> dict[str, Colour]:
     """The classes of `seg_classes`, where these may be used."""
     listed = _parse_classes(options.seg_classes)
     if listed and options.strict_masks:
-        raise UserError(f"--seg_classes {options.seg_classes} names colours and --strict_masks has its own; use one of them")
+        raise UserError(f"`seg_classes` {options.seg_classes} names colours and `strict_masks` has its own; use one of them")
     return listed
 
 
 def check_both(content_seg_path: str, style_seg_path: str) -> None:
     """Raises `UserError` if only one photo has a mask."""
     if bool(content_seg_path) != bool(style_seg_path):
-        missing = "--style_seg_path" if content_seg_path else "--content_seg_path"
+        missing = "`style_seg_path`" if content_seg_path else "`content_seg_path`"
         raise UserError(f"{missing} is missing; give the masks of both photos or of neither")
 
 
@@ -177,7 +177,7 @@ def read_classes(path: str, photo: np.ndarray, options: Options, orientation: in
     (classes,), palette = _of_folders(mask, options) if os.path.isdir(path) else _of_files(mask, listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
-        raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see --seg_classes")
+        raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see `seg_classes`")
     return names, np.stack([classes.mask(name) for name in names], -1)
 
 
@@ -278,7 +278,7 @@ def _of_samples(
 def _completed(file: str, names: list[str], strokes: Strokes, photo: np.ndarray) -> _Classes:
     """The classes of strokes, with a line that says so, and one for each two of them that touch."""
     painted = strokes.index >= 0
-    logger.info("%s: strokes on %.1f %% of it are completed to whole regions (see --seg_scribbles)", file, 100 * painted.mean())
+    logger.info("%s: strokes on %.1f %% of it are completed to whole regions (see `seg_scribbles`)", file, 100 * painted.mean())
     for one, other in scribbles.touching(strokes):
         logger.warning("%s has strokes of %s and %s that touch; keep each inside its own region", file, names[one], names[other])
     return _Classes(file, names, scribbles.complete(photo, strokes), painted)
@@ -305,19 +305,19 @@ def _match(
     style_masks = np.stack([style.mask(name) for name in regions], axis=-1)
     for name in listed:
         if name in palette and not any(shares[name]):
-            logger.warning("--seg_classes %s is in neither mask; the regions are %s", name, ", ".join(regions))
+            logger.warning("`seg_classes` %s is in neither mask; the regions are %s", name, ", ".join(regions))
     missing, unmatched = [], []
     for name, (in_content, in_style) in shares.items():
         if name in regions or not (in_content or in_style):
             continue
-        lack = "not in --seg_classes" if listed and name not in listed else f"only in the {'content' if in_content else 'style'}"
+        lack = "not in `seg_classes`" if listed and name not in listed else f"only in the {'content' if in_content else 'style'}"
         fate = "not used"
         if in_content:
             missing.append(name)
             fate = "merged into the nearest region" if missing_class == "merge" else "left out of the style loss"
             what = f"{content.file} has class {name} ({in_content:.1%} of the photo) {lack}"
             if missing_class == "error":
-                raise UserError(f"{what}; paint it in both masks, or use --missing_class merge or ignore")
+                raise UserError(f"{what}; paint it in both masks, or use `missing_class` merge or ignore")
             logger.warning("%s; it is %s", what, fate)
         elif style.strokes is not None:
             logger.warning("%s has strokes of %s and %s has none; they are not used", style.file, name, content.file)
@@ -339,12 +339,12 @@ def _shares(masks: np.ndarray) -> list[float]:
 
 
 def _parse_classes(text: str) -> dict[str, Colour]:
-    """Names and colours of `--seg_classes`: "sky=0000ff,water=00ffff", or of label images "sky=2,water=21"."""
+    """Names and colours of `seg_classes`: "sky=0000ff,water=00ffff", or of label images "sky=2,water=21"."""
     classes: dict[str, Colour] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = re.fullmatch(r"([^=]+)=#?([0-9a-fA-F]{6}|[0-9]{1,5})", part)
         if not found or (len(found[2]) <= 5 and int(found[2]) > _MOST_LABEL):
-            raise UserError(f"--seg_classes {part} is no class; write name=colour as in sky=0000ff, or name=label as in sky=2")
+            raise UserError(f"`seg_classes` {part} is no class; write name=colour as in sky=0000ff, or name=label as in sky=2")
         name, value = found[1].strip(), found[2]
         red, green, blue = bytes.fromhex(value) if len(value) == 6 else (int(value),) * 3
         classes[name] = (red, green, blue)

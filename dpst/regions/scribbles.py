@@ -16,9 +16,9 @@ import scipy
 
 from closed_form_matting import matte, matting_laplacian
 from dpst.errors import UserError
-from dpst.files.photos import STRIP
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted, resize
+from dpst.imaging.strips import strips_of
 from dpst.regions import mask_classes
 from dpst.regions.mask_classes import Colour
 from dpst.regions.refining import refined
@@ -155,7 +155,7 @@ def complete(photo: np.ndarray, strokes: Strokes) -> np.ndarray:
     masks = refined(one_hot[solved.argmax(axis=-1)].reshape(*small.shape[:2], strokes.count), small)
     if small.shape != photo.shape:
         fits = FittedMasks.fitted(masks, small)
-        masks = np.concatenate([fits.rows(photo[top : top + STRIP], top, size[0]) for top in range(0, size[0], STRIP)])
+        masks = np.concatenate([fits.rows(photo[rows], rows.start, size[0]) for rows in strips_of(size[0])])
     at_size = strokes.at(size)
     masks[at_size >= 0] = one_hot[at_size[at_size >= 0]]
     return masks
@@ -183,7 +183,7 @@ def _painted(file: str, samples: np.ndarray, choice: str, may_be_empty: bool = F
     if not (painted.any() or may_be_empty):
         raise UserError(f"{file} has nothing painted on it; draw a stroke in each region")
     if painted.all() and choice != "auto":
-        logger.warning("%s has no background that --seg_scribbles %s would complete; it is taken as it is", file, choice)
+        logger.warning("%s has no background that `seg_scribbles` %s would complete; it is taken as it is", file, choice)
     return None if painted.all() or (choice == "auto" and painted.mean() >= _LITTLE) else painted
 
 

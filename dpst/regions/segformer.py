@@ -31,7 +31,7 @@ _FILES = ("config.json", "task.json", "model.weights.h5", "task.weights.h5")
 _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 # How far from one window to the next, as a share of a window, at most: 341 of 512 pixels in the authors' own code.
 _STRIDE = 2 / 3
-_INSTEAD = "use --auto_seg 3, or give masks"
+_INSTEAD = "use `auto_seg` 3, or give masks"
 
 
 def is_installed() -> bool:
@@ -40,7 +40,7 @@ def is_installed() -> bool:
 
 
 def is_at_hand(preset: str) -> bool:
-    """Whether KerasHub is installed and `--seg_model` can be loaded without a download."""
+    """Whether KerasHub is installed and `seg_model` can be loaded without a download."""
     if not is_installed():
         return False
     cache = Path(os.environ.get("KAGGLEHUB_CACHE", Path.home() / ".cache" / "kagglehub"))
@@ -48,7 +48,7 @@ def is_at_hand(preset: str) -> bool:
 
 
 def check_model(preset: str) -> None:
-    """Looks whether `--seg_model` can be loaded, as far as that can be seen without TensorFlow and without a network.
+    """Looks whether `seg_model` can be loaded, as far as that can be seen without TensorFlow and without a network.
 
     Args:
         preset: one of `PRESETS`, or a folder that KerasHub's `save_to_preset` wrote.
@@ -58,25 +58,25 @@ def check_model(preset: str) -> None:
     """
     if not is_installed():
         raise UserError(
-            "--auto_seg semantic needs KerasHub, which is not installed; "
+            "`auto_seg` semantic needs KerasHub, which is not installed; "
             f"install requirements-semantic.txt (Python 3.11 or newer), {_INSTEAD}"
         )
     if preset in PRESETS:
         return
     folder = Path(preset)
     if not folder.is_dir():
-        raise UserError(f"--seg_model {preset} is neither a folder nor a known model; use one of {', '.join(PRESETS)}")
+        raise UserError(f"`seg_model` {preset} is neither a folder nor a known model; use one of {', '.join(PRESETS)}")
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing:
-        raise UserError(f"--seg_model {preset} lacks {', '.join(missing)}; copy the whole folder of a KerasHub SegFormer")
+        raise UserError(f"`seg_model` {preset} lacks {', '.join(missing)}; copy the whole folder of a KerasHub SegFormer")
     try:
         task = json.loads((folder / "task.json").read_text(encoding="utf-8"))
         kind, classes = task["class_name"], task["config"].get("num_classes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"--seg_model {preset} has a damaged task.json; copy the folder again") from error
+        raise UserError(f"`seg_model` {preset} has a damaged task.json; copy the folder again") from error
     if (kind, classes) != ("SegFormerImageSegmenter", CLASSES):
         raise UserError(
-            f"--seg_model {preset} is a {kind} of {classes} classes; use a SegFormerImageSegmenter of the {CLASSES} of ADE20K"
+            f"`seg_model` {preset} is a {kind} of {classes} classes; use a SegFormerImageSegmenter of the {CLASSES} of ADE20K"
         )
 
 
@@ -102,10 +102,10 @@ def load_segmenter(preset: str) -> Segmenter:
         reason = type(error).__name__
         if preset in PRESETS:
             raise UserError(
-                f"--seg_model {preset} can neither be read from KerasHub's cache nor downloaded ({reason}); "
+                f"`seg_model` {preset} can neither be read from KerasHub's cache nor downloaded ({reason}); "
                 f"connect to the network once, give the folder of a copy, {_INSTEAD}"
             ) from error
-        raise UserError(f"--seg_model {preset} cannot be read ({reason}); copy the folder again") from error
+        raise UserError(f"`seg_model` {preset} cannot be read ({reason}); copy the folder again") from error
 
 
 class Segmenter:

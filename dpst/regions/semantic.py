@@ -54,8 +54,8 @@ def find_regions(content_labels: np.ndarray, style_labels: np.ndarray, content: 
     if not len(kept):
         content_list, style_list = (", ".join(names) for names in had)
         raise UserError(
-            f"--auto_seg semantic finds nothing that both photos have (content: {content_list}; style: {style_list}); "
-            "give masks, or use --auto_seg 3"
+            f"`auto_seg` semantic finds nothing that both photos have (content: {content_list}; style: {style_list}); "
+            "give masks, or use `auto_seg` 3"
         )
     unmatched = []
     for photo, into in zip(("content", "style"), merged, strict=True):

@@ -133,7 +133,7 @@ def within_memory(
         least, most = (middle, most) if fits(middle) else (least, middle)
     short = f"about {_described(takes(long_side))} of memory, and {_described(free)} are free"
     if options.max_size:
-        raise UserError(f"--max_size {options.max_size} takes {short}; use --max_size {least}")
+        raise UserError(f"`max_size` {options.max_size} takes {short}; use `max_size` {least}")
     logger.warning("solving at %d pixels takes %s; solving at %d pixels instead", long_side, short, least)
     return dataclasses.replace(options, max_size=least)
 

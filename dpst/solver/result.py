@@ -121,7 +121,7 @@ class Result:
         if not isinstance(region, str) or region not in self.masks:
             raise UserError(f"region {region} is not in the photo; use one of {', '.join(self.masks)}")
         if not self.masks[region].any():
-            raise UserError(f"region {region} is too small for the size where the style was solved; raise --max_size")
+            raise UserError(f"region {region} is too small for the size where the style was solved; raise `max_size`")
         return self.masks[region]
 
     def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:

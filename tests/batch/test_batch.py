@@ -21,8 +21,8 @@ from dpst.batch import batch
 from dpst.batch.batch import Worker, check_ahead
 from dpst.batch.manifest import find_jobs
 from dpst.errors import UserError
+from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.job import Job, Outcome, Status
-from dpst.jobs.places import Claims
 from dpst.options import Options
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +79,10 @@ def job(tmp_path, name="a", **options):
 
 def checked(found, read=(), **settings):
     """The jobs as `check_ahead` gives them, where the jobs `read` are known to come."""
-    with contextlib.closing(Claims()) as claims:
+    with contextlib.closing(FilesInUse()) as files:
         for each in read:
-            claims.read(each.options)
-        yield from check_ahead(found, claims, **settings)
+            files.add_inputs(each.options)
+        yield from check_ahead(found, files, **settings)
 
 
 def test_a_short_batch_is_checked_as_a_whole_and_a_long_one_ahead_of_the_workers(tmp_path):
@@ -115,7 +115,7 @@ BAD_JOBS = {
     ),
     "one mask": (
         {"style_seg_path": str(DATA / "style_seg.png")},
-        "--content_seg_path is missing; give the masks of both photos or of",
+        "`content_seg_path` is missing; give the masks of both photos or of",
     ),
     "no weights": ({"vgg19_weights": "nowhere.npy"}, "weights nowhere.npy does not exist; "),
     "same output": ({}, "output image {}/a.png is also written for {content}; give each its own name"),

@@ -162,8 +162,8 @@ BAD_LINES = {
     '{"style_weight": "much"}': "style_weight much is not a number; give a number",
     '{"max_iter": 2.5}': "max_iter 2.5 is not a whole number; give a whole number",
     '{"lbfgs": "maybe"}': "lbfgs maybe is not True or False; give True or False",
-    '{"auto_seg": true}': "--auto_seg true is unknown; use one of auto, 0, 2, 3, 4, 5, 6, 7, 8, 9, semantic",
-    '{"style_weight": -1}': "--style_weight -1.0 is too small; use 0 or more",
+    '{"auto_seg": true}': "`auto_seg` true is unknown; use one of auto, 0, 2, 3, 4, 5, 6, 7, 8, 9, semantic",
+    '{"style_weight": -1}': "`style_weight` -1.0 is too small; use 0 or more",
 }
 
 

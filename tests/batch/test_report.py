@@ -16,6 +16,7 @@ from PIL import Image
 from dpst.batch import report
 from dpst.batch.report import Page
 from dpst.jobs.job import Outcome, Status
+from dpst.jobs.places import output_images
 from dpst.options import Options
 from dpst.solver.stages import Stage
 
@@ -119,7 +120,7 @@ def test_results_are_linked_to_their_files(tmp_path, write):
     (tmp_path / "a b").mkdir()
     output, lut = tmp_path / "a b" / "50%#é.png", tmp_path / "look.cube"
     options = dataclasses.replace(ended().options, output_image=str(output), strength="0.5,1")
-    for path in (*options.output_images, lut, f"{output}.json"):
+    for path in (*output_images(options), lut, f"{output}.json"):
         shutil.copy(DATA / "init.png", path)
     record = dataclasses.replace(ended().record, luts={str(lut): "", str(tmp_path / "lost.cube"): ""})
     text = write(ended(options=options, record=record))

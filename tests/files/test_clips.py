@@ -94,7 +94,7 @@ def test_sound_alone_is_no_film(tmp_path):
 
 def test_too_large_frames_are_refused(tmp_path):
     path = make_clip(tmp_path / "clip.mkv", colour_frames(1))
-    with pytest.raises(UserError, match="frames of 32x24 pixels, more than --max_pixels"):
+    with pytest.raises(UserError, match="frames of 32x24 pixels, more than `max_pixels`"):
         read_clip(path, "content clip", 32 * 24 / 1e6 * 0.9)
 
 

@@ -526,7 +526,7 @@ def test_max_pixels_is_adjustable(tmp_path):
     path = save(tmp_path / "a.png", gradient())
     limit = HEIGHT * WIDTH / 1e6
     assert read_photo(path, max_pixels=limit).size == (HEIGHT, WIDTH)
-    with pytest.raises(UserError, match="raise --max_pixels"):
+    with pytest.raises(UserError, match="raise `max_pixels`"):
         read_photo(path, max_pixels=limit * 0.99)
 
 

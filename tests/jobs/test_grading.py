@@ -189,7 +189,7 @@ def test_what_does_not_go_together_is_refused_in_a_line(case, photo, run):
     "other", [{"style_image_path": "s.png"}, {"lut": "b.cube"}, {"auto_seg": "3"}, {"mask_preview": "m.png"}]
 )
 def test_options_of_a_solve_do_not_go_with_it(other):
-    with pytest.raises(UserError, match="cannot be combined with --apply_lut, which solves nothing; remove one of them"):
+    with pytest.raises(UserError, match="cannot be combined with `apply_lut`, which solves nothing; remove one of them"):
         Options(apply_lut="a.cube", **other)
 
 

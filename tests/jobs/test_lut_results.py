@@ -126,12 +126,3 @@ def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
 )
 def test_a_lut_that_cannot_be_written_is_refused_first(options, code, message, golden_paths, capsys):
     assert run(golden_paths, capsys, **options) == (code, f"error: {message}\n")
-
-
-def test_paths_of_luts():
-    assert Options().lut_paths == ()
-    assert Options(lut="a.cube", strength="0.5,1").lut_paths == ("a.cube",)
-    assert Options(lut="a_{region}.png", realism="0,2", style_option=2).lut_paths == (
-        "a_{region}_realism0.png",
-        "a_{region}_realism2.png",
-    )

@@ -240,7 +240,7 @@ def test_without_weights_to_be_had_features_are_learned_after_one_warning(option
 
 
 def test_pretrained_weights_that_cannot_be_had_are_an_error(options, no_internet):
-    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\); put .* or give --vgg19_weights FILE$"):
+    with pytest.raises(UserError, match=r"cannot be downloaded \(no route to host\); put .* or give `vgg19_weights` FILE$"):
         run_one(changed(options, vgg19_weights="pretrained"), "")
     assert not Path(options.output_image).exists()
 

@@ -9,7 +9,8 @@ import pytest
 from conftest import DATA
 
 from dpst.errors import UserError
-from dpst.jobs.places import Claims, make_folders, record_path
+from dpst.jobs.files_in_use import FilesInUse
+from dpst.jobs.places import lut_paths, make_folders, output_images, record_path
 from dpst.options import Options
 
 
@@ -32,11 +33,11 @@ def options(tmp_path):
 
 def claim(*jobs):
     """The jobs of a run, each claiming its files in turn."""
-    with contextlib.closing(Claims()) as claims:
+    with contextlib.closing(FilesInUse()) as files:
         for job in jobs:
-            claims.read(job)
+            files.add_inputs(job)
         for job in jobs:
-            claims.write(job)
+            files.add_outputs(job)
 
 
 def refused(*jobs):
@@ -160,13 +161,13 @@ def test_results_that_are_links_of_one_file_are_several_files(options, tmp_path)
     claim(*jobs)
 
 
-def test_a_job_that_is_refused_claims_nothing(options, tmp_path):
-    with contextlib.closing(Claims()) as claims:
-        claims.write(options)
+def test_a_job_that_is_refused_adds_no_files(options, tmp_path):
+    with contextlib.closing(FilesInUse()) as files:
+        files.add_outputs(options)
         other = dataclasses.replace(options, output_image=str(tmp_path / "b.png"), mask_preview=options.output_image)
         with pytest.raises(UserError, match="is also written for"):
-            claims.write(other)
-        claims.write(dataclasses.replace(other, mask_preview="", serial=str(tmp_path / "b")))
+            files.add_outputs(other)
+        files.add_outputs(dataclasses.replace(other, mask_preview="", serial=str(tmp_path / "b")))
 
 
 @pytest.mark.parametrize(
@@ -187,26 +188,26 @@ def test_what_a_job_reads_that_cannot_run_counts_no_more(options, tmp_path):
     bad = dataclasses.replace(options, style_image_path=str(tmp_path / "out" / "b.png"), output_image=str(tmp_path / "c.png"))
     good = dataclasses.replace(options, output_image=bad.style_image_path)
     for readers, is_free in (([bad], True), ([bad, dataclasses.replace(bad, serial=str(tmp_path))], False)):
-        with contextlib.closing(Claims()) as claims:
+        with contextlib.closing(FilesInUse()) as files:
             for job in (*readers, good):
-                claims.read(job)
-            claims.forget(bad)
+                files.add_inputs(job)
+            files.remove_inputs(bad)
             with contextlib.nullcontext() if is_free else pytest.raises(UserError, match="would overwrite the input"):
-                claims.write(good)
+                files.add_outputs(good)
 
 
 def test_without_room_for_what_is_read_that_job_alone_is_refused(options, tmp_path):
-    with contextlib.closing(Claims()) as claims:
+    with contextlib.closing(FilesInUse()) as files:
         full = dataclasses.replace(options, output_image=str(tmp_path / "full.png"))
-        claims.read(options)
-        claims._base.execute("PRAGMA max_page_count = 1")  # SQLite takes it for as many as there are
+        files.add_inputs(options)
+        files._base.execute("PRAGMA max_page_count = 1")  # SQLite takes it for as many as there are
         long = [str(tmp_path / f"{number}{'x' * 200}") for number in range(200)]
         for path in long:
-            claims.read(dataclasses.replace(full, content_image_path=path))
+            files.add_inputs(dataclasses.replace(full, content_image_path=path))
         with pytest.raises(UserError, match=r"^the files of all jobs cannot be tracked \(.*full\); free space for temporary"):
-            claims.write(dataclasses.replace(full, content_image_path=long[-1]))
-        claims._base.execute("PRAGMA max_page_count = 1000000")
-        claims.write(options)
+            files.add_outputs(dataclasses.replace(full, content_image_path=long[-1]))
+        files._base.execute("PRAGMA max_page_count = 1000000")
+        files.add_outputs(options)
 
 
 def test_nor_does_one_job_write_two_results_in_one_file(options):
@@ -236,3 +237,23 @@ def test_folders_are_made_for_what_is_written(options, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^folder of output image .*file/x/a.png cannot be created"):
         make_folders(dataclasses.replace(job, output_image=str(tmp_path / "file" / "x" / "a.png")))
+
+
+def test_a_single_strength_keeps_the_name():
+    assert output_images(Options(output_image="a/b.jpg", strength="0.5")) == ("a/b.jpg",)
+    assert output_images(Options(output_image="a/b.jpg", strength="0,1.0")) == ("a/b_0.jpg", "a/b_1.jpg")
+
+
+def test_files_are_named_after_realism_and_strength():
+    options = Options(style_option=2, realism="0,1", strength="0.5,1", output_image="a/b.png")
+    assert output_images(options) == ("a/b_realism0_0.5.png", "a/b_realism0_1.png", "a/b_realism1_0.5.png", "a/b_realism1_1.png")
+    assert output_images(Options(style_option=2, realism="2", output_image="b.png")) == ("b.png",)
+
+
+def test_paths_of_luts():
+    assert lut_paths(Options()) == ()
+    assert lut_paths(Options(lut="a.cube", strength="0.5,1")) == ("a.cube",)
+    assert lut_paths(Options(lut="a_{region}.png", realism="0,2", style_option=2)) == (
+        "a_{region}_realism0.png",
+        "a_{region}_realism2.png",
+    )

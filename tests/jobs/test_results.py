@@ -16,6 +16,7 @@ from dpst.errors import UserError
 from dpst.files.photos import read_photo
 from dpst.imaging.resizing import resize
 from dpst.jobs.picture import check_job, run_one
+from dpst.jobs.places import output_images
 from dpst.jobs.results import write_results
 from dpst.options import PREVIEW_ITERATIONS, Options
 from dpst.solver.result import Result
@@ -36,7 +37,7 @@ def written(photo, image, solved=SOLVED, path="result.png", **options):
     content = photo.resized(*solved)
     options = Options(output_image=str(path), **options)
     write_results(Result(image(content), content), photo, options, {})
-    return [read_photo(name).samples for name in options.output_images]
+    return [read_photo(name).samples for name in output_images(options)]
 
 
 def saved(samples, path, profile=None):
@@ -111,13 +112,8 @@ def test_a_result_of_a_coarse_scale_is_written_at_the_same_size(levels, tmp_path
 
 @pytest.mark.parametrize("strength", ["", "x", "0.5,", "0.5;1", "-0.1", "2.1", "nan", "inf", "0.5,0.50"])
 def test_strengths_that_cannot_be(strength):
-    with pytest.raises(UserError, match=r"^--strength .+; "):
+    with pytest.raises(UserError, match=r"^`strength` .+; "):
         Options(strength=strength)
-
-
-def test_a_single_strength_keeps_the_name():
-    assert Options(output_image="a/b.jpg", strength="0.5").output_images == ("a/b.jpg",)
-    assert Options(output_image="a/b.jpg", strength="0,1.0").output_images == ("a/b_0.jpg", "a/b_1.jpg")
 
 
 @pytest.mark.parametrize(("name", "most"), [("r.webp", 16383), ("r.jpg", 65535)])

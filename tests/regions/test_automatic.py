@@ -104,7 +104,7 @@ def test_a_region_that_the_edges_swallow_is_told_and_none(photos, monkeypatch, c
     regions = find_regions(*photos, 3)
     assert len(regions.names) == len(regions.colours) == regions.content.shape[-1] == regions.style.shape[-1] == 2
     np.testing.assert_allclose(regions.content.sum(axis=-1), 1, atol=1e-5)
-    assert "--auto_seg 3 is more regions than the photos have in common; the number is 2" in caplog.text
+    assert "`auto_seg` 3 is more regions than the photos have in common; the number is 2" in caplog.text
 
 
 def test_fewer_regions_than_wanted_are_told(caplog):
@@ -198,3 +198,11 @@ def test_a_photo_too_narrow_for_regions_is_one_region(photos, size):
     narrow = np.random.default_rng(0).random((*size, 3), np.float32)
     assert find_regions(narrow, photos[1]).names == ("whole image",)
     assert len(find_regions(narrow, photos[1], 3).names) <= 3
+
+
+def test_a_photo_of_fewer_cells_than_regions_gives_as_many_as_it_can():
+    """Six pixels a side are four cells; warnings of NumPy would fail the test."""
+    photo = np.random.default_rng(0).random((6, 6, 3), np.float32)
+    regions = find_regions(photo, photo, 9)
+    assert 1 <= len(regions.names) <= 4
+    np.testing.assert_allclose(regions.content.sum(-1), 1, atol=1e-6)

@@ -518,9 +518,9 @@ def test_seg_classes_name_and_restrict(regions_of, caplog):
     regions = regions_of(SCENE, OTHER, seg_classes="sky=0000ff, ground=#FFFFFF, sea=00ffff")
     assert regions.names == ("sky", "ground") and regions.colours == (BLUE, WHITE)
     assert [(other.name, other.fate) for other in regions.unmatched] == [
-        ("red", "not in --seg_classes: left out of the style loss")
+        ("red", "not in `seg_classes`: left out of the style loss")
     ]
-    assert "--seg_classes sea is in neither mask" in caplog.text
+    assert "`seg_classes` sea is in neither mask" in caplog.text
     merged = regions_of(SCENE, OTHER, seg_classes="sky=0000ff,ground=ffffff", missing_class="merge")
     np.testing.assert_array_equal(merged.content.sum(axis=-1), 1)
 
@@ -532,12 +532,12 @@ def test_seg_classes_name_labels(regions_of):
 
 @pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=65536", "sky=0000ff;sea=00ffff"])
 def test_bad_seg_classes_are_an_error(regions_of, text):
-    with pytest.raises(UserError, match=r"--seg_classes .* is no class; write name=colour"):
+    with pytest.raises(UserError, match=r"`seg_classes` .* is no class; write name=colour"):
         regions_of(SCENE, OTHER, seg_classes=text)
 
 
 def test_seg_classes_with_strict_masks_are_an_error(regions_of):
-    with pytest.raises(UserError, match="--seg_classes"):
+    with pytest.raises(UserError, match="`seg_classes`"):
         regions_of(SCENE, OTHER, seg_classes="sky=0000ff", strict_masks=True)
 
 
@@ -557,7 +557,7 @@ def test_a_degenerate_mask_is_an_error(regions_of, shape):
 
 
 def test_one_mask_alone_is_an_error():
-    for paths, option in ((("a.png", ""), "--style_seg_path"), (("", "a.png"), "--content_seg_path")):
+    for paths, option in ((("a.png", ""), "`style_seg_path`"), (("", "a.png"), "`content_seg_path`")):
         with pytest.raises(UserError, match=f"{option} is missing"):
             read_regions(*paths, PHOTO, PHOTO, Options())
 
@@ -648,5 +648,5 @@ def test_labels_and_folders_alone_have_names_too(tmp_path):
 
 def test_a_mask_without_any_class_that_counts_is_refused(tmp_path):
     Image.fromarray(SCENE).save(tmp_path / "content.png")
-    with pytest.raises(UserError, match=r"content\.png has none of the classes sky \(.*blue .*\); see --seg_classes$"):
+    with pytest.raises(UserError, match=r"content\.png has none of the classes sky \(.*blue .*\); see `seg_classes`$"):
         read_classes(str(tmp_path / "content.png"), PHOTO, Options(seg_classes="sky=00ff00"))

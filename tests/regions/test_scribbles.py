@@ -284,17 +284,17 @@ def test_a_forced_mask_without_background_is_told_and_taken_whole(regions_of, ca
     whole = np.zeros((*SIZE, 3), np.uint8)
     whole[:, :30], whole[:, 30:] = BLUE, RED
     regions_of(TWO, whole, seg_scribbles="always")
-    assert "style segmentation" in caplog.text and "has no background that --seg_scribbles always would complete" in caplog.text
+    assert "style segmentation" in caplog.text and "has no background that `seg_scribbles` always would complete" in caplog.text
 
 
 @pytest.mark.parametrize("choice", ["blue", "fff", "", "ffffff0"])
 def test_an_unknown_choice_is_an_error(choice):
-    with pytest.raises(UserError, match=r"--seg_scribbles .* is unknown; use auto, always, never or a colour"):
+    with pytest.raises(UserError, match=r"`seg_scribbles` .* is unknown; use auto, always, never or a colour"):
         Options(seg_scribbles=choice)
 
 
 def test_strict_masks_are_no_strokes(regions_of):
-    with pytest.raises(UserError, match="--seg_scribbles always and --strict_masks"):
+    with pytest.raises(UserError, match="`seg_scribbles` always and `strict_masks`"):
         Options(seg_scribbles="always", strict_masks=True)
     assert "black" in regions_of(TWO, TWO, strict_masks=True).names
 

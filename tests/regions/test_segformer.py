@@ -184,7 +184,7 @@ def test_a_wrong_model_is_refused_unseen(tmp_path, monkeypatch):
     for model, wrong in bad_models(tmp_path).items():
         with pytest.raises(UserError) as error:
             check_model(model)
-        assert str(error.value).startswith(f"--seg_model {model} {wrong}")
+        assert str(error.value).startswith(f"`seg_model` {model} {wrong}")
     for model in segformer.PRESETS:
         check_model(model)
 

@@ -147,6 +147,6 @@ def test_edges_follow_the_photo():
 def test_photos_with_nothing_in_common():
     with pytest.raises(
         UserError,
-        match=r"^--auto_seg semantic finds nothing that both photos have \(content: sky, plant; style: vehicle, person\); give ",
+        match=r"^`auto_seg` semantic finds nothing that both photos have \(content: sky, plant; style: vehicle, person\); give ",
     ):
         regions_of(bands("sky", "plant"), bands("person", "vehicle"))

@@ -230,9 +230,3 @@ def test_refinement_starts_from_the_init_image_as_maps_can_hold_it(photos, thin_
 def test_what_does_not_go_together_is_told(options, message):
     with pytest.raises(UserError, match=message):
         Options(**options)
-
-
-def test_files_are_named_after_realism_and_strength():
-    options = Options(style_option=2, realism="0,1", strength="0.5,1", output_image="a/b.png")
-    assert options.output_images == ("a/b_realism0_0.5.png", "a/b_realism0_1.png", "a/b_realism1_0.5.png", "a/b_realism1_1.png")
-    assert Options(style_option=2, realism="2", output_image="b.png").output_images == ("b.png",)

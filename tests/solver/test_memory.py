@@ -109,7 +109,7 @@ def test_too_little_lowers_the_size_to_the_largest_that_fits(free, caplog, host,
 def test_a_size_that_the_user_fixed_is_refused_and_one_that_fits_is_named(free):
     free(1.0 * GIB)
     wanted = dataclasses.replace(OPTIONS, max_size=1200)
-    message = r"^--max_size 1200 takes about \S+ GiB of memory, and 1.0 GiB are free; use --max_size \d+$"
+    message = r"^`max_size` 1200 takes about \S+ GiB of memory, and 1.0 GiB are free; use `max_size` \d+$"
     with pytest.raises(UserError, match=message) as told:
         settled(wanted)
     named = dataclasses.replace(OPTIONS, max_size=int(str(told.value).rpartition(" ")[2]))
@@ -296,5 +296,5 @@ def test_a_job_is_solved_smaller_and_given_at_full_size(tmp_path, free, caplog, 
     assert f"{size}x{round(size * 0.75)}" in caplog.text
     with Image.open(tmp_path / "result.png") as result:
         assert result.size == (120, 90)
-    with pytest.raises(UserError, match=f"use --max_size {size}$"):
+    with pytest.raises(UserError, match=f"use `max_size` {size}$"):
         run_one(dataclasses.replace(options, max_size=120), "")

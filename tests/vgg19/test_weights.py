@@ -347,7 +347,7 @@ def nothing_had(keras_home, caplog, *says, timeout=5.0):
     )
     assert warning and "\n" not in warning[1] and not re.search("errno", warning[1], re.IGNORECASE)
     error = str(refusal.value)
-    assert error.startswith("VGG19's weights cannot be downloaded (") and error.endswith(", or give --vgg19_weights FILE")
+    assert error.startswith("VGG19's weights cannot be downloaded (") and error.endswith(", or give `vgg19_weights` FILE")
     assert str(keras_home / "models") in error
     assert all(text in message for text in says for message in (warning[1], error))
     assert list((keras_home / "models").iterdir()) == []

@@ -22,8 +22,8 @@ from dpst.files.clips import clip_thumbnail, read_clip, small_frames
 from dpst.files.luts import Lut
 from dpst.files.photos import read_photo, thumbnail
 from dpst.files.writing import check_writable, write_photo
+from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.job import Job, Outcome
-from dpst.jobs.places import Claims
 from dpst.jobs.records import finished
 from dpst.options import LUT_PROFILES, Options
 from dpst.regions.regions import read_classes
@@ -104,11 +104,11 @@ def folder(path: Path) -> None:
     found = list(jobs)
     if len(found) != len(jobs) or not all(isinstance(each, (Job, Outcome)) for each in found):
         raise Broken("jobs other than were counted")
-    with contextlib.closing(Claims()) as claims:
+    with contextlib.closing(FilesInUse()) as files:
         for each in found:
             if isinstance(each, Job):
-                claims.read(each.options)
-        for each in check_ahead(found, claims):
+                files.add_inputs(each.options)
+        for each in check_ahead(found, files):
             if isinstance(each, Job):
                 raise Broken("a style that is no picture is taken")
             one_clear_line(shown(each.error))
