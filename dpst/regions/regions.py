@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -134,6 +134,71 @@ def read_regions(
     return _match(classes[0], classes[1], palette, listed, options.missing_class)
 
 
+def read_film_regions(
+    file: str,
+    samples: np.ndarray,
+    style_seg_path: str,
+    style: np.ndarray,
+    options: Options,
+    orientation: int = 1,
+) -> FilmRegions:
+    """Matches masks of the frames of a film with that of the style photo; see `read_regions`. Only the style's may be strokes.
+
+    Args:
+        file: what to call the masks of the film in messages.
+        samples: uint8 (n, h, w, 3), masks of some frames; their colours together are the classes.
+        style_seg_path: mask of the style photo, a file.
+        style: the style photo, float32 (h, w, 3).
+        options: see `read_regions`.
+        orientation: how the file of the style photo stores it, by EXIF's number.
+
+    Raises:
+        UserError: see `read_regions`.
+    """
+    listed, size = _listed(options), (style.shape[0], style.shape[1])
+    names = file, f"style segmentation {style_seg_path}"
+    style_samples = mask_classes.read_samples("style segmentation", style_seg_path, size, options.max_pixels, orientation)
+    is_grey = bool((samples == samples[..., :1]).all())
+    stacked = np.concatenate(list(samples[..., 0] if is_grey else samples))
+    sizes = stacked, style  # the frames themselves are wanted for strokes alone
+    classes, palette = _of_samples(names, (stacked, style_samples), sizes, listed, options, can_be_strokes=(False, True))
+    content, of_style = classes
+    regions = _match(content, of_style, palette, listed, options.missing_class)
+    assert content.tell is not None
+    return FilmRegions(regions, content.names, is_grey, content.tell, options.missing_class == "merge")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FilmRegions:
+    """Regions of a film that has masks for its frames, and of a style photo.
+
+    Attributes:
+        regions: those of the style photo and of the sampled frames, one below the other.
+        classes: names of the K classes of the film's masks; some may be no regions.
+        is_grey: whether these masks have no colours.
+        tell: from samples of a mask and a size to the classes, (H, W, K).
+        merges: whether what is in no region joins the nearest one.
+    """
+
+    regions: Regions
+    classes: Sequence[str]
+    is_grey: bool
+    tell: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+    merges: bool
+
+    def masks(self, samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """The regions in a frame, float32 (H, W, R), sum over R at most 1, by its mask, uint8 (h, w, 3)."""
+        classes = self.tell(samples[..., 0] if self.is_grey else samples, size)
+        names = self.regions.names
+        masks = classes @ np.array([[own == name for name in names] for own in self.classes], np.float32)
+        lost = classes[..., [own not in names for own in self.classes]].sum(-1)
+        if not (self.merges and lost.any()):
+            return masks
+        if not masks.any():  # no region is nearest
+            return masks + lost[..., None] / len(names)
+        return merged(masks, lost)
+
+
 def regions_of_masks(
     content_mask: np.ndarray, style_mask: np.ndarray, content: np.ndarray, style: np.ndarray, options: Options
 ) -> Regions:
@@ -200,12 +265,21 @@ def table(regions: Regions) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class _Classes:
-    """The classes of one mask: `file` for messages, K names, float32 masks (H, W, K) at the photo's size, and its strokes."""
+    """The classes of one mask.
+
+    Attributes:
+        file: for messages.
+        names: of the K classes.
+        masks: float32 (H, W, K) at the photo's size.
+        strokes: where they are, if the mask has strokes.
+        tell: from samples of a mask of the same kind and a size to its masks of the same classes; not of strokes and folders.
+    """
 
     file: str
     names: list[str]
     masks: np.ndarray
     strokes: np.ndarray | None = None
+    tell: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None
 
     def share(self, name: str) -> float:
         return float(self.mask(name).mean(dtype=np.float64))
@@ -254,22 +328,25 @@ def _of_samples(
     photos: Sequence[np.ndarray],
     listed: dict[str, Colour],
     options: Options,
+    can_be_strokes: Sequence[bool] = (True, True),
 ) -> tuple[list[_Classes], dict[str, Colour]]:
     """The classes of masks by their samples, and the palette of all; `files` is what to call them in messages."""
-    choice = "never" if options.strict_masks else options.seg_scribbles
-    strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
+    choices = ["never" if options.strict_masks or not can_be else options.seg_scribbles for can_be in can_be_strokes]
+    strokes = [scribbles.find_strokes(*each) for each in zip(files, samples, choices, strict=False)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]
     labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
-    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
+    palette, classes, within = dict(REFERENCE_COLOURS if options.strict_masks else listed), [], 0
     for photo, file, mask, drawn in zip(photos, files, samples, strokes, strict=True):
         size = photo.shape[:2]
         if options.strict_masks:
-            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size)))
+            classes.append(_Classes(file, list(palette), mask_classes.thresholded(mask, size), tell=mask_classes.thresholded))
         elif drawn:
             classes.append(_completed(file, _named(file, drawn[0], palette, mask_classes.SAME), drawn[1], photo))
         else:
-            colours, found, within = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(_Classes(file, _named(file, colours, palette, within, labels), found))
+            flat = mask_classes.flat_classes(file, mask, size, labels)
+            within = max(within, flat.within)
+            names = _named(file, flat.colours, palette, within, labels)
+            classes.append(_Classes(file, names, flat.masks(mask, size), tell=flat.masks))
     if labels:
         palette = dict(zip(palette, PALETTE, strict=False))
     return classes, palette

@@ -110,6 +110,43 @@ def test_a_mask_gives_each_region_its_own_look(options, tmp_path, film, done):
     assert len(outcome.record.stages) == len(done[1].record.stages) // 2  # no cuts are looked for
 
 
+def moving_masks(path, count=20):
+    """A clip of masks whose edge moves by a pixel a frame; at the second shot the sides change places."""
+    frames = []
+    for number in range(count):
+        mask = np.ones((24, 32, 3))
+        mask[:, : edge_of(number), :2] = 0
+        frames.append(mask if number < SHOTS[0] else 1 - mask + np.array([0, 0, 1]))
+    return make_clip(path, frames)
+
+
+def edge_of(number):
+    return 6 + number
+
+
+def test_masks_for_each_frame_move_with_it(options, film, tmp_path, done):
+    masks = {"content_seg_path": moving_masks(tmp_path / "masks.mkv"), "style_seg_path": str(DATA / "style_seg.png")}
+    outcome = run(dataclasses.replace(options, mask_preview=str(tmp_path / "regions.png"), **masks))
+    assert len(outcome.record.stages) == len(done[1].record.stages)  # cuts are looked for
+    assert sum(share.content for share in outcome.record.regions) == pytest.approx(1, abs=1e-3)
+    before, after = frames_of(film), frames_of(options.output_image)
+    for shot in (range(8), range(8, 20)):
+        looks = {}, {}
+        for number in shot:
+            for side, columns in enumerate((slice(0, edge_of(number) - 2), slice(edge_of(number) + 2, 32))):
+                pairs = (frames[number][:, columns].reshape(-1, 3) for frames in (before, after))
+                for colour, result in zip(*(map(tuple, each) for each in pairs), strict=True):
+                    assert looks[side].setdefault(colour, result) == result
+        common = looks[0].keys() & looks[1].keys()
+        assert np.abs(np.array([np.subtract(looks[0][colour], looks[1][colour]) for colour in common])).max() > 3
+
+
+def test_more_or_fewer_masks_than_frames_are_refused_before_the_solve(options, tmp_path):
+    masks = {"content_seg_path": moving_masks(tmp_path / "masks.mkv", 19), "style_seg_path": str(DATA / "style_seg.png")}
+    with pytest.raises(UserError, match="has masks for 19 frames, and the clip has 20; give one for each"):
+        run(dataclasses.replace(options, **masks))
+
+
 def test_the_preview_is_the_first_frame_of_each_shot(options, tmp_path):
     assert run(dataclasses.replace(options, preview=True)).status is Status.CHECKED
     names = sorted(path.name for path in tmp_path.glob("out*"))
