@@ -112,7 +112,8 @@ def write_clip(
     with opened(clip.path, "clip") as source:
         try:
             with replacing(path) as partial:
-                with av.open(str(partial), "w", _FORMATS[Path(path).suffix.lower()], **_how(source)) as target:
+                kind = _FORMATS[Path(path).suffix.lower()]
+                with av.open(str(partial), "w", kind, options=_how(source, kind)) as target:
                     output = _Output(source, target, clip, path, codec, crf, drop_metadata)
                     grading = functools.partial(_graded, pixels=output.pixels, firsts=firsts, tables=tables, masks=masks)
                     written, stop = _write(source, output, clip, grading, goes_on)
@@ -346,10 +347,11 @@ def _texts(texts: dict[str, str], drop: bool) -> dict[str, str]:
     return {name: text for name, text in kept.items() if name in _NEEDED} if drop else kept
 
 
-def _how(source: Any) -> dict[str, dict[str, str]]:
-    """Settings of the new file's writer: names of texts that are not its own are kept where there are such."""
-    has_own = any("." in name for name in source.metadata)
-    return {"options": {"movflags": "use_metadata_tags"}} if has_own else {}
+def _how(source: Any, kind: str) -> dict[str, str]:
+    """Settings of the new file's writer: names of texts that are not its own are kept where there are such; no random numbers."""
+    if kind == "matroska":
+        return {"fflags": "+bitexact"}
+    return {"movflags": "use_metadata_tags"} if any("." in name for name in source.metadata) else {}
 
 
 def _ahead(items: Iterator[T], room: int) -> Generator[T]:

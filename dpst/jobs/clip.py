@@ -25,8 +25,9 @@ from dpst.files.writing import check_place, check_writable, write_photo
 from dpst.jobs.clip_looks import FINDING, FoundLooks, GivenLook, Looks
 from dpst.jobs.grading import check_luts_to_apply
 from dpst.jobs.job import Job, Outcome, Record, Status
-from dpst.jobs.places import output_images, record_path, shot_path
-from dpst.jobs.records import input_hashes, output_hashes
+from dpst.jobs.kept_looks import KeptLooks
+from dpst.jobs.places import looks_folder, output_images, record_path, shot_path
+from dpst.jobs.records import fingerprint, input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
 from dpst.regions.regions import check_both
@@ -109,7 +110,11 @@ def run_clip(job: Job, bar: tqdm, networks: Networks) -> Outcome:
             if options.preview:
                 _write_previews(looks, clip, options, bar)
                 return Outcome(job.name, Status.CHECKED, job.options)
+            looks.kept = KeptLooks(looks_folder(options), fingerprint(looks.options, hashes))
+            if count := looks.kept.count():
+                logger.info("looks: %d of %d are kept from a run that was stopped", count, len(looks.firsts))
             _write_clips(looks, clip, options, bar)
+            looks.kept.remove()
     except KeyboardInterrupt:
         return Outcome(job.name, Status.STOPPED, job.options)
     record = Record(

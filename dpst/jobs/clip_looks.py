@@ -22,6 +22,7 @@ from dpst.imaging.shots import find_shots, tiled, without_bars
 from dpst.jobs.clip_masks import FrameMasks, StillMasks
 from dpst.jobs.grading import read_lut
 from dpst.jobs.job import RegionShare
+from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import check_stop
 from dpst.options import LIGHT, Options
@@ -51,7 +52,8 @@ class Looks:
         firsts: the numbers of the frames that begin a shot.
         features: where those of the solves came from.
         shares: of the regions.
-        stages: of all solves.
+        options: of the job, with a size for which there is memory.
+        kept: where looks are kept that are found.
     """
 
     def __init__(self, options: Options, clip: Clip, folder: Path):
@@ -59,8 +61,14 @@ class Looks:
         self.firsts = [0]
         self.features = ""
         self.shares: list[RegionShare] = []
-        self.stages: list[Stage] = []
-        self._options, self._folder = options, folder
+        self.options, self._folder = options, folder
+        self.kept = KeptLooks(folder / "looks", "look")
+        self._stages: dict[int, list[Stage]] = {}  # by shot
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Of all solves."""
+        return [stage for shot in sorted(self._stages) for stage in self._stages[shot]]
 
     def prepare(self) -> None:
         """Does once what all shots need."""
@@ -79,7 +87,7 @@ class Looks:
         for number, lut in enumerate(self.luts(shot)):
             path = self._folder / f"shot_{shot}_{number}_{strength:g}.cube"
             if not path.exists():
-                _plain(lut, strength, self._options.keep == LIGHT).write(str(path))
+                _plain(lut, strength, self.options.keep == LIGHT).write(str(path))
             paths.append(str(path))
         return paths
 
@@ -97,7 +105,7 @@ class GivenLook(Looks):
     """A LUT, for all frames."""
 
     def luts(self, shot: int) -> list[Lut]:
-        return [read_lut(self._options.apply_lut, self._options.lut_profile)]
+        return [read_lut(self.options.apply_lut, self.options.lut_profile)]
 
 
 class FoundLooks(Looks):
@@ -137,10 +145,10 @@ class FoundLooks(Looks):
         return self._masks.frames() if self._masks else None
 
     def prepare(self) -> None:
-        options, picture = self._options, tiled(self._samples(0))
+        options, picture = self.options, tiled(self._samples(0))
         load_tensorflow(options.device, options.gpus_per_job)
         channels = self._networks.channels(options.vgg19_weights)
-        self._options = options = within_memory(options, picture.shape[:2], self._style.shape[:2], channels, 0)
+        self.options = options = within_memory(options, picture.shape[:2], self._style.shape[:2], channels, 0)
         side = network_side(fitted(picture.shape[:2], options.solve_size), options)
         # One network for all shots, so that they are judged alike.
         pair = shrunk(picture, side), shrunk(self._style, side)
@@ -149,17 +157,18 @@ class FoundLooks(Looks):
         logger.info("features: %s", self.features)
 
     def luts(self, shot: int) -> list[Lut]:
-        tables = len(self._masks.regions.names) if self._masks else 1
-        paths = [self._folder / f"shot_{shot}_{number}.npy" for number in range(tables)]
-        if not paths[0].exists():
-            for path, lut in zip(paths, self._solved(shot), strict=True):
-                np.save(path, lut.table)
-        return [Lut(np.load(path)) for path in paths]
+        if kept := self.kept.read(shot):
+            tables, self._stages[shot] = kept
+            return [Lut(table) for table in tables]
+        luts, self._stages[shot] = self._solved(shot)
+        self.kept.write(shot, [lut.table for lut in luts], self._stages[shot])
+        return luts
 
-    def _solved(self, shot: int) -> list[Lut]:
+    def _solved(self, shot: int) -> tuple[list[Lut], list[Stage]]:
+        """The tables of a shot, one for each region, and the stages of its solve."""
         import photo_style
 
-        options, samples = self._options, self._samples(shot)
+        options, samples = self.options, self._samples(shot)
         content = tiled(samples)
         whole = regions = whole_image(content, self._style)
         if self._masks:
@@ -176,7 +185,6 @@ class FoundLooks(Looks):
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow
         )
-        self.stages += result.stages
         luts = []
         for name in self._masks.regions.names if self._masks else whole.names:
             # A region that is in none of these frames may still be in others: it gets the look of the whole shot.
@@ -184,7 +192,7 @@ class FoundLooks(Looks):
             lut = result.lut(region, options.lut_size)
             logger.info("look %d%s: %s", shot + 1, f", {region}" if region else "", result.lut_fit(lut, region))
             luts.append(_with_black(lut))
-        return luts
+        return luts, result.stages
 
     def _samples_path(self, shot: int) -> Path:
         return self._folder / f"samples_{shot}.npy"
@@ -192,7 +200,7 @@ class FoundLooks(Looks):
     def _samples(self, shot: int) -> np.ndarray:
         """The frames that stand for a shot, float32 (n, h, w, 3), 0..1; without masks also without black bars."""
         samples = np.load(self._samples_path(shot))
-        if not self._options.content_seg_path:
+        if not self.options.content_seg_path:
             samples = without_bars(samples)
         return samples.astype(np.float32) / np.float32(255)
 

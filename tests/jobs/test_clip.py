@@ -17,10 +17,12 @@ from dpst.files.luts import Lut
 from dpst.files.photos import read_photo
 from dpst.jobs import clip as clip_job
 from dpst.jobs.job import Job, Status
+from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import signals_stop
 from dpst.options import Options
+from dpst.solver.stages import Stage
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -205,7 +207,7 @@ def test_a_signal_leaves_the_frames_that_are_done(film, tmp_path, monkeypatch, n
     assert "the first 5 frames are in" in caplog.text
 
 
-def test_a_signal_while_the_second_look_is_found_leaves_the_first_shot(options, monkeypatch):
+def test_a_run_after_a_signal_goes_on_after_the_last_look(options, monkeypatch, tmp_path, done):
     import photo_style
 
     stylize, calls = photo_style.stylize, []
@@ -220,6 +222,28 @@ def test_a_signal_while_the_second_look_is_found_leaves_the_first_shot(options, 
     with signals_stop():
         assert run(options).status is Status.STOPPED
     assert 1 <= len(frames_of(options.output_image)) <= 8
+    assert len(list(tmp_path.glob("records/out.looks/*.npz"))) == 1
+    outcome = run(options)
+    assert outcome.status is Status.DONE and len(calls) == 3  # the first shot, the second one twice
+    assert Path(options.output_image).read_bytes() == Path(done[0].output_image).read_bytes()
+    assert [stage.losses for stage in outcome.record.stages] == [stage.losses for stage in done[1].record.stages]
+    assert not (tmp_path / "records" / "out.looks").exists()
+
+
+def test_a_damaged_look_is_solved_for_again(tmp_path, caplog):
+    kept = KeptLooks(tmp_path / "looks", "0" * 64)
+    assert kept.read(0) is None and kept.count() == 0
+    tables = [np.random.default_rng(0).random((2, 2, 2, 3), np.float32)] * 2
+    kept.write(0, tables, [Stage("refinement", (3, 4), [{"total": 0.1}], 1, 2, 3.5, "all made")])
+    (file,) = (tmp_path / "looks").iterdir()
+    found, stages = kept.read(0)
+    np.testing.assert_array_equal(found, tables)
+    assert stages[0].losses == [{"total": 0.1}] and kept.count() == 1 and not caplog.text
+    file.write_bytes(file.read_bytes()[:-100])
+    assert kept.read(0) is None and "is damaged; it is solved for again" in caplog.text
+    (tmp_path / "looks" / "own.txt").touch()
+    kept.remove()
+    assert [path.name for path in (tmp_path / "looks").iterdir()] == ["own.txt"]
 
 
 @pytest.mark.parametrize(
