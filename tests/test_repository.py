@@ -13,7 +13,7 @@ from PIL import Image
 
 from dpst.files.photos import read_photo
 from dpst.options import Options
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 
 ROOT = Path(__file__).parent.parent
 PAIRS = {"landscape": 3, "monument": 2, "portrait": 5}  # regions
@@ -65,7 +65,7 @@ def test_make_lists_every_target():
 @pytest.mark.parametrize(
     ("module", "may_import"),
     [
-        ("closed_form_matting", {"dpst.errors"}),
+        ("closed_form_matting", {"dpst.errors", "dpst.imaging"}),
         (
             "photo_style",
             {"dpst", "dpst.solver", "dpst.regions", "dpst.files", "dpst.imaging", "dpst.options", "dpst.errors", "vgg19"},
