@@ -14,7 +14,9 @@ from dpst.imaging.resizing import fitted
 from dpst.imaging.shots import Shot, smoothed_in_time
 from dpst.jobs.stopping import check_stop
 from dpst.options import Options
-from dpst.regions.regions import Regions, read_film_regions, read_regions
+from dpst.regions.film import read_film_regions
+from dpst.regions.reading import read_regions
+from dpst.regions.regions import Regions
 
 # Pixels of the sampled masks that are looked at together for their classes.
 _MOST_PIXELS = 2**22
