@@ -128,7 +128,7 @@ def test_options_that_the_docs_name_exist(page):
     ours = {field.name for field in dataclasses.fields(Options)} | {"help", "version"}
     theirs = {
         *("require-hashes", "output", "size", "reference_iter", "sizes"),
-        *("regions", "megapixels", "end_to_end", "restyle", "fade"),
+        *("regions", "megapixels", "end_to_end", "restyle", "fade", "hour"),
     }
     named = {name for each in code for name in re.findall(r"(?<![\w-])--([a-z][\w-]*)", each)}
     assert named <= ours | theirs
