@@ -23,6 +23,7 @@ import numpy as np
 from dpst import __version__
 from dpst.errors import Cancelled, UserError
 from dpst.files.luts import Lut
+from dpst.files.machine import linear_algebra_on_one_thread
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.imaging.light import with_light
@@ -166,7 +167,7 @@ def stylize(
     check_process()
     if not isinstance(network, Networks):
         check_kind(network, Network, "network")
-    with memory_errors(), on_device(options.device):
+    with memory_errors(), on_device(options.device), linear_algebra_on_one_thread():
         return _solved(content, style, regions, options, network, init, by_place, callback or (lambda progress: None))
 
 
