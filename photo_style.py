@@ -187,7 +187,7 @@ def _solved(
     from dpst.solver.pixels import solve_pixels
     from dpst.solver.reference import solve_reference
     from dpst.solver.result import Result
-    from dpst.solver.run import Pair, Run
+    from dpst.solver.run import Pair
 
     with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
         extractor = beside.submit(_network, network, content, style, options)
@@ -201,14 +201,14 @@ def _solved(
         def shown(progress: Progress) -> None:
             callback(neutral_progress(progress, grey, masks))
 
-    run = Run(network, options, shown)
+    pair = Pair(content, style, masks, regions.style)
     if options.solver_used == "maps":
-        looks = solve_maps(run, Pair(content, style, masks, regions.style), init, by_place)
+        looks, stages = solve_maps(network, options, shown, pair, init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
-        image = solve(run, Pair(content, style, masks, regions.style), init)
+        image, stages = solve(network, options, shown, pair, init)
         if options.style_option != 0 and options.apply_smooth:
             image = _smoothed(content, image, options)
         image = neutral(image, masks[..., grey].sum(-1))
@@ -217,7 +217,7 @@ def _solved(
     image = np.clip(image, 0, 1)
     names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
     image = with_light(content, image) if light else image
-    return Result(image, content, run.records, network.description, named_masks, looks, names, light)
+    return Result(image, content, stages, network.description, named_masks, looks, names, light)
 
 
 def _network(network: Network | Networks | None, content: np.ndarray, style: np.ndarray, options: Options) -> Network:
