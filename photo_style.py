@@ -27,7 +27,7 @@ from dpst.files.machine import linear_algebra_on_one_thread
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.imaging.light import with_light
-from dpst.imaging.pictures import Mask, Picture, as_mask, as_picture, check_kind
+from dpst.imaging.pictures import Mask, Picture, as_array, as_mask, as_picture, check_kind
 from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
 from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
@@ -149,10 +149,13 @@ def stylize(
         raise UserError("masks and regions are both given; give one of them")
     if not isinstance(regions.names, (tuple, list)) or not all(isinstance(each, str) for each in regions.names):
         raise UserError("names of the regions are not strings; give a tuple of strings")
-    for name, masks in (("content", regions.content), ("style", regions.style)):
-        if np.ndim(masks) != 3 or np.shape(masks)[2] != len(regions.names) or not np.size(masks):
-            wrong = f"masks of the {name} have the shape {np.shape(masks)}"
+    for name, given in (("content", regions.content), ("style", regions.style)):
+        masks = as_array(given, f"regions.{name}")
+        if masks.ndim != 3 or masks.shape[2] != len(regions.names) or not masks.size:
+            wrong = f"masks of the {name} have the shape {masks.shape}"
             raise UserError(f"{wrong}; give (height, width, regions), with a name for each of the regions")
+        if masks.dtype.kind not in "fbiu" or not (masks.min() >= 0 and masks.max() <= 1):  # not a number is none of them either
+            raise UserError(f"masks of the {name} are of type {masks.dtype} or out of range; give numbers from 0 to 1")
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
     if min(height, width) < LEAST_SIDE:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vgg19.backend import tf
 from vgg19.layers import CONVOLUTIONS, block_of, is_first
 from vgg19.process import check_process
-from vgg19.weights import Weights
+from vgg19.weights import Weights, check_weights
 
 # Mean pixel of the training photos in BGR, 0..255 (Simonyan, Zisserman 2014).
 MEAN_BGR = (103.939, 116.779, 123.68)
@@ -22,8 +22,13 @@ class Network:
     """
 
     def __init__(self, weights: Weights, description: str = "given weights"):
-        """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `CONVOLUTIONS`."""
+        """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `CONVOLUTIONS`.
+
+        Raises:
+            UserError: they are other than that.
+        """
         check_process()
+        weights = check_weights(weights)
         self.description = description
         self._layers = {name: (tf.constant(weights[name][0]), tf.constant(weights[name][1])) for name in CONVOLUTIONS}
 

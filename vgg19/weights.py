@@ -180,6 +180,24 @@ def load_weights(path: str | os.PathLike) -> Weights:
     return _chained(tensors, path)
 
 
+def check_weights(weights: object) -> Weights:
+    """Weights that a caller gives, with arrays of float32.
+
+    Raises:
+        UserError: they are not as `load_weights` returns them.
+    """
+    try:
+        tensors = {
+            (layer, part): np.asarray(weights[layer][part], np.float32)  # type: ignore[index]
+            for layer in CONVOLUTIONS
+            for part in (0, 1)
+        }
+    except (TypeError, ValueError, LookupError) as error:
+        wrong = f"weights of type {type(weights).__name__} do not hold two arrays for each layer ({error})"
+        raise UserError(f"{wrong}; give a dictionary as vgg19.weights.load_weights returns it") from error
+    return _chained(tensors, "given")
+
+
 def _chained(tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike) -> Weights:
     """Pair filters and biases, each layer checked against the one before it."""
     weights: Weights = {}

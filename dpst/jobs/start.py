@@ -18,6 +18,7 @@ from dpst.solver.memory import MIB, gpu_memory
 
 # Bytes of address space for TensorFlow, its threads and a small photo; 2.3 GiB did not suffice on two cores, 2.6 did.
 _ADDRESS_SPACE = 3 << 30
+_OWN_PROGRAM = "/proc/self/exe"
 
 
 def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
@@ -28,13 +29,15 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         gpu_share: between 0 and 1, the share of a GPU's memory that is taken at once and never exceeded.
 
     Raises:
-        UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory for it.
+        UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory or no /proc for it.
     """
     # With too little, the system's loader may end the program in the middle of the import, without a word.
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
         allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for TensorFlow"
         raise UserError(f"{allowed}; allow {_ADDRESS_SPACE >> 30} GiB or more with ulimit -v")
+    if sys.platform == "linux" and not os.path.lexists(_OWN_PROGRAM):  # TensorFlow would abort the program at its first operation
+        raise UserError(f"{_OWN_PROGRAM} does not exist, which TensorFlow needs; mount /proc")
     try:
         with interrupts_deferred():
             _import_quickly()

@@ -13,7 +13,7 @@ import queue
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -138,10 +138,8 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
 
     @app.before_request
     def check_request() -> None:
-        if not _is_welcome(is_local):
-            abort(403)
-        if request.method != "PUT" and (request.content_length or 0) > MOST_WORDS:
-            abort(413)
+        if status := refusal_of_head(request.method, request.path, request.headers.get, request.content_length or 0, is_local):
+            abort(status)
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -248,12 +246,26 @@ def _refusal(error: Exception) -> tuple[int, str]:
     return 500, f"the program failed ({error!r}); the console says more"
 
 
-def _is_welcome(is_local: bool) -> bool:
+def refusal_of_head(method: str, path: str, header: Callable[[str], str | None], length: int, is_local: bool) -> int | None:
+    """The status with which a request is refused by what comes before its body; None for one that is welcome.
+
+    Args:
+        method: GET, PUT or another one.
+        path: what is asked for.
+        header: the value of a header by its name, None for one that is not there.
+        length: bytes of the body.
+        is_local: whether requests under names of other machines are refused.
+    """
+    if not _is_from_page(path, header, is_local):
+        return 403
+    return 413 if method != "PUT" and length > MOST_WORDS else None
+
+
+def _is_from_page(path: str, header: Callable[[str], str | None], is_local: bool) -> bool:
     """Whether the request comes from the page and not from one of another site, nor under a name that one has pointed here."""
-    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    host, origin = header("Host") or "", header("Origin")
     # Pictures and links of other sites have no origin, but browsers say whose they are; a link may lead to the page itself.
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    is_own = site in ("same-origin", "none") or request.path == "/"
+    is_own = header("Sec-Fetch-Site") in (None, "same-origin", "none") or path == "/"
     try:
         is_own &= origin is None or urlsplit(origin).netloc == host
         return is_own and (not is_local or urlsplit(f"//{host}").hostname in LOCAL)
