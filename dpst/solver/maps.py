@@ -88,13 +88,13 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = T
     finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
         ended.set()
         ahead.shutdown(wait=False, cancel_futures=True)
-    looks = {options.realisms[0]: objective.look(coefficients, masks)}
+    run.looks[options.realisms[0]] = objective.look(coefficients, masks)
     for realism in options.realisms[1:]:
         begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, inverse, begin)
-        looks[realism] = objective.look(coefficients, masks)
-    return looks
+        run.looks[realism] = objective.look(coefficients, masks)
+    return run.looks
 
 
 def _minimize_look(

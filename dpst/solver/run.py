@@ -59,7 +59,7 @@ class CountingObjective(Protocol):
 
 @dataclasses.dataclass
 class Run:
-    """What all stages of one run share, their most steps, and their records."""
+    """What all stages of one run share, their most steps, their records, and the looks that are finished."""
 
     network: Network
     options: Options
@@ -68,6 +68,7 @@ class Run:
         default_factory=list
     )  # each stage's (height, width) and most steps
     records: list[Stage] = dataclasses.field(default_factory=list)
+    looks: dict[float, Look] = dataclasses.field(default_factory=dict)  # by realism
 
     def minimize(
         self,
@@ -133,7 +134,7 @@ class Run:
             image = np.clip(image, 0, 1).astype(np.float32)
             share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
             made = objective.evaluations - evaluations
-            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, look))
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, look, dict(self.looks)))
 
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
