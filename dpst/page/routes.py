@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from dpst.errors import UserError
 from dpst.options import MOST_STRENGTH, Options
@@ -146,6 +147,8 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
             abort(403)
         if request.method != "PUT" and (request.content_length or 0) > MOST_WORDS:
             abort(413)
+        if isinstance(request.routing_exception, RequestRedirect):  # of no path to /, which error handlers do not see
+            abort(404)
 
     @app.after_request
     def guard(response: Response) -> Response:
