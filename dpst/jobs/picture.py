@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -40,10 +40,12 @@ from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
 from dpst.regions.reading import check_both, read_regions
-from dpst.regions.regions import table
+from dpst.regions.regions import Regions, table
 from dpst.regions.segformer import check_model
+from dpst.solver.affine_field import Look
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
+from dpst.solver.stages import Progress
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
@@ -125,7 +127,20 @@ def run_one(options: Options, command: str) -> int:
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class Receiver:
+    """Takes what a run finds in memory; the run then writes no result, LUT, mask preview or record.
+
+    Attributes:
+        regions: called with the regions.
+        result: called with the result and, before that, with its finished looks whenever that of another realism is.
+    """
+
+    regions: Callable[[Regions], None]
+    result: Callable[[Result], None]
+
+
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None, receiver: Receiver | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
@@ -134,10 +149,10 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         job: the picture to make.
         bar: shows how far it is, out of 100.
         networks: those of the runs before.
-        keep: gets what was solved, before it is written, for whoever goes on with it.
+        receiver: gets the regions and the result instead of files.
 
     Returns:
-        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
+        `DONE`, with the record unless there is a receiver, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
 
     Raises:
         UserError: the input is no good, or the loss is not finite.
@@ -148,12 +163,12 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         return run_grading(job, bar)
     beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
     try:
-        return _solve(job, bar, networks or Networks(), keep or (lambda result: None), beside)
+        return _solve(job, bar, networks or Networks(), receiver, beside)
     finally:  # after an error nobody waits for it
         beside.shutdown(wait=False, cancel_futures=True)
 
 
-def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], None], beside: ThreadPoolExecutor) -> Outcome:
+def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, beside: ThreadPoolExecutor) -> Outcome:
     """Finds the regions, solves, writes and scores; see `run_job`."""
     options = _as_preview(job.options)
     begin = time.perf_counter()
@@ -182,7 +197,9 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     for line in table(regions).splitlines():
         logger.info("%s", line)
     region_paths(options.lut, regions.names if REGION in options.lut else ())
-    if options.mask_preview:
+    if receiver:
+        receiver.regions(regions)
+    elif options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
         logger.info("%s shows the regions", options.mask_preview)
     if options.dry_run:
@@ -204,31 +221,51 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     check_stop()
     watch = Watch(options, bar)
     about = about_result(job, features)
+    finished = 0  # realisms whose looks the receiver has
+
+    def result_so_far(image: np.ndarray, looks: Mapping[float, Look]) -> Result:
+        small = content_photo.resized(*fitted(content_photo.size, options.solve_size))
+        return Result(image, small, features=features, looks=looks, keeps_light=options.keep == LIGHT)
+
+    def follow(progress: Progress) -> None:
+        nonlocal finished
+        if receiver and len(progress.looks) > finished:
+            finished = len(progress.looks)
+            receiver.result(result_so_far(progress.image, progress.looks))
+        watch(progress)
+
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=watch
+            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
         )
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
             with interrupts_deferred():
-                content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
-                looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
-                light = options.keep == LIGHT
-                result = Result(best.image, content, features=features, looks=looks, keeps_light=light)
-                keep(result)
-                write_results(result, content_photo, options, about)
-            logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
+                # Files at realisms that are not finished all get the same look.
+                unfinished = options.realisms[:1] if receiver else options.realisms
+                looks = dict.fromkeys(unfinished, best.look) if best.look else {}
+                result = result_so_far(best.image, {**looks, **best.looks})
+                if receiver:
+                    receiver.result(result)
+                else:
+                    write_results(result, content_photo, options, about)
+                    logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
         if not (isinstance(stop, KeyboardInterrupt) or stop_requested()):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
-    keep(result)
+    if receiver:
+        receiver.result(result)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     scoring = beside.submit(scores, result.content, style, result.image, solved_regions)
-    write_results(result, content_photo, options, about)
-    lut_fits = write_luts(result, options)
+    lut_fits = {}
+    if not receiver:
+        write_results(result, content_photo, options, about)
+        lut_fits = write_luts(result, options)
     figures = scoring.result()
     if options.style_option and (line := advice(figures, result.image.shape)):
         logger.warning("%s", line)
+    if receiver:
+        return Outcome(job.name, Status.DONE, job.options)
     record = Record(
         version=__version__,
         command=job.command,

@@ -101,13 +101,13 @@ def solve_maps(
     finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
         ended.set()
         ahead.shutdown(wait=False, cancel_futures=True)
-    looks = {options.realisms[0]: objective.look(coefficients, masks)}
+    run.looks[options.realisms[0]] = objective.look(coefficients, masks)
     for realism in options.realisms[1:]:
         begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, inverse, begin)
-        looks[realism] = objective.look(coefficients, masks)
-    return looks, run.records
+        run.looks[realism] = objective.look(coefficients, masks)
+    return run.looks, run.records
 
 
 def _minimize_look(

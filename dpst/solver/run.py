@@ -60,13 +60,14 @@ class CountingObjective(Protocol):
 
 @dataclasses.dataclass
 class Run:
-    """What all stages of one run share, their most steps, and their records."""
+    """What all stages of one run share, their most steps, their records, and the looks that are finished."""
 
     network: Network
     options: Options
     callback: Callable[[Progress], None]
     plan: Sequence[tuple[tuple[int, int], int]]  # each stage's (height, width) and most steps
     records: list[Stage] = dataclasses.field(default_factory=list)
+    looks: dict[float, Look] = dataclasses.field(default_factory=dict)  # by realism
 
     def minimize(
         self,
@@ -132,7 +133,7 @@ class Run:
             find_look = functools.partial(look, variable) if look else None
             share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
             made = objective.evaluations - evaluations
-            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, find_look))
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, find_look, dict(self.looks)))
 
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
