@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Films: frames a second beside ffmpeg's own lut3d, memory by length, flicker and cuts on clips made here, or on any others.
 
-    python benchmarks/film.py                        # all of it on clips that ffmpeg makes; some minutes
+    python benchmarks/film.py                        # all but the hour, on clips that ffmpeg makes; some minutes
     python benchmarks/film.py --speed 720p           # one size, or several: 720p,1080p,4k
     python benchmarks/film.py --flicker CLIP STYLE   # any clip with any style photo
     python benchmarks/film.py --memory
+    python benchmarks/film.py --hour                 # of tiny frames; some minutes
     python benchmarks/film.py --fade                 # a shot whose light changes slowly
 
 It needs `ffmpeg` beside requirements-video.txt.
@@ -132,15 +133,42 @@ def measure_speed(sizes: list[str], runs: int, folder: Path) -> None:
 
 def measure_memory(folder: Path) -> None:
     """Peak memory of the program on a film and on one four times as long."""
-    Lut.identity(33).write(str(folder / "same.cube"))
     for frames in (100, 400):
         clip = moving(folder / f"{frames}.mp4", "1280x720", frames)
-        command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--content_image_path", str(clip), "--apply_lut"]
-        command += [str(folder / "same.cube"), "--output_image", str(folder / "out.mp4"), "--serial", str(folder), "--quiet"]
-        code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-        code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        peak = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
-        print(f"memory: {frames} frames of 720p take {int(re.findall(r'[0-9]+', peak)[-1]) / 1024:.0f} MiB at most")
+        print(f"memory: {frames} frames of 720p take {peak_of_grading(clip, folder / 'out.mp4')} MiB at most")
+
+
+def measure_hour(folder: Path) -> None:
+    """Time and peak memory of two minutes and of an hour with sound, and whether all frames and packets of sound are there."""
+    clip, out = folder / "long.mp4", folder / "out.mp4"
+    for minutes in (2, 60):
+        film = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25", "-f", "lavfi", "-i", "sine=sample_rate=22050")
+        ffmpeg(
+            *film, "-t", 60 * minutes, *TAGS, "-c:v", "libx264", "-preset", "ultrafast", "-crf", 28, "-pix_fmt", "yuv420p", clip
+        )
+        begin = time.perf_counter()
+        peak = peak_of_grading(clip, out)
+        seconds = time.perf_counter() - begin
+        found, expected = packets_of(out), packets_of(clip)
+        print(f"{minutes} minutes of 160x90 in {seconds:.0f} s, {peak} MiB at most; packets by stream {found}, of {expected}")
+
+
+def packets_of(path: Path) -> list[int]:
+    """The number of packets in each stream of a clip."""
+    how = ("-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0")
+    told = subprocess.run(["ffprobe", "-v", "error", *how, str(path)], check=True, capture_output=True, text=True)
+    return [int(line) for line in told.stdout.split()]
+
+
+def peak_of_grading(clip: Path, out: Path) -> int:
+    """Peak memory of the program, in MiB, where a clip gets a LUT."""
+    Lut.identity(33).write(str(out.with_name("same.cube")))
+    command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--content_image_path", str(clip), "--apply_lut"]
+    command += [str(out.with_name("same.cube")), "--output_image", str(out), "--serial", str(out.parent), "--quiet"]
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    peak = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
+    return int(re.findall(r"[0-9]+", peak)[-1]) // 1024
 
 
 def colours_of(path: Path) -> list[np.ndarray]:
@@ -268,9 +296,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2, help="of each program, in turns")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--fade", action="store_true")
+    parser.add_argument("--hour", action="store_true", help="not among those that run by default")
     parser.add_argument("--flicker", nargs="*", metavar="CLIP STYLE")
     chosen = parser.parse_args()
-    everything = chosen.speed is None and chosen.flicker is None and not (chosen.memory or chosen.fade)
+    everything = chosen.speed is None and chosen.flicker is None and not (chosen.memory or chosen.fade or chosen.hour)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if everything or chosen.flicker is not None:
@@ -286,6 +315,8 @@ def main() -> None:
             measure_speed((chosen.speed or ",".join(SIZES)).split(","), chosen.runs, folder)
         if everything or chosen.memory:
             measure_memory(folder)
+        if chosen.hour:
+            measure_hour(folder)
 
 
 if __name__ == "__main__":

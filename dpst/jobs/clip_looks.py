@@ -130,6 +130,7 @@ class FoundLooks(Looks):
         if options.content_seg_path:
             frame = self._samples(0)[0]
             if of_frames:
+                bar.set_description_str("reading the masks", refresh=True)
                 self._masks = FrameMasks(options, clip, self._shots, folder, self._style, style.orientation)
             else:
                 self._masks = StillMasks(options, frame, self._style, style.orientation)

@@ -84,7 +84,7 @@ def by_products(options: Options) -> list[tuple[str, str]]:
     if options.auto_seg_used:
         files += [("mask", path) for path in mask_paths(options)]
     if options.is_clip and not (options.apply_lut or options.dry_run or options.preview):
-        files.append(("folder of looks", looks_folder(options)))
+        files.append(("looks", looks_folder(options)))
     if not (options.apply_lut or options.dry_run or options.is_clip):
         files += [("snapshot", by_product_path(options, _NUMBERED))]
         files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []

@@ -30,11 +30,11 @@ class Classes:
     """The classes of one mask.
 
     Attributes:
-        file: for messages.
+        file: what to call it in messages.
         names: of the K classes.
         masks: float32 (H, W, K) at the photo's size.
         strokes: where they are, if the mask has strokes.
-        tell: from samples of a mask of the same kind and a size to its masks of the same classes; not of strokes and folders.
+        tell: from samples of another mask and a size to its masks of the same classes; not of strokes and folders.
     """
 
     file: str
@@ -104,7 +104,7 @@ def classes_of_samples(
 ) -> tuple[list[Classes], dict[str, Colour]]:
     """The classes of masks by their samples, and the palette of all, with the `listed` classes first.
 
-    `files` is what to call the masks in messages, `photos` are (H, W, 3).
+    `files` is what to call the masks in messages, `photos` are (H, W, 3); `can_be_strokes` says so of each mask.
     """
     choices = ["never" if options.strict_masks or not can_be else options.seg_scribbles for can_be in can_be_strokes]
     strokes = [scribbles.find_strokes(*each) for each in zip(files, samples, choices, strict=False)]

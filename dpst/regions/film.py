@@ -1,4 +1,4 @@
-"""Regions of a film that has a mask for each frame: the classes are told once, by some frames, and found in every other."""
+"""The regions of a film that has a mask for each frame: its classes are told from sampled frames together."""
 
 from __future__ import annotations
 

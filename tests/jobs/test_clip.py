@@ -283,6 +283,11 @@ def test_a_folder_of_clips_is_a_batch(tmp_path, caplog):
     jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
     assert [job.options.output_image for job in jobs] == ["out/a.mp4", "out/b.mp4"]
     assert not any(job.options.mask_preview for job in jobs)
+    (tmp_path / "masks" / "b").mkdir(parents=True)  # a folder of masks
+    (tmp_path / "masks" / "a.mkv").touch()
+    masks = {"content_seg_path": str(tmp_path / "masks"), "style_seg_path": "m.png"}
+    found = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out", **masks), ""))
+    assert [Path(job.options.content_seg_path).name for job in found] == ["a.mkv", "b"]
     (folder / "photo.jpg").touch()
     jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
     assert [job.options.output_image for job in jobs] == ["out/photo.jpg"]
