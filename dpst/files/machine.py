@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from dpst.errors import UserError
+
 
 def cores(root: str = "/") -> int:
     """Processors that this process may use at a time.
@@ -53,3 +55,19 @@ def number_in(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+def check_address_space(least: int, user: str) -> None:
+    """Sees that this process may have as many bytes of address space as something needs.
+
+    With fewer, the system's loader may end the program in the middle of an import, and OpenBLAS waits for memory without end.
+
+    Raises:
+        UserError: it may not.
+    """
+    import resource  # not on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < least:
+        allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for {user}"
+        raise UserError(f"{allowed}; allow {least / 2**30:g} GiB or more with ulimit -v")
