@@ -164,7 +164,8 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         if isinstance(error, OptionError):
             return 2
     except MemoryError as error:
-        wrong = f"there is not enough memory ({one_line(str(error))})"
+        said = one_line(str(error))
+        wrong = f"there is not enough memory{f' ({said})' if said else ''}"
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
