@@ -354,4 +354,7 @@ class Session:
 
     def _plain(self, messages: Iterable[str]) -> list[str]:
         """Messages in the page's words: no paths, and no names of options."""
-        return [_OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(m))) for m in messages]
+        return [
+            _OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(m)))
+            for m in messages
+        ]

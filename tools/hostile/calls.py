@@ -14,7 +14,8 @@ from dpst.files.luts import Lut
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.options import Options
-from dpst.regions.regions import Regions, read_regions
+from dpst.regions.reading import read_regions
+from dpst.regions.regions import Regions
 from dpst.solver.result import Result
 from hostile import seeds
 from photo_style import stylize
