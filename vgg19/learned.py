@@ -1,8 +1,10 @@
 """Features of VGG19's shape whose filters are learned from the two photos themselves; no pretrained weights are needed.
 
-They have the layers that the losses look at and none between. With all of VGG19's thirteen the network took four times as long, and
-on twelve photo pairs the results kept less of the photo and took less of the style. Layer by layer the principal components of the running features' 3x3 patches become the filters (as in PCANet, Chan et al. 2015),
+Layer by layer the principal components of the running features' 3x3 patches become the filters (as in PCANet, Chan et al. 2015),
 whitened, each with both signs so that the ReLU loses nothing, and centred so that the mean patch maps to 0.
+
+They have the layers that the losses look at and none between: with all thirteen of VGG19's a pass takes four times as long, and
+the results of twelve photo pairs kept less of the photo and took less of the style.
 """
 
 from __future__ import annotations

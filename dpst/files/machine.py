@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from dpst.errors import UserError
+
 # Who is inside `linear_algebra_on_one_thread`, and what ends the limit.
 _inside, _limit, _lock = 0, contextlib.ExitStack(), threading.Lock()
 
@@ -82,3 +84,19 @@ def linear_algebra_on_one_thread() -> Iterator[None]:
             _inside -= 1
             if not _inside:
                 _limit.close()
+
+
+def check_address_space(least: int, user: str) -> None:
+    """Sees that this process may have as many bytes of address space as something needs.
+
+    With fewer, the system's loader may end the program in the middle of an import, and OpenBLAS waits for memory without end.
+
+    Raises:
+        UserError: it may not.
+    """
+    import resource  # not on Windows
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < least:
+        allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for {user}"
+        raise UserError(f"{allowed}; allow {least / 2**30:g} GiB or more with ulimit -v")
