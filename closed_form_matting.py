@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from dpst.errors import UserError
+from dpst.imaging.local_affine import affine_fit, planes, window_covariances
 
 # Windows handled at once: 27 float64 values a window then stay in the cache.
 _CHUNK_WINDOWS = 4096
@@ -131,18 +132,12 @@ def matting_form(image: np.ndarray, values: np.ndarray, epsilon: float = 1e-5, r
         epsilon: see `matting_laplacian`.
         radius: see `matting_laplacian`.
     """
-    side = 2 * radius + 1
-    photo, values = image.astype(np.float64), values.astype(np.float64)
-
-    def mean(products: np.ndarray) -> np.ndarray:
-        size = (side, side) + (1,) * (products.ndim - 2)
-        return scipy.ndimage.uniform_filter(products, size)[radius : len(products) - radius, radius : products.shape[1] - radius]
-
-    means, value_means = mean(photo), mean(values)
-    covariance = mean(photo[..., :, None] * photo[..., None, :]) - means[..., :, None] * means[..., None, :]
-    shared = mean(photo[..., :, None] * values[..., None, :]) - means[..., :, None] * value_means[..., None, :]
-    explained = shared * np.linalg.solve(covariance + epsilon / side**2 * np.eye(3), shared)
-    return float(side**2 * ((mean(values**2) - value_means**2).sum() - explained.sum()))
+    side, inner = 2 * radius + 1, (..., slice(radius, -radius), slice(radius, -radius))  # windows lie inside the photo
+    photo, values = planes(image), planes(values)
+    own, shared = (window_covariances(photo, other, side)[inner] for other in (photo, values))
+    variance = sum(window_covariances(plane, plane, side)[inner].sum() for plane in values[:, None])
+    explained = (affine_fit(own, shared, epsilon / side**2) * shared).sum()
+    return float(side**2 * (variance - explained))
 
 
 def matte(laplacian: scipy.sparse.csr_matrix, known: np.ndarray, drawn: np.ndarray, trust: float = 0.0) -> np.ndarray:

@@ -31,8 +31,9 @@ from dpst.imaging.resizing import resize, shrunk
 from dpst.imaging.smoothing import smooth_local_affine
 from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.finding import found_regions
+from dpst.regions.reading import read_regions, regions_of_masks
 from dpst.regions.refining import refined
-from dpst.regions.regions import Regions, read_regions, regions_of_masks, whole_image
+from dpst.regions.regions import Regions, whole_image
 from dpst.solver.sizes import LEAST_SIDE, network_side
 from vgg19.networks import Networks
 from vgg19.process import check_process

@@ -36,7 +36,7 @@ from dpst.imaging.resizing import resize, shrunk  # noqa: E402
 from dpst.jobs.scores import scores  # noqa: E402
 from dpst.options import Options  # noqa: E402
 from dpst.regions import mask_classes, scribbles  # noqa: E402
-from dpst.regions.regions import read_regions  # noqa: E402
+from dpst.regions.reading import read_regions, read_samples  # noqa: E402
 
 KINDS = ("content", "style")
 # Share of the photo that strokes may cover, their width, and how far from the edge of their region they end.
@@ -135,7 +135,7 @@ def measured(pair: Path, kind: str, megapixels: float, folder: Path) -> tuple[fl
     if megapixels:
         scale = (megapixels * 1e6 / (photo.shape[0] * photo.shape[1])) ** 0.5
         photo = resize(photo, *(round(side * scale) for side in photo.shape[:2]))
-    mask = mask_classes.read_samples(kind, found(pair, f"{kind}_seg"), photo.shape[:2])
+    mask = read_samples(kind, found(pair, f"{kind}_seg"), photo.shape[:2])
     classes, masks, _ = mask_classes.flat_classes(kind, mask, mask.shape[:2], mask_classes.is_label_image(mask))
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(found(pair, kind), folder)
@@ -146,7 +146,7 @@ def measured(pair: Path, kind: str, megapixels: float, folder: Path) -> tuple[fl
     layer = Image.fromarray(painted(draw_strokes(masks), colours))
     layer.resize(photo.shape[1::-1], Image.Resampling.NEAREST).save(strokes_path)
     begin = time.perf_counter()
-    strokes = scribbles.find_strokes(kind, mask_classes.read_samples(kind, str(strokes_path), photo.shape[:2]), "always")
+    strokes = scribbles.find_strokes(kind, read_samples(kind, str(strokes_path), photo.shape[:2]), "always")
     assert strokes is not None
     regions = scribbles.complete(photo, strokes[1])
     seconds = time.perf_counter() - begin

@@ -29,7 +29,7 @@ from dpst.files.photos import Photo, read_photo
 from dpst.imaging.resizing import resize
 from dpst.options import Options
 from dpst.regions.ade20k import CLASSES, GROUPS
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 from dpst.regions.segformer import is_installed, load_segmenter
 from dpst.regions.semantic import find_regions
 

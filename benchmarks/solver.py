@@ -26,7 +26,7 @@ from closed_form_matting import matting_laplacian
 from dpst.files.photos import read_photo
 from dpst.imaging.resizing import fitted
 from dpst.options import Options
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 from dpst.solver.objective import Objective
 from vgg19.networks import Networks
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import photo_style
 from dpst.files.photos import read_photo
 from dpst.options import Options
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 
 ROOT = Path(__file__).parent.parent
 PAIRS = {"landscape": 3, "monument": 2, "portrait": 5}  # regions
@@ -65,7 +66,7 @@ def test_make_lists_every_target():
 @pytest.mark.parametrize(
     ("module", "may_import"),
     [
-        ("closed_form_matting", {"dpst.errors"}),
+        ("closed_form_matting", {"dpst.errors", "dpst.imaging"}),
         (
             "photo_style",
             {"dpst", "dpst.solver", "dpst.regions", "dpst.files", "dpst.imaging", "dpst.options", "dpst.errors", "vgg19"},
@@ -81,6 +82,27 @@ def test_modules_at_the_top_import_downward_only(module, may_import):
     rooms = {".".join(name.split(".")[: 2 if name.startswith("dpst.") else 1]) for name in imported if name}
     ours = {path.stem for path in ROOT.glob("*.py")} | {"vgg19"}
     assert {name for name in rooms if name in ours or name.startswith("dpst")} <= may_import
+
+
+def test_type_checkers_see_the_library_as_it_is():
+    stub = ast.parse((ROOT / "dpst" / "stubs" / "__init__.pyi").read_text(encoding="utf-8"))
+    names = {alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname}
+    (declared,) = (node for node in stub.body if isinstance(node, ast.FunctionDef))
+    assert names | {declared.name} == set(photo_style.__all__)
+    (defined,) = (
+        node
+        for node in ast.parse((ROOT / "photo_style.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and node.name == declared.name
+    )
+    assert ast.unparse(declared.args) == ast.unparse(defined.args)
+    assert ast.unparse(declared.returns) == ast.unparse(defined.returns)
+
+
+def test_every_package_is_installed():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    listed = re.findall(r'"(.+?)"', re.search(r"^packages = \[(.*?)^\]", project, re.DOTALL | re.MULTILINE).group(1))
+    found = [path.parent.relative_to(ROOT) for name in ("dpst", "vgg19") for path in sorted((ROOT / name).rglob("__init__.py"))]
+    assert {".".join(folder.parts) for folder in found} == set(listed) - {"photo_style-stubs"}
 
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

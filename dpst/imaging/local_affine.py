@@ -19,6 +19,50 @@ def window_sum(values: np.ndarray, radius: int) -> np.ndarray:
     return values
 
 
+def planes(image: np.ndarray) -> np.ndarray:
+    """The channels (C, H, W) of an image (H, W, C), float64: each then lies together, which the functions of planes need."""
+    return np.ascontiguousarray(np.moveaxis(image, -1, 0), np.float64)
+
+
+def window_covariances(one: np.ndarray, other: np.ndarray, side: int) -> np.ndarray:
+    """Covariances (i, j, H, W) of planes (i, H, W) and (j, H, W) over the window of a side around each pixel.
+
+    Beyond the image its border repeats.
+    """
+
+    def mean(plane: np.ndarray) -> np.ndarray:
+        return scipy.ndimage.uniform_filter(plane, side, mode="nearest")
+
+    means = np.stack([mean(plane) for plane in one])
+    means_of_other = means if one is other else np.stack([mean(plane) for plane in other])
+    found = np.empty((len(one), len(other), *one.shape[1:]))
+    for i, j in np.ndindex(len(one), len(other)):
+        if one is other and j < i:
+            found[i, j] = found[j, i]
+        else:
+            found[i, j] = mean(one[i] * other[j]) - means[i] * means_of_other[j]
+    return found
+
+
+def affine_fit(own: np.ndarray, shared: np.ndarray, ridge: float) -> np.ndarray:
+    """The least-squares maps (3, k, ...) from three channels to k others, against a ridge.
+
+    Their product with `shared`, summed over the first axis, is the variance that they explain. By cofactors: for matrices this
+    small far faster than a solver.
+
+    Args:
+        own: covariances (3, 3, ...) of the three channels, symmetric.
+        shared: theirs with the k others, (3, k, ...).
+        ridge: added to the three variances, positive.
+    """
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = own
+    xx, yy, zz = xx + ridge, yy + ridge, zz + ridge
+    by_xx, by_xy, by_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+    by_yy, by_yz, by_zz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+    x, y, z = shared / (xx * by_xx + xy * by_xy + xz * by_xz)
+    return np.stack([by_xx * x + by_xy * y + by_xz * z, by_xy * x + by_yy * y + by_yz * z, by_xz * x + by_yz * y + by_zz * z])
+
+
 def products(content: np.ndarray, target: np.ndarray) -> np.ndarray:
     """What `moments` needs to know of each pixel: the channels (..., 3 + C) of content and target, then each of the content's
     times all of them (..., 3 * (3 + C))."""

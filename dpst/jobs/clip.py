@@ -27,7 +27,7 @@ from dpst.jobs.places import output_images, record_path, shot_path
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
-from dpst.regions.regions import check_both
+from dpst.regions.reading import check_both
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 

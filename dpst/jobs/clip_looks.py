@@ -24,7 +24,8 @@ from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import check_stop
 from dpst.options import LIGHT, Options
 from dpst.regions.preview import preview
-from dpst.regions.regions import read_regions, table, whole_image
+from dpst.regions.reading import read_regions
+from dpst.regions.regions import table, whole_image
 from dpst.solver.lut_look import LutLook
 from dpst.solver.memory import within_memory
 from dpst.solver.sizes import network_side

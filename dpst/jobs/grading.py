@@ -25,8 +25,9 @@ from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.option_checks import REGION
 from dpst.options import LIGHT, Options
+from dpst.regions.matching import merged
+from dpst.regions.reading import read_classes
 from dpst.regions.refining import refined
-from dpst.regions.regions import merged, read_classes
 from dpst.solver.lut_look import LutLook
 
 logger = logging.getLogger(__name__)

@@ -39,7 +39,8 @@ from dpst.options import LIGHT, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
-from dpst.regions.regions import Regions, check_both, read_regions, table
+from dpst.regions.reading import check_both, read_regions
+from dpst.regions.regions import Regions, table
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result

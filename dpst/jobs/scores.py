@@ -10,13 +10,17 @@ import scipy
 from closed_form_matting import matting_form
 from dpst.files.machine import cores
 from dpst.imaging.colours import LUMA, cielab
+from dpst.imaging.local_affine import affine_fit, planes, window_covariances
 from dpst.imaging.resizing import fitted
 from dpst.regions.regions import Regions
 
 # Window and constants of SSIM (Wang, Bovik, Sheikh, Simoncelli 2004, uniform window), for values 0..1.
 _WINDOW, _K1, _K2 = 7, 0.01**2, 0.03**2
-_RIDGE = 1e-6
+# Side of the paper's windows, and the variance, 0..1, added to the content's there.
+_SMALLEST_WINDOW, _RIDGE = 3, 1e-6
 _DIRECTIONS, _QUANTILES = 32, 256
+# About so many colours, evenly spread, stand for all of a region.
+_ENOUGH = 40_000
 # Side of the windows in which detail is looked for, and the variance, 0..1, that counts as none.
 _DETAIL_WINDOW, _FLAT = 9, 1e-5
 # Long side in pixels at which hues are looked at, the side of the windows there, an eighth of the photo, and the variance in
@@ -109,13 +113,14 @@ def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
     Detail invented is what no affine function of the content's colours explains in the result, root mean square in levels of
     0..255: textures, haloes and blotches that the photo does not have.
     """
-    both = np.concatenate([content, result], -1).astype(np.float64)
-    covariance = _covariance(both, both)
-    own, shared, of_result = covariance[..., :3, :3], covariance[..., :3, 3:], covariance[..., 3:, 3:]
-    invented = np.trace(of_result, axis1=-2, axis2=-1) - np.maximum(_explained(own, shared), 0).sum(-1)
-    contrast = (own @ LUMA @ LUMA).clip(0)  # of the content's light
-    with_light = (LUMA @ shared)[..., None]  # the result's covariance with it
-    kept = np.clip(np.maximum(_explained(of_result, with_light), 0)[..., 0] / (contrast + 1e-7), 0, 1)
+    both = planes(np.concatenate([content, result], -1))
+    covariance = window_covariances(both, both, _DETAIL_WINDOW)
+    own, shared, of_result = covariance[:3, :3], covariance[:3, 3:], covariance[3:, 3:]
+    invented = of_result[(0, 1, 2), (0, 1, 2)].sum(0) - np.maximum(_explained(own, shared), 0).sum(0)
+    light = LUMA.astype(np.float64)
+    contrast = np.einsum("i,j,ijhw->hw", light, light, own).clip(0)  # of the content's light
+    with_light = np.einsum("i,ijhw->jhw", light, shared)[:, None]  # the result's covariance with it
+    kept = np.clip(np.maximum(_explained(of_result, with_light), 0)[0] / (contrast + 1e-7), 0, 1)
     weight = np.sqrt(contrast)
     kept_share = (kept * weight).sum() / weight.sum() if weight.any() else 1.0
     return float(kept_share), float(255 * np.sqrt(np.maximum(invented, 0).mean()))
@@ -129,14 +134,14 @@ def blotches(content: np.ndarray, result: np.ndarray) -> float:
     """
     height, width = fitted(content.shape[:2], _HUE_SIZE)
     content, result = (
-        cielab(_boxes(image, height, width).reshape(-1, 3), 1.0).reshape(height, width, 3) for image in (content, result)
+        planes(cielab(_boxes(image, height, width).reshape(-1, 3), 1.0).reshape(height, width, 3)) for image in (content, result)
     )
-    chroma = result[..., 1:]
-    own, shared = _covariance(content, content, _HUE_WINDOW), _covariance(content, chroma, _HUE_WINDOW)
-    fit = np.linalg.solve(own + _HUE_FLAT * np.eye(3), shared)  # (H, W, 3, 2)
-    variance = np.diagonal(_covariance(chroma, chroma, _HUE_WINDOW), axis1=-2, axis2=-1)
-    rest = variance - 2 * (fit * shared).sum(-2) + (fit * (own @ fit)).sum(-2)
-    return float(np.sqrt(np.maximum(rest, 0).sum(-1).mean()))
+    chroma = result[1:]
+    own, shared = (window_covariances(content, other, _HUE_WINDOW) for other in (content, chroma))
+    fit = affine_fit(own, shared, _HUE_FLAT)  # (content, chroma, H, W)
+    variance = sum(window_covariances(plane, plane, _HUE_WINDOW)[0, 0] for plane in chroma[:, None])
+    rest = variance - 2 * (fit * shared).sum((0, 1)) + np.einsum("ikhw,ijhw,jkhw->hw", fit, own, fit)
+    return float(np.sqrt(np.maximum(rest, 0).mean()))
 
 
 def _boxes(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -148,30 +153,9 @@ def _boxes(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return image
 
 
-def _covariance(one: np.ndarray, other: np.ndarray, side: int = _DETAIL_WINDOW) -> np.ndarray:
-    """Covariances (H, W, i, j) of the channels of two images (H, W, i) and (H, W, j) over windows of a side."""
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        return scipy.ndimage.uniform_filter(values, (side, side) + (0,) * (values.ndim - 2), mode="nearest")
-
-    if one is other:  # each product of two channels once
-        i, j = np.triu_indices(one.shape[-1])
-        means = mean(one)
-        half = mean(one[..., i] * one[..., j]) - means[..., i] * means[..., j]
-        covariance = np.empty((*one.shape, one.shape[-1]))
-        covariance[..., i, j] = covariance[..., j, i] = half
-        return covariance
-    products = mean(one[..., :, None] * other[..., None, :])
-    return products - mean(one)[..., :, None] * mean(other)[..., None, :]
-
-
 def _explained(own: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """The variance (H, W, k) of k channels that an affine function of three others explains.
-
-    From the covariances of the three, (H, W, 3, 3), and theirs with the k, (H, W, 3, k).
-    """
-    fit = np.linalg.solve(own + _FLAT * np.eye(3), shared)
-    return (fit * shared).sum(-2)
+    """The variance (k, H, W) of k channels that an affine function of three others explains; see `affine_fit`."""
+    return (affine_fit(own, shared, _FLAT) * shared).sum(0)
 
 
 def foreign_colours(style: np.ndarray, result: np.ndarray, regions: Regions) -> float:
@@ -190,15 +174,14 @@ def affine_residual(content: np.ndarray, result: np.ndarray) -> float:
 
     The maps are least-squares fits over 3x3 windows, the paper's notion of photorealism (Luan et al. 2017, section 3.1).
     """
-    colours = np.concatenate([content, np.ones_like(content[..., :1])], axis=-1).astype(np.float64)  # (H, W, 4)
-    both = np.concatenate([colours, result], axis=-1)  # (H, W, 7)
-    products = scipy.ndimage.uniform_filter(
-        colours[..., :, None] * both[..., None, :], (3, 3, 0, 0), mode="nearest"
-    )  # (H, W, 4, 7)
-    normal = products[..., :4] + _RIDGE * np.diag((1, 1, 1, 0))
-    maps = np.linalg.solve(normal, products[..., 4:])  # (H, W, 4, 3)
-    explained = np.einsum("hwi,hwij->hwj", colours, maps)
-    return float(255 * np.sqrt(np.mean((explained - result) ** 2)))
+    colours, others = planes(content), planes(result)
+    own, shared = (window_covariances(colours, each, _SMALLEST_WINDOW) for each in (colours, others))
+    maps = affine_fit(own, shared, _RIDGE)  # (content, result, H, W)
+    colours, others = (
+        each - scipy.ndimage.uniform_filter(each, (0, _SMALLEST_WINDOW, _SMALLEST_WINDOW), mode="nearest")
+        for each in (colours, others)
+    )
+    return float(255 * np.sqrt(np.mean((np.einsum("ihw,ijhw->jhw", colours, maps) - others) ** 2)))
 
 
 def colour_distance(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: Regions) -> float:
@@ -225,6 +208,7 @@ def _slices(colours: np.ndarray) -> np.ndarray:
     """Quantiles of colours (n, 3) along fixed random directions: (directions, quantiles)."""
     directions = np.random.default_rng(0).standard_normal((3, _DIRECTIONS))
     directions = (directions / np.linalg.norm(directions, axis=0)).astype(np.float32)
+    colours = colours[:: max(1, len(colours) // _ENOUGH)]
     projections = np.sort(directions.T @ colours.T, axis=1)  # faster than np.quantile by far
     position = (np.arange(_QUANTILES) + 0.5) / _QUANTILES * (len(colours) - 1)
     return np.stack([np.interp(position, np.arange(len(colours)), projection) for projection in projections])

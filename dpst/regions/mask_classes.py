@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import scipy
 
 from dpst.errors import UserError
-from dpst.files.kinds import OTHER_EXTENSIONS
-from dpst.files.photos import read_mask_samples, same_shape
-from dpst.files.writing import EXTENSIONS
 from dpst.imaging.resizing import resize
-from dpst.options import Options
 
 Colour = tuple[int, int, int]
 
@@ -54,29 +49,6 @@ HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
 _REACH = 16
 
 
-def read_samples(
-    role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
-) -> np.ndarray:
-    """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4); or labels of 16 bits, uint16 (h, w).
-
-    Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
-    is refused. A mask that is as its photo is stored, by EXIF's `orientation`, is turned with it.
-    """
-    samples = read_mask_samples(path, role, max_pixels, size, orientation)
-    height, width = samples.shape[:2]
-    if not same_shape((height, width), size):
-        shapes = (width, height, size[1], size[0])
-        logger.warning("%s %s is %dx%d, another shape than its photo, %dx%d; it is stretched to fit", role, path, *shapes)
-    if samples.dtype == np.uint8 or is_label_image(samples):
-        return samples
-    labels = np.unique(samples[_is_flat(rgb(samples), 0)])
-    if np.isin(samples, labels).mean() > HARD:
-        raise UserError(
-            f"{role} {path} has {len(labels)} labels, more than {MOST_CLASSES}; merge some, or save a soft mask with 8 bits"
-        )
-    return np.rint(samples / 257).astype(np.uint8)
-
-
 def without_alpha(samples: np.ndarray) -> np.ndarray:
     """Samples (h, w) or (h, w, 3) of a mask: with alpha, its colours over black where they are classes.
 
@@ -90,24 +62,6 @@ def without_alpha(samples: np.ndarray) -> np.ndarray:
     over_black = np.rint(colours * (alpha[..., None] / 255)).astype(np.uint8)
     classes = _flat_colours(over_black, NOISE)
     return over_black if len(classes) > 1 and nearest(over_black, classes, NOISE)[1].mean() > FLAT else alpha
-
-
-def read_folder(
-    role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
-) -> dict[str, np.ndarray]:
-    """The samples of each picture of a folder, as `read_samples` gives them, by the name of the region, that of the file.
-
-    Other files, such as the lists that networks write beside masks, are passed over.
-    """
-    kinds = EXTENSIONS | OTHER_EXTENSIONS
-    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in kinds and not path.name.startswith("."))
-    if not 0 < len(paths) <= MOST_CLASSES:
-        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MOST_CLASSES} at most")
-    regions: dict[str, Path] = {}
-    for path in paths:
-        if (other := regions.setdefault(path.stem, path)) != path:
-            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures for one region; keep one of them")
-    return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
 
 
 def grey_masks(files: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
@@ -145,6 +99,11 @@ def is_label_image(samples: np.ndarray) -> bool:
     if not 0 < len(values) <= MOST_CLASSES or set(values) <= _GREYS:
         return False
     return bool(nearest(samples, values, 0)[1].mean() > HARD)
+
+
+def flat_labels(samples: np.ndarray) -> np.ndarray:
+    """The different labels, sorted, of the flat areas of a mask's samples (h, w)."""
+    return np.unique(samples[_is_flat(rgb(samples), 0)])
 
 
 def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray, int]:

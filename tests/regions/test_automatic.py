@@ -13,7 +13,7 @@ from dpst.files.writing import write_photo
 from dpst.options import Options
 from dpst.regions import automatic
 from dpst.regions.automatic import find_regions, write_masks
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from dpst.errors import UserError
 from dpst.options import Options
 from dpst.regions.mask_classes import REFERENCE_COLOURS
-from dpst.regions.regions import Regions, read_classes, read_regions, table
+from dpst.regions.reading import read_classes, read_regions
+from dpst.regions.regions import Regions, table
 from vgg19.masks import propagate
 
 BLACK, WHITE, BLUE, RED = (REFERENCE_COLOURS[name] for name in ("black", "white", "blue", "red"))

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from dpst.errors import UserError
 from dpst.options import Options
 from dpst.regions.preview import preview
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 from dpst.regions.scribbles import Strokes, complete, find_strokes, touching
 
 SIZE = (48, 70)

@@ -17,7 +17,7 @@ from dpst.files.writing import write_photo
 from dpst.options import Options
 from dpst.regions import automatic, segformer
 from dpst.regions.ade20k import GROUPS
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 from dpst.regions.segformer import check_model, load_segmenter
 
 ROOT = Path(__file__).parents[2]

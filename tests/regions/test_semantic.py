@@ -7,7 +7,8 @@ from dpst.errors import UserError
 from dpst.options import Options
 from dpst.regions.ade20k import GROUPS
 from dpst.regions.automatic import write_masks
-from dpst.regions.regions import Unmatched, read_regions, table
+from dpst.regions.reading import read_regions
+from dpst.regions.regions import Unmatched, table
 from dpst.regions.semantic import find_regions, merges
 
 NAMES = [group.name for group in GROUPS]

@@ -221,12 +221,12 @@ def test_refinement_starts_from_the_init_image_as_maps_can_hold_it(photos, thin_
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"style_option": 0, "solver": "maps"}, "--solver maps cannot paint"),
-        ({"style_option": 0, "realism": "0,1"}, "--realism 0,1 needs --solver maps"),
-        ({"realism": "4"}, "--realism 4 is out of range; use numbers from 0 to 3"),
-        ({"realism": "a"}, "--realism a is not a list of numbers"),
+        ({"style_option": 0, "solver": "maps"}, "`solver` maps cannot paint"),
+        ({"style_option": 0, "realism": "0,1"}, "`realism` 0,1 needs `solver` maps"),
+        ({"realism": "4"}, "`realism` 4 is out of range; use numbers from 0 to 3"),
+        ({"realism": "a"}, "`realism` a is not a list of numbers"),
     ],
 )
-def test_what_does_not_go_together_is_told(options, message):
+def test_what_does_not_go_together_is_refused(options, message):
     with pytest.raises(UserError, match=message):
         Options(**options)

@@ -14,7 +14,7 @@ from dpst.files.luts import Lut
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.options import Options
-from dpst.regions.regions import read_regions
+from dpst.regions.reading import read_regions
 from dpst.solver.result import Result
 from hostile import seeds
 

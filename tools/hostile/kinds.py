@@ -26,7 +26,7 @@ from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.job import Job, Outcome
 from dpst.jobs.records import finished
 from dpst.options import LUT_PROFILES, Options
-from dpst.regions.regions import read_classes
+from dpst.regions.reading import read_classes
 from hostile import calls, mutators, requests, seeds, strategies
 from hostile.broken import Broken, one_clear_line, shown
 from vgg19.weights import load_weights

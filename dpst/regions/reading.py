@@ -1,0 +1,162 @@
+"""Masks from files to regions: read, tell the classes, complete strokes, match. Each step is a function of the one before."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dpst.errors import UserError
+from dpst.files.kinds import OTHER_EXTENSIONS
+from dpst.files.photos import read_mask_samples, same_shape
+from dpst.files.writing import EXTENSIONS
+from dpst.imaging.pictures import check_kind, check_path, check_picture
+from dpst.options import Options
+from dpst.regions.classes import Classes, classes_of_folders, classes_of_samples, listed_classes
+from dpst.regions.mask_classes import HARD, MOST_CLASSES, Colour, flat_labels, is_label_image
+from dpst.regions.matching import match
+from dpst.regions.regions import Regions, whole_image
+
+logger = logging.getLogger(__name__)
+
+# What a mask is to the user, its path, its photo, and how that is stored, by EXIF's numbers.
+_Mask = tuple[str, str, np.ndarray, int]
+
+
+def read_samples(
+    role: str, path: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> np.ndarray:
+    """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4); or labels of 16 bits, uint16 (h, w).
+
+    Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
+    is refused. A mask that is as its photo is stored, by EXIF's `orientation`, is turned with it.
+    """
+    samples = read_mask_samples(path, role, max_pixels, size, orientation)
+    height, width = samples.shape[:2]
+    if not same_shape((height, width), size):
+        shapes = (width, height, size[1], size[0])
+        logger.warning("%s %s is %dx%d, another shape than its photo, %dx%d; it is stretched to fit", role, path, *shapes)
+    if samples.dtype == np.uint8 or is_label_image(samples):
+        return samples
+    labels = flat_labels(samples)
+    if np.isin(samples, labels).mean() > HARD:
+        raise UserError(
+            f"{role} {path} has {len(labels)} labels, more than {MOST_CLASSES}; merge some, or save a soft mask with 8 bits"
+        )
+    return np.rint(samples / 257).astype(np.uint8)
+
+
+def read_folder(
+    role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
+) -> dict[str, np.ndarray]:
+    """The samples of each picture of a folder, as `read_samples` gives them, by the name of the region, that of the file.
+
+    Other files, such as the lists that networks write beside masks, are passed over.
+    """
+    kinds = EXTENSIONS | OTHER_EXTENSIONS
+    paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in kinds and not path.name.startswith("."))
+    if not 0 < len(paths) <= MOST_CLASSES:
+        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MOST_CLASSES} at most")
+    regions: dict[str, Path] = {}
+    for path in paths:
+        if (other := regions.setdefault(path.stem, path)) != path:
+            raise UserError(f"{role} {folder} holds {other.name} and {path.name}, two pictures for one region; keep one of them")
+    return {path.stem: read_samples(role, str(path), size, max_pixels, orientation) for path in paths}
+
+
+def read_regions(
+    content_seg_path: str,
+    style_seg_path: str,
+    content: np.ndarray,
+    style: np.ndarray,
+    options: Options,
+    orientations: tuple[int, int] = (1, 1),
+) -> Regions:
+    """Reads and matches the masks of both photos.
+
+    By default every pixel joins the nearest of the flat colours that its mask really has, near in colour and in place, so that
+    the odd colours along soft or compressed edges neither become classes nor fall to a third one. With `options.strict_masks`
+    the nine colours and the thresholds of the reference decide, and a pixel may be in no class. Strokes are completed to regions
+    along the photo, as `options.seg_scribbles` says.
+
+    Args:
+        content_seg_path: mask of the content photo, a file, or a folder of grey files, one per region and named after it.
+            Without either mask there is one region, the whole image.
+        style_seg_path: mask of the style photo; a folder if the content's is one.
+        content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
+        style: the style photo, float32 (h, w, 3).
+        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are used.
+        orientations: how the files of the two photos store them, by EXIF's numbers; masks may be stored likewise.
+
+    Raises:
+        UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
+    """
+    for role, path in (("content segmentation", content_seg_path), ("style segmentation", style_seg_path)):
+        check_path(path, role)
+    content, style = check_picture(content, "content"), check_picture(style, "style")
+    check_kind(options, Options, "options", is_optional=False)
+    if not content_seg_path and not style_seg_path:
+        return whole_image(content, style)
+    check_both(content_seg_path, style_seg_path)
+    both = (
+        ("content segmentation", content_seg_path, content, orientations[0]),
+        ("style segmentation", style_seg_path, style, orientations[1]),
+    )
+    listed = listed_classes(options)
+    (of_content, of_style), palette = _read_classes(both, listed, options)
+    return match(of_content, of_style, palette, listed, options.missing_class)
+
+
+def regions_of_masks(
+    content_mask: np.ndarray, style_mask: np.ndarray, content: np.ndarray, style: np.ndarray, options: Options
+) -> Regions:
+    """Matches masks that are arrays of samples, as `imaging.pictures.as_mask` gives them; see `read_regions`."""
+    files, listed = ("content mask", "style mask"), listed_classes(options)
+    (of_content, of_style), palette = classes_of_samples(files, (content_mask, style_mask), (content, style), listed, options)
+    return match(of_content, of_style, palette, listed, options.missing_class)
+
+
+def read_classes(path: str, photo: np.ndarray, options: Options, orientation: int = 1) -> tuple[list[str], np.ndarray]:
+    """The classes of the mask of a content photo alone, named as `read_regions` names them.
+
+    Args:
+        path: a file, or a folder of grey files, one per class and named after it.
+        photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
+        options: `strict_masks`, `seg_classes`, `seg_scribbles` and `max_pixels` are used.
+        orientation: how the photo's file stores it, by EXIF's number.
+
+    Returns:
+        K different names, and float32 (H, W, K), sum over K at most 1.
+
+    Raises:
+        UserError: the mask cannot be read or has no flat colours.
+    """
+    listed = listed_classes(options)
+    (classes,), palette = _read_classes([("content segmentation", path, photo, orientation)], listed, options)
+    names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
+    if not names:
+        raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see `seg_classes`")
+    return names, np.stack([classes.mask(name) for name in names], -1)
+
+
+def _read_classes(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[Classes], dict[str, Colour]]:
+    """The classes of each mask, all of files or all of folders, and the palette of all."""
+    files, photos = [f"{role} {path}" for role, path, *_ in masks], [photo for _, _, photo, _ in masks]
+    folders = [os.path.isdir(path) for _, path, *_ in masks]
+    if any(folders) and not all(folders):
+        wrong = files[folders.index(False)]
+        raise UserError(f"{wrong} is a file and the other mask a folder; give two folders with files of the same names")
+    placed = [(role, path, photo.shape[:2], options.max_pixels, orientation) for role, path, photo, orientation in masks]
+    if all(folders):
+        return classes_of_folders(files, [read_folder(*each) for each in placed], photos, options)
+    return classes_of_samples(files, [read_samples(*each) for each in placed], photos, listed, options)
+
+
+def check_both(content_seg_path: str, style_seg_path: str) -> None:
+    """Raises `UserError` if only one photo has a mask."""
+    if bool(content_seg_path) != bool(style_seg_path):
+        missing = "`style_seg_path`" if content_seg_path else "`content_seg_path`"
+        raise UserError(f"{missing} is missing; give the masks of both photos or of neither")
