@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,7 +20,7 @@ from dpst import __version__
 from dpst.errors import OptionError, UserError
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
-from dpst.imaging.resizing import fitted
+from dpst.imaging.resizing import fitted, shrunk
 from dpst.jobs.clip import check_clip, run_clip
 from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.grading import check_luts_to_apply, run_grading
@@ -42,7 +42,6 @@ from dpst.regions.preview import preview
 from dpst.regions.reading import check_both, read_regions
 from dpst.regions.regions import Regions, table
 from dpst.regions.segformer import check_model
-from dpst.solver.affine_field import Look
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
 from dpst.solver.stages import Progress
@@ -133,7 +132,7 @@ class Receiver:
 
     Attributes:
         regions: called with the regions.
-        result: called with the result and, before that, with its finished looks whenever that of another realism is.
+        result: called with the result and, before that, after each stage with what there is of it.
     """
 
     regions: Callable[[Regions], None]
@@ -221,17 +220,19 @@ def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, b
     check_stop()
     watch = Watch(options, bar)
     about = about_result(job, features)
-    finished = 0  # realisms whose looks the receiver has
+    stage = 0
 
-    def result_so_far(image: np.ndarray, looks: Mapping[float, Look]) -> Result:
-        small = content_photo.resized(*fitted(content_photo.size, options.solve_size))
-        return Result(image, small, features=features, looks=looks, keeps_light=options.keep == LIGHT)
+    def so_far(progress: Progress, realisms: tuple[float, ...]) -> Result:
+        """What there is of the result; those of the realisms that are not finished have the look of the stage that runs."""
+        looks = {**dict.fromkeys(realisms, progress.look), **progress.looks} if progress.look else {}
+        small = shrunk(content, options.solve_size)
+        return Result(progress.image, small, features=features, looks=looks, keeps_light=options.keep == LIGHT)
 
     def follow(progress: Progress) -> None:
-        nonlocal finished
-        if receiver and len(progress.looks) > finished:
-            finished = len(progress.looks)
-            receiver.result(result_so_far(progress.image, progress.looks))
+        nonlocal stage
+        if receiver and progress.stage > stage:
+            stage = progress.stage
+            receiver.result(so_far(progress, options.realisms[:1]))
         watch(progress)
 
     try:
@@ -241,14 +242,10 @@ def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, b
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
             with interrupts_deferred():
-                # Files at realisms that are not finished all get the same look.
-                unfinished = options.realisms[:1] if receiver else options.realisms
-                looks = dict.fromkeys(unfinished, best.look) if best.look else {}
-                result = result_so_far(best.image, {**looks, **best.looks})
                 if receiver:
-                    receiver.result(result)
+                    receiver.result(so_far(best, options.realisms[:1]))
                 else:
-                    write_results(result, content_photo, options, about)
+                    write_results(so_far(best, options.realisms), content_photo, options, about)
                     logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
         if not (isinstance(stop, KeyboardInterrupt) or stop_requested()):
             raise

@@ -306,7 +306,7 @@ $("count").addEventListener("change", () => changed());
 // What was made before is no longer of these regions.
 function changed() {
   $("regions").hidden = true;
-  isStale = true;
+  version++;
   showState();
 }
 
@@ -350,7 +350,7 @@ async function start(what, values = {}) {
   await cancel();
   showError("");
   setBusy("starting", { canStop: true });
-  const task = { isCancelled: false };
+  const task = { what, version, isCancelled: false, isSeen: false };
   tasks.push(task);
   const kind = chosen("regions") === "strokes" && drawing.bases ? "masks" : chosen("regions");
   const isAsked = (what === "write" || ((await content.sendMask()) && (await style.sendMask()))) && !task.isCancelled &&
@@ -366,6 +366,7 @@ async function cancel() {
   for (const task of running) task.isCancelled = true;
   if (!running.length) return;
   setBusy("");
+  showState();
   await request("stop");
 }
 
@@ -381,18 +382,22 @@ $("stop").addEventListener("click", cancel);
 
 const look = () => ({ realism: Number($("realism").value), strength: Number($("strength").value) });
 
-// The picture that is shown, whether the regions have changed since, and whether what was made is not downloaded yet.
-let view = null, isStale = false, isUnsaved = false;
+// The picture that is shown, whether what was made is not downloaded yet, and how often the photos and regions had changed, now
+// and when what is shown was begun.
+let view = null, isUnsaved = false, version = 0, shownVersion = 0;
 
 // One picture at a time: while one is made, only the last of the sliders' positions is remembered.
-let isViewing = false, isViewDue = false;
-async function showView() {
+let viewing = null, isViewDue = false;
+function showView() {
   $("realism-shown").value = $("realism").value;
   $("strength-shown").value = $("strength").value;
   isViewDue = true;
   showState();
-  if (isViewing || !session) return;
-  isViewing = true;
+  if (session) viewing ??= renewView();
+  return viewing;
+}
+
+async function renewView() {
   while (isViewDue) {
     isViewDue = false;
     const now = await request("view", look());
@@ -403,7 +408,7 @@ async function showView() {
     }
     setView(now?.picture ? now : null);
   }
-  isViewing = false;
+  viewing = null;
 }
 
 function setView(now) {
@@ -424,18 +429,21 @@ function setView(now) {
 // Says what is shown; only what can be seen can be downloaded.
 function showState() {
   const { realism } = look(), isSolved = view?.realism === realism;
-  const isMade = Boolean(view) && !view.is_draft && isSolved && !isStale;
+  const isStale = version !== shownVersion;
+  const isMaking = busy && Boolean(view) && !view.is_draft && !view.is_whole;
+  const isMade = Boolean(view) && !view.is_draft && isSolved && !isStale && !isMaking;
   $("to-download").hidden = !isMade;
   $("command-line").hidden = !isMade;
   $("to-make").hidden = isMade && view.is_whole;
   $("make").textContent = view && !view.is_draft && !isMade ? "Make this one" : "Make the result";
   $("view").classList.toggle("not-made", Boolean(view) && (!isSolved || isStale));
-  $("view-name").textContent = !view ? "" : `${view.is_draft ? "draft" : "result"}${isSolved ? "" : ` at realism ${view.realism}`}`;
+  $("view-name").textContent = !view ? "" : `${view.is_draft ? "draft" : isMaking ? "so far" : "result"}${isSolved ? "" : ` at realism ${view.realism}`}`;
   $("state").textContent = !view ? ""
     : isStale ? "Not made yet: the regions have changed since this picture."
     : !isSolved ? `Not made yet at realism ${realism}. The picture below has realism ${view.realism}.`
+    : isMaking ? "This is what there is so far."
     : view.is_draft ? "This is a draft. Make the result to download it."
-    : view.is_whole ? "The result is ready." : "You stopped it: this is the best picture until then.";
+    : view.is_whole ? "The result is ready." : "Not finished: this is the best picture so far.";
   $("state").classList.toggle("ready", isMade);
   $("draft-note").hidden = Boolean(view);
 }
@@ -498,18 +506,20 @@ function open(facts) {
   showView();
 }
 
-async function showFirst() {
-  isStale = false;
+// Shows what a task has made, and brings it into view the first time.
+async function showNew(task) {
+  const isFirst = !task.isSeen;
+  task.isSeen = true;
+  shownVersion = task.version;
   await showView();
-  $("look").scrollIntoView({ block: "start" });
+  if (isFirst) $("look").scrollIntoView({ block: "start" });
 }
 
 const ended = {
   regions: showRegions,
   draft: showView,
-  async make() {
+  make() {
     isUnsaved = true;
-    await showFirst();
     $("download").focus({ preventScroll: true });
     if (!document.hasFocus()) document.title = `Ready \u2013 ${TITLE}`;
   },
@@ -529,10 +539,10 @@ stream.addEventListener("message", async (event) => {
   const message = JSON.parse(event.data);
   if (message.kind === "open") return open(message);
   const task = tasks[0];
-  if (message.kind === "first") {
+  if (message.kind === "view") {
     if (task.isCancelled) return;
-    setBusy("more of the realism slider", { free: true, canStop: true });
-    showFirst();
+    if (task.what === "draft" && !task.isSeen) setBusy("more of the realism slider", { free: true, canStop: true });
+    showNew(task);
   } else if (message.kind === "progress") {
     if (task?.isCancelled) {
       if (tasks.length > 1) $("words").textContent = "ending what was cancelled";
@@ -547,9 +557,11 @@ stream.addEventListener("message", async (event) => {
     tasks.shift();
     if (task?.isCancelled) {
       // What there is of a result is shown, unless something else has begun.
-      if (message.kind === "make" && !tasks.length) ended.make();
-      return;
+      if (message.kind !== "make" || tasks.length) return;
+      await showNew(task);
+      return ended.make();
     }
+    if (message.kind === "make") await showNew(task); // before the page is free: what is half made is not the result
     setBusy("");
     if (message.kind !== "write") setWarnings(message.warnings ?? []);
     await ended[message.kind](message);

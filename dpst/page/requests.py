@@ -73,11 +73,15 @@ def task(session: Session, what: str, request: bytes, tell: Callable[[dict], Non
     if what == "regions":
         return lambda: {"kind": what} | dataclasses.asdict(session.show_regions(*regions))
     realism, strength = realism_and_strength(request)
+
+    def tell_view() -> None:
+        tell({"kind": "view"})
+
     if what == "draft":
-        return lambda: {"kind": what, "warnings": session.draft(*regions, realism, lambda: tell({"kind": "first"}))}
+        return lambda: {"kind": what, "warnings": session.draft(*regions, realism, tell_view)}
 
     def make() -> dict:
-        warnings = session.make(*regions, realism, strength)
+        warnings = session.make(*regions, realism, strength, tell_view)
         return {"kind": "stopped"} if warnings is None else {"kind": what, "warnings": warnings}
 
     return make

@@ -100,7 +100,7 @@ class View:
         picture: a JPEG.
         realism: of the picture; the nearest to the requested one that has been solved.
         is_draft: whether it is from a draft.
-        is_whole: False after a solve that was stopped: it is the best result so far.
+        is_whole: False while it is made, and after that was stopped: it is the best result so far.
         command: the command line that makes it from files of the same names; "" of a draft.
         masks: names of the files with its regions, of the content and of the style, for `Session.file`.
     """
@@ -259,14 +259,14 @@ class Session:
             shown += [ShownRegion(each.name, "", each.content_share, each.style_share) for each in regions.unmatched]
             return ShownRegions(shown, masks, self._plain(warnings))
 
-    def draft(self, kind: Kind, count: int, realism: float, tell_first: Callable[[], None] = lambda: None) -> list[str]:
+    def draft(self, kind: Kind, count: int, realism: float, tell_view: Callable[[], None] = lambda: None) -> list[str]:
         """Solves a draft at all `REALISMS`, for `view`; returns warnings.
 
         Args:
             kind: see `show_regions`.
             count: see `show_regions`.
             realism: is solved first; the others follow by their distance from it.
-            tell_first: called when `view` has that one.
+            tell_view: called whenever `view` has something new.
         """
         with self._working(), warnings_here() as warnings:
             realisms = [realism, *sorted((each for each in REALISMS if each != realism), key=lambda each: abs(each - realism))]
@@ -274,19 +274,18 @@ class Session:
             options = self._options(kind, count, preview=True, realism=",".join(f"{each:g}" for each in realisms), **files)
             check_job(options)
             source = self._source(kind, count, options)
-            drafts: list[Result] = []
 
             def keep(result: Result) -> None:
-                drafts.append(result)
                 self._draft = _Solved(result, options, source, is_whole=True)
                 self._full = self._of_source(source)
-                if len(drafts) == 1:
-                    tell_first()
+                tell_view()
 
             self._run(options, Receiver(lambda regions: None, keep))
             return self._plain(warnings)
 
-    def make(self, kind: Kind, count: int, realism: float, strength: float) -> list[str] | None:
+    def make(
+        self, kind: Kind, count: int, realism: float, strength: float, tell_view: Callable[[], None] = lambda: None
+    ) -> list[str] | None:
         """Makes the result in full, for `view` and `write`; what has been solved is not solved again.
 
         Args:
@@ -294,6 +293,7 @@ class Session:
             count: see `show_regions`.
             realism: see `Options.realism`.
             strength: see `Options.strength`.
+            tell_view: see `draft`.
 
         Returns:
             Warnings; None if it was stopped before there was a picture.
@@ -308,12 +308,16 @@ class Session:
             known = self._of_source(source)
             if realism in known and known[realism].is_whole:
                 return self._plain(warnings)
-            solved: list[Result] = []
-            status = self._run(options, Receiver(lambda regions: None, solved.append))
-            if not solved:
-                return None
-            self._full = known | {realism: _Solved(solved[-1], options, source, status is Status.DONE)}
-            return self._plain(warnings)
+            solved: list[_Solved] = []
+
+            def keep(result: Result) -> None:
+                solved.append(_Solved(result, options, source, is_whole=False))
+                self._full = known | {realism: solved[-1]}
+                tell_view()
+
+            if self._run(options, Receiver(lambda regions: None, keep)) is Status.DONE:
+                self._full = known | {realism: dataclasses.replace(solved[-1], is_whole=True)}
+            return self._plain(warnings) if solved else None
 
     def _of_source(self, source: tuple) -> dict[float, _Solved]:
         """The results of these photos and regions, by realism."""

@@ -250,7 +250,7 @@ def test_a_page_that_is_closed_stops_its_solve_and_the_next_one_begins(visit, se
     second.click("#stop")
     second.wait(IDLE)
     assert time.monotonic() - begin < 1
-    second.wait("document.querySelector('#state').textContent.startsWith('You stopped it')", 60)
+    second.wait("document.querySelector('#state').textContent.startsWith('Not finished')", 60)
     assert not second.run("return document.querySelector('#to-make').hidden")
     assert len(server.pages.sessions) == 1
 
