@@ -115,6 +115,8 @@ def _check_combinations(options: Options) -> None:
     for name in ("lut", "apply_lut"):
         if REGION in str(pathlib.PurePath(getattr(options, name)).parent):
             raise OptionError(f"`{name}` {getattr(options, name)} has {REGION} in the folder's name; put it in the file's name")
+    if not pathlib.PurePath(options.output_image).name:
+        raise OptionError(f"`output_image` {options.output_image!r} names no file; give one such as result.jpg")
     if options.lut and pathlib.PurePath(options.lut).suffix.lower() not in LUT_EXTENSIONS:
         raise OptionError(f"`lut` {options.lut} has an unknown extension; use one of {', '.join(LUT_EXTENSIONS)}")
     if options.is_clip:

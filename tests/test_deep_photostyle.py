@@ -224,6 +224,8 @@ WRONG_VALUES = {
     "--max_iter=0": "--max_iter 0 is too small; use 1 or more",
     "--learning_rate=0": "--learning_rate 0.0 is too small; use more than 0",
     "--f_edge=0": "--f_edge 0.0 is too small; use more than 0",
+    "--output_image=": "--output_image '' names no file; give one such as result.jpg",
+    "--output_image=./": "--output_image './' names no file; give one such as result.jpg",
     "--seed=-1": "--seed -1 is too small; use 0 or more",
     "--seg_scribbles=blue": "--seg_scribbles blue is unknown; use auto, always, never or a colour (ffffff)",
 }

@@ -403,8 +403,11 @@ def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(t
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gibibytes", [1.5, 1.9, 2.2, 2.9])
-def test_a_small_address_space_is_told_in_one_line(tmp_path, gibibytes):
+@pytest.mark.parametrize(
+    ("gibibytes", "user", "least"),
+    [(0.2, "this program", 0.5), (1.5, "TensorFlow", 3), (1.9, "TensorFlow", 3), (2.2, "TensorFlow", 3), (2.9, "TensorFlow", 3)],
+)
+def test_a_small_address_space_is_told_in_one_line(tmp_path, gibibytes, user, least):
     line = command(tmp_path, max_iter=2)
     done = subprocess.run(
         line,
@@ -414,7 +417,7 @@ def test_a_small_address_space_is_told_in_one_line(tmp_path, gibibytes):
         timeout=120,
         preexec_fn=limited(resource.RLIMIT_AS, int(gibibytes * 2**30)),
     )
-    wrong = f"error: the address space of {gibibytes} GiB is too small for TensorFlow; allow 3 GiB or more with ulimit -v\n"
+    wrong = f"error: the address space of {gibibytes} GiB is too small for {user}; allow {least} GiB or more with ulimit -v\n"
     assert (done.returncode, done.stderr) == (1, wrong)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from conftest import golden_masks, golden_photo
 from PIL import Image
 
@@ -19,7 +20,7 @@ from dpst.options import Options
 from dpst.regions.regions import Regions
 from dpst.solver.optimum import NonFiniteLoss
 from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress
-from photo_style import Lut, Photo, Result, read_photo, read_regions, stylize, write_photo
+from photo_style import Lut, Network, Networks, Photo, Result, read_photo, read_regions, stylize, write_photo
 
 SMALL = Options(style_option=0, max_size=40, max_iter=2)  # 40x30 of 61x45
 
@@ -290,6 +291,14 @@ LIBRARY = {
         lambda photo, result: stylize(photo, photo, regions=Regions(("a",), photo, photo)),
         "masks of the content have the shape (",
     ),
+    "ragged masks": (
+        lambda photo, result: stylize(photo, photo, regions=Regions(("a",), [[1, 2], [3]], photo)),
+        "regions.content is not an array (",
+    ),
+    "masks with holes": (
+        lambda photo, result: stylize(photo, photo, regions=Regions(("a",), photo[..., :1], photo[..., :1] * np.nan)),
+        "masks of the style are of type float32 or out of range; ",
+    ),
     "LUT size": (lambda photo, result: result.lut(size=20), "LUT size 20 is unknown; use one of 17, 33, 65"),
     "realism": (lambda photo, result: result.at(photo, realism=2.5), "realism 2.5 was not solved for; use one of 0.5"),
     "a grey photo": (lambda photo, result: result.at(photo[..., 0]), "photo has the shape ("),
@@ -325,6 +334,19 @@ LIBRARY = {
         "names of the regions are not strings; give a tuple of strings",
     ),
     "holes in a picture": (lambda photo, result: write_photo("a.png", photo * np.nan), "image has values that are not finite; "),
+    "weights without a name": (
+        lambda photo, result: Networks().of_pair([], photo, photo),
+        "the path of the weights is of type list; give text",
+    ),
+    "no photo to learn from": (lambda photo, result: Networks().of_pair("learned", photo, photo[0]), "style has the shape ("),
+    "no seed": (
+        lambda photo, result: Networks().of_pair("learned", photo, photo, -1),
+        "seed -1 is not a seed; use",
+    ),
+    "no weights": (
+        lambda photo, result: Network({"conv1_1": ()}),
+        "weights of type dict do not hold two arrays for each ",
+    ),
     "strips alone": (lambda photo, result: write_photo("a.png", [photo]), "image is not an array; "),
 }
 
@@ -429,6 +451,17 @@ def test_a_callback_may_cancel(photos, thin_network):
 
     with pytest.raises(photo_style.Cancelled):
         stylize(*photos, style_option=2, network=thin_network, callback=cancel)
+
+
+def test_linear_algebra_has_one_thread_while_a_result_is_solved_and_as_many_as_before_afterwards(photos, thin_network):
+    def threads(progress=None):
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before, within = threads(), []
+        stylize(*photos, style_option=2, max_iter=1, network=thin_network, callback=lambda _: within.append(threads()))
+        assert set(before) == {2} and {one for each in within for one in each} == {1}
+        assert threads() == before
 
 
 def test_importing_the_library_is_quick_and_leaves_the_process_as_it_was():

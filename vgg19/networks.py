@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vgg19.layers import CONVOLUTIONS, block_of
+from dpst.errors import UserError
+from dpst.imaging.pictures import as_picture, check_path
+from vgg19.layers import LOSS_LAYERS, block_of
 from vgg19.weights import find_weights, weights_file
 
 if TYPE_CHECKING:
@@ -28,41 +31,45 @@ class Networks:
         It is the one that a new program would find, whatever file has come or changed since the last run.
 
         Raises:
-            UserError: the weights cannot be found or read.
+            UserError: the choice is no path, or the weights cannot be found or read.
         """
+        choice = check_path(choice, "weights")
         if choice not in self._pretrained or self._pretrained[choice][0] != _file_state(choice):
+            found = find_weights(choice)  # it may download a file
             from vgg19.network import Network
 
-            found = find_weights(choice)  # it may download a file
             self._pretrained[choice] = _file_state(choice), Network(*found) if found else None
         return self._pretrained[choice][1]
 
     def channels(self, choice: str) -> dict[str, int]:
         """Number of channels of each layer; raises as `pretrained`."""
+        if network := self.pretrained(choice):
+            return {name: network.channels(name) for name in network.layers}
         from vgg19.learned import WIDTHS
 
-        network = self.pretrained(choice)
-        return {name: network.channels(name) if network else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
+        return {name: WIDTHS[block_of(name) - 1] for name in LOSS_LAYERS}
 
     def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0) -> Network:
         """The pretrained network, or one with features learned from the two photos.
 
         Args:
             choice: see `Options.vgg19_weights`.
-            content: (H, W, 3), 0..1.
-            style: (h, w, 3), 0..1.
-            seed: of learned features.
+            content: (H, W, 3), as `photo_style.stylize` takes it.
+            style: (h, w, 3), likewise.
+            seed: of learned features, from 0 on.
 
         Raises:
-            UserError: the weights cannot be found or read.
+            UserError: an array that is no picture, a seed that is none, or the weights cannot be found or read.
         """
+        photos = [as_picture(content, "content"), as_picture(style, "style")]
+        if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0:
+            raise UserError(f"seed {seed!r} is not a seed; use a whole number from 0 on")
+        if pretrained := self.pretrained(choice):
+            return pretrained
         from vgg19.learned import learn_weights
         from vgg19.network import Network
 
-        if pretrained := self.pretrained(choice):
-            return pretrained
-        weights = learn_weights([content, style], seed)
-        return Network(weights, _LEARNED)
+        return Network(learn_weights(photos, seed), _LEARNED)
 
     def description(self, choice: str) -> str:
         """Where the weights of `of_pair` come from; raises as `pretrained`."""

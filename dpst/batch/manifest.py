@@ -74,7 +74,7 @@ def find_jobs(options: Options, command: str) -> Jobs:
         found = find(path, options)
         return Jobs(len(found), lambda: (_folder_job(paths, options, command) for paths in found))
     if not os.path.isfile(path) or path.suffix.lower() not in _READERS:
-        wrong = "has an unknown type" if os.path.isfile(path) else "does not exist"
+        wrong = "has an unknown type" if os.path.exists(path) else "does not exist"
         raise UserError(f"--batch {path} {wrong}; give a folder, or a manifest .csv or .jsonl")
     count = sum(1 for _ in _rows(path))
     if not count:

@@ -261,10 +261,12 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
             image = pyvips.Image.jpegload_source(source(path), access="sequential", fail_on="error").copy()
             image.set_type(pyvips.GValue.gint_type, _GAIN_MAP, 1)
     except pyvips.Error as error:
-        if not is_bmp(path):
-            raise UserError(f"{role} {path} {kinds.wrong_kind(path)}") from error
         try:
+            if not is_bmp(path):
+                raise UserError(f"{role} {path} {kinds.wrong_kind(path)}") from error
             return read_bmp(path, check_size)
+        except PermissionError as unread:
+            raise UserError(f"{role} {path} cannot be read ({unread.strerror}); change its permissions") from unread
         except OSError as damage:
             raise UserError(f"{role} {path} is damaged or truncated ({reason(damage)}); get a complete copy") from damage
     check_size(image.width, image.height)

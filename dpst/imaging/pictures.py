@@ -97,7 +97,7 @@ def as_array(array: object, name: str) -> np.ndarray:
     try:
         return np.asarray(array)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{name} is not an array ({error}); give floats of the shape (height, width, 3)") from error
+        raise UserError(f"{name} is not an array ({error}); give an array of numbers") from error
 
 
 def check_kind(value: object, kind: type, name: str, is_optional: bool = True) -> None:

@@ -6,18 +6,19 @@ import atexit
 import contextlib
 import gc
 import os
-import resource
 import sys
 import tempfile
 from collections.abc import Iterator
 
 from dpst.errors import UserError
+from dpst.files.machine import check_address_space
 from dpst.jobs.console import Lasting
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.solver.memory import MIB, gpu_memory
 
 # Bytes of address space for TensorFlow, its threads and a small photo; 2.3 GiB did not suffice on two cores, 2.6 did.
 _ADDRESS_SPACE = 3 << 30
+_OWN_PROGRAM = "/proc/self/exe"
 
 
 def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
@@ -28,13 +29,11 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
         gpu_share: between 0 and 1, the share of a GPU's memory that is taken at once and never exceeded.
 
     Raises:
-        UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory for it.
+        UserError: `gpu`, and there is none; or TensorFlow is damaged, or there is no memory or no /proc for it.
     """
-    # With too little, the system's loader may end the program in the middle of the import, without a word.
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit != resource.RLIM_INFINITY and limit < _ADDRESS_SPACE:
-        allowed = f"the address space of {limit / 2**30:.1f} GiB is too small for TensorFlow"
-        raise UserError(f"{allowed}; allow {_ADDRESS_SPACE >> 30} GiB or more with ulimit -v")
+    check_address_space(_ADDRESS_SPACE, "TensorFlow")
+    if sys.platform == "linux" and not os.path.lexists(_OWN_PROGRAM):  # TensorFlow would abort the program at its first operation
+        raise UserError(f"{_OWN_PROGRAM} does not exist, which TensorFlow needs; mount /proc")
     try:
         with interrupts_deferred():
             _import_quickly()

@@ -44,13 +44,17 @@ def signals_stop() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # signals are the main thread's
         yield
         return
-    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, _stop) for number in handled}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
     try:
+        for number in before:
+            signal.signal(number, _stop)
         yield
     finally:
+        _state.holding += 1  # there is nothing left to stop
         for number, handler in before.items():
             signal.signal(number, handler)
+        _state.holding -= 1
         _state.asked = False
 
 

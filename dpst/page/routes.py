@@ -7,25 +7,28 @@ and its browser is told to load nothing from anywhere else.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import queue
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from dpst.errors import UserError
 from dpst.options import MOST_STRENGTH, Options
 from dpst.page.line import Line
-from dpst.page.requests import TASKS, BadRequest, realism_and_strength, run_task, task
+from dpst.page.requests import MOST_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
 from dpst.page.session import REALISMS, ROLES, PageClosed, Session
 from dpst.regions.mask_classes import REFERENCE_COLOURS
+from dpst.regions.segformer import is_installed
 from vgg19.networks import Networks
 
 logger = logging.getLogger(__name__)
@@ -39,7 +42,7 @@ MOST_TASKS = 4
 MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
 
 _HERE = Path(__file__).parent
-_PARTS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+_PARTS = {f"/{name}": name for name in ("page.css", "page.js", "dom.js", "frame.js", "strokes.js")} | {"/": "page.html"}
 # Only a checkout has them.
 _EXAMPLES = _HERE.parents[1] / "examples"
 _EXAMPLE_FILES = dict(zip(ROLES, ("content.jpg", "style.jpg", "content_seg.png", "style_seg.png"), strict=True))
@@ -69,6 +72,8 @@ _FACTS = {
     "realisms": REALISMS,
     "most_strength": MOST_STRENGTH,
     "most_bytes": MOST_BYTES,
+    "most_regions": MOST_REGIONS,
+    "finds_by_meaning": is_installed(),
     "example_files": _EXAMPLE_FILES,
 }
 
@@ -138,10 +143,10 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
 
     @app.before_request
     def check_request() -> None:
-        if not _is_welcome(is_local):
-            abort(403)
-        if request.method != "PUT" and (request.content_length or 0) > MOST_WORDS:
-            abort(413)
+        if status := refusal_of_head(request.method, request.path, request.headers.get, request.content_length or 0, is_local):
+            abort(status)
+        if isinstance(request.routing_exception, RequestRedirect):  # of no path to /, which error handlers do not see
+            abort(404)
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -186,7 +191,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
     def view(name: str) -> Response:
         session, _ = found(name)
         view = session.view(*realism_and_strength(request.get_data()))
-        return jsonify(picture=_data_uri(view.picture), is_draft=view.is_draft) if view else jsonify({})
+        return jsonify(dataclasses.asdict(view) | {"picture": _data_uri(view.picture)}) if view else jsonify({})
 
     @app.post("/<name>/<what>")
     def work(name: str, what: str) -> Response:
@@ -194,13 +199,18 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         session, messages = found(name)
         if what not in TASKS:
             abort(404)
-        job = task(session, what, request.get_data())
+        job = task(session, what, request.get_data(), messages.put)
         if pages.line.count(session) >= MOST_TASKS:
             abort(429)
-        session.start()
+        stop = session.start()
+
+        def run() -> None:
+            session.begin(stop)
+            run_task(job, messages.put)
+
         pages.line.join(
             session,
-            lambda: run_task(job, messages.put),
+            run,
             lambda before: messages.put({"kind": "waiting", "before": before}),
         )
         return jsonify({})
@@ -248,12 +258,26 @@ def _refusal(error: Exception) -> tuple[int, str]:
     return 500, f"the program failed ({error!r}); the console says more"
 
 
-def _is_welcome(is_local: bool) -> bool:
+def refusal_of_head(method: str, path: str, header: Callable[[str], str | None], length: int, is_local: bool) -> int | None:
+    """The status with which a request is refused by what comes before its body; None for one that is welcome.
+
+    Args:
+        method: GET, PUT or another one.
+        path: what is asked for.
+        header: the value of a header by its name, None for one that is not there.
+        length: bytes of the body.
+        is_local: whether requests under names of other machines are refused.
+    """
+    if not _is_from_page(path, header, is_local):
+        return 403
+    return 413 if method != "PUT" and length > MOST_WORDS else None
+
+
+def _is_from_page(path: str, header: Callable[[str], str | None], is_local: bool) -> bool:
     """Whether the request comes from the page and not from one of another site, nor under a name that one has pointed here."""
-    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+    host, origin = header("Host") or "", header("Origin")
     # Pictures and links of other sites have no origin, but browsers say whose they are; a link may lead to the page itself.
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    is_own = site in ("same-origin", "none") or request.path == "/"
+    is_own = header("Sec-Fetch-Site") in (None, "same-origin", "none") or path == "/"
     try:
         is_own &= origin is None or urlsplit(origin).netloc == host
         return is_own and (not is_local or urlsplit(f"//{host}").hostname in LOCAL)

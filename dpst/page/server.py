@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import sys
@@ -11,12 +12,13 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 from waitress.utilities import BadRequest, InternalServerError
 
 from dpst.jobs.stopping import check_stop
 from dpst.options import Options
-from dpst.page.routes import LOCAL, MOST_BYTES, MOST_PAGES, Pages, page_app
+from dpst.page.routes import LOCAL, MOST_BYTES, MOST_PAGES, Pages, page_app, refusal_of_head
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +34,42 @@ MOST_HEAD = 8 << 10
 _PULSE = 1.0
 
 
+class _Request(HTTPRequestParser):
+    """A request as it arrives. One that is refused by its head is answered without waiting for its body."""
+
+    completed: bool  # waitress has no types
+
+    def __init__(self, is_local: bool, adjustments: Any):
+        """Takes whether requests under names of other machines are refused, and waitress's settings."""
+        super().__init__(adjustments)
+        self._is_local = is_local
+
+    def received(self, data: bytes) -> int:
+        """Takes a part of the request; returns how many bytes of it."""
+        taken = super().received(data)
+        if self.completed or not self.headers_finished:
+            return taken
+        length = max(self.content_length, self.body_bytes_received)  # chunks do not say how many will come
+        if refusal_of_head(self.command, self.path, self._header, length, self._is_local):
+            self.headers |= {"CONTENT_LENGTH": str(length), "CONNECTION": "close"}  # what follows is no other request
+            self.body_rcv, self.completed, self.expect_continue = None, True, False
+            return len(data)
+        return taken
+
+    def _header(self, name: str) -> str | None:
+        return self.headers.get(name.upper().replace("-", "_"))
+
+
 class _Channel(HTTPChannel):
     """A connection."""
 
     request: Any  # waitress has no types
     last_activity: float
+
+    def __init__(self, is_local: bool, *arguments: Any, **named: Any):
+        """Takes whether requests under names of other machines are refused, then what waitress gives."""
+        self.parser_class = functools.partial(_Request, is_local)
+        super().__init__(*arguments, **named)
 
     def handle_read(self) -> None:
         """Takes what has arrived. A request that trickles in counts as idle since its first bytes, and is closed in time."""
@@ -95,7 +128,7 @@ class Server:
             log_socket_errors=False,
             ident=None,
         )
-        self._waitress.channel_class = _Channel
+        self._waitress.channel_class = functools.partial(_Channel, self.is_local)
 
     def serve(self) -> None:
         """Answers requests until `shutdown`. Raises KeyboardInterrupt after a signal that asks for a stop."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -190,10 +191,12 @@ def bad_batches(folder):
     (folder / "pairs" / "style").mkdir()
     (folder / "empty").mkdir()
     (folder / "a.txt").touch()
+    os.mkfifo(folder / "pipe.csv")
     (folder / "none.csv").write_text("content_image_path\n")
     (folder / "wrong.csv").write_text("content_image_path,colour\na.png,red\n")
     yield "no.csv", {}, "--batch {}/no.csv does not exist; give a folder, or a manifest .csv or .jsonl"
     yield "a.txt", {}, "--batch {}/a.txt has an unknown type; give a folder, or a manifest .csv or .jsonl"
+    yield "pipe.csv", {}, "--batch {}/pipe.csv has an unknown type; give a folder, or a manifest .csv or .jsonl"
     yield "empty", {}, "folder {}/empty contains no photos or clips; put .jpeg, .jpg, .png, .tif, .tiff, .webp files there"
     yield "none.csv", {}, "manifest {}/none.csv lists no jobs; write one on each line"
     yield "wrong.csv", {}, "manifest {}/wrong.csv line 1: column 'colour' is not an option of a job; "

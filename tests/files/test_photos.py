@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import errno
 import os
 import struct
 import zlib
@@ -12,6 +13,7 @@ import pyvips
 from PIL import Image
 
 from dpst.errors import UserError
+from dpst.files import photos
 from dpst.files.photos import STRIP, Photo, check_readable, read_mask_samples, read_photo, thumbnail
 from dpst.files.writing import check_result, check_writable, write_photo
 from dpst.imaging.resizing import resize
@@ -405,6 +407,22 @@ def test_bad_input_is_told_before_decoding(tmp_path, make, message):
             read(path, "style image")
         assert str(error.value).startswith(f"style image {path} ") and message in str(error.value)
         assert "\n" not in str(error.value)
+
+
+def test_a_photo_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no picture")
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root may read everything
+        monkeypatch.setattr(photos, "is_bmp", denied)
+    for read in (read_photo, check_readable):
+        with pytest.raises(UserError) as error:
+            read(str(path), "style image")
+        assert str(error.value) == f"style image {path} cannot be read (Permission denied); change its permissions"
+
+
+def denied(path):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
 def tiff(path, tags=None, mark=b""):

@@ -14,8 +14,9 @@ from hostile.mutators import Edit, damaged
 from hostile.runner import FOUND, Limits, Tally, Worker
 from hostile.worker import READ, REFUSED
 
-# Cases of each kind in the short run.
+# Cases of each kind in the short run; fewer where each is a whole run of the program.
 FEW = 40
+RUNS = {"console": 10, "signals": 4, "leftovers": 10}
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,11 @@ def worker():
 @pytest.mark.parametrize("kind", KINDS)
 def test_short_hunt_finds_nothing(worker, kind, tmp_path):
     tally = Tally()
-    for outcome, content in worker.tries(kind, seed=0, count=FEW):
+    count = RUNS.get(kind, FEW)
+    for outcome, content in worker.tries(kind, seed=0, count=count):
         tally.add(kind, outcome, content)
     assert not tally.findings, f"{tally.table()}\nfiles in {tally.save(tmp_path, lambda _: KINDS[kind].extension)}"
-    assert sum(tally.counts.values()) >= FEW // 2
+    assert sum(tally.counts.values()) >= count // 2
 
 
 @pytest.mark.parametrize("path", sorted(FOUND.glob("*")), ids=lambda path: path.name)
@@ -41,7 +43,8 @@ def test_what_was_found_is_found_no_more(worker, path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_good_files_are_read(worker, kind, tmp_path):
-    others = dict.fromkeys(("exif", "icc", "xmp"), seeds.pngs) | dict.fromkeys(("options", "names", "http", "calls"), list)
+    others = dict.fromkeys(("exif", "icc", "xmp"), seeds.pngs)
+    others |= dict.fromkeys(("options", "names", "http", "calls", "places", *RUNS), list)
     for number, content in enumerate(others.get(kind, getattr(seeds, kind.rstrip("s") + "s", None))()):
         path = tmp_path / f"{number}{KINDS[kind].extension}"
         path.write_bytes(content)

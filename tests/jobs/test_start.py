@@ -6,6 +6,7 @@ import sys
 import pytest
 from conftest import DATA
 
+from dpst.errors import UserError
 from dpst.jobs import start
 from vgg19.backend import tf
 
@@ -21,6 +22,12 @@ def test_operations_on_a_gpu_are_deterministic(monkeypatch, device, gpus, is_det
     monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: told.append(True))
     start.load_tensorflow(device)
     assert told == [True] * is_deterministic
+
+
+def test_without_proc_it_is_not_loaded(monkeypatch, tmp_path):
+    monkeypatch.setattr(start, "_OWN_PROGRAM", str(tmp_path / "exe"))  # TensorFlow aborts the program without it
+    with pytest.raises(UserError, match="exe does not exist, which TensorFlow needs; mount /proc"):
+        start.load_tensorflow("cpu")
 
 
 def test_it_is_imported_without_a_folder_for_temporary_files():

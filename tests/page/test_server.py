@@ -96,12 +96,21 @@ def wait_until(condition, seconds=15):
         (b"POST /x/view HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"zz\r\n", 400),
         (b"POST /x/view HTTP/1.1\r\nTransfer-Encoding: gzip\r\n" + HEAD, 501),
         (b"POST /x/view HTTP/1.1\r\n" + HEAD, 404),
+        # Bodies that are not waited for.
+        (b"PUT /x/y HTTP/1.1\r\nHost: other.example\r\nContent-Length: 1000\r\n\r\n", 403),
+        (
+            b"PUT /x/y HTTP/1.1\r\nOrigin: http://other.example\r\nExpect: 100-continue\r\n" + LENGTH + b"9\r\n\r\n",
+            403,
+        ),
+        (b"POST /x/view HTTP/1.1\r\nSec-Fetch-Site: cross-site\r\nTransfer-Encoding: chunked\r\n" + HEAD, 403),
+        (b"POST /x/view HTTP/1.1\r\n" + LENGTH + b"65537\r\n\r\n", 413),
+        (b"POST /x/view HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + HEAD + b"11000\r\n" + b" " * 0x11000, 413),
     ],
 )
 def test_every_request_gets_an_answer_of_its_own(server, sent, status, caplog, capfd):
     answer = raw(server, sent)
     assert int(answer.split()[1]) == status
-    assert b"Traceback" not in answer
+    assert answer.count(b"HTTP/1") == 1 and b"Traceback" not in answer
     assert not caplog.records and capfd.readouterr() == ("", "")
     assert not server.pages.sessions
     assert ask(server, "GET", "/nothing")[0] == 404  # and the next one is answered
@@ -196,7 +205,7 @@ def test_sessions_and_threads_are_bounded(server):
 def test_requests_that_wait_are_bounded(server, name):
     released = threading.Event()
     server.pages.line.join("another page", lambda: released.wait(30), lambda place: None)
-    values = b'{"regions": "whole", "count": 3}'
+    values = b'{"regions": "whole", "count": 3, "realism": 1, "strength": 1}'
     assert [ask(server, "POST", f"/{name}/draft", values)[0] for _ in range(5)] == [200] * 4 + [429]
     assert ask(server, "POST", f"/{name}/stop")[0] == 200
     assert ask(server, "POST", f"/{name}/draft", values)[0] == 200
@@ -212,7 +221,7 @@ def in_a_second(monkeypatch):
 def test_half_sent_requests_hold_nothing_for_ever(in_a_second, server):
     halves = [connect(server) for _ in range(200)]
     for half in halves:
-        half.sendall(b"POST /x/view HTTP/1.1\r\nContent-Length: 10\r\n\r\n1")
+        half.sendall(b"POST /x/view HTTP/1.1\r\n" + LENGTH + b"10\r\n\r\n1")
     assert ask(server, "GET", "/nothing")[0] == 404  # though there are more than there may be at a time
     for half in halves:
         half.settimeout(10)

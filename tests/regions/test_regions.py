@@ -482,9 +482,9 @@ def test_a_class_that_only_the_content_has_is_left_out(regions_of, caplog):
     assert set(regions.names) == {"blue", "white"}
     red = (ONLY_CONTENT == RED).all(axis=-1)
     np.testing.assert_array_equal(regions.content.sum(axis=-1), ~red)
-    assert "has class red (" in caplog.text and f"{red.mean():.1%}" in caplog.text and "left out" in caplog.text
+    assert "has class red (" in caplog.text and f"{red.mean():.1%}" in caplog.text and "not matched" in caplog.text
     row = next(line for line in table(regions).splitlines() if line.startswith("red"))
-    assert "only in the content: left out of the style loss" in row
+    assert "only in the content: not matched" in row
 
 
 def test_a_class_that_only_the_content_has_can_be_merged(regions_of, caplog):
@@ -520,9 +520,7 @@ def test_masks_without_a_common_class_name_the_colours_of_both(regions_of):
 def test_seg_classes_name_and_restrict(regions_of, caplog):
     regions = regions_of(SCENE, OTHER, seg_classes="sky=0000ff, ground=#FFFFFF, sea=00ffff")
     assert regions.names == ("sky", "ground") and regions.colours == (BLUE, WHITE)
-    assert [(other.name, other.fate) for other in regions.unmatched] == [
-        ("red", "not in `seg_classes`: left out of the style loss")
-    ]
+    assert [(other.name, other.fate) for other in regions.unmatched] == [("red", "not in `seg_classes`: not matched")]
     assert "`seg_classes` sea is in neither mask" in caplog.text
     merged = regions_of(SCENE, OTHER, seg_classes="sky=0000ff,ground=ffffff", missing_class="merge")
     np.testing.assert_array_equal(merged.content.sum(axis=-1), 1)

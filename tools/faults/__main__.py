@@ -26,11 +26,13 @@ def main() -> int:
         for phase in options.phases:
             for number in (signal.SIGKILL, signal.SIGTERM):
                 left = [batch.killed(phase, number, seed) for seed in range(options.kills)]
-                good = [each for each in left if each.same and not each.damaged and not each.partials]
-                failed += len(left) - len(good)
+                bad = {seed: each for seed, each in enumerate(left) if not each.same or each.damaged or each.partials}
+                failed += len(bad)
                 counts = sorted(collections.Counter((each.results, each.code) for each in left).items())
                 told = ", ".join(f"{results} (exit {code}) {times} times" for (results, code), times in counts)
-                print(f"{phase:<13} {number.name:<8} {len(good):3}/{len(left):<3}  {told}", flush=True)
+                print(f"{phase:<13} {number.name:<8} {len(left) - len(bad):3}/{len(left):<3}  {told}", flush=True)
+                for seed, each in bad.items():
+                    print(f"    seed {seed}: {each}", flush=True)
     return 1 if failed else 0
 
 

@@ -34,13 +34,15 @@ class Left:
         code: of the killed program, minus the signal's number if that ended it.
         results: how many were there, of `JOBS`.
         damaged: results that were neither whole nor those of a stopped solve.
-        same: whether, when the batch was started again, every result had the bytes of an undisturbed one.
+        again: the exit code when the batch was started again.
+        same: whether every result then had the bytes of an undisturbed one.
         partials: half-written files that were still there after that.
     """
 
     code: int
     results: int
     damaged: int
+    again: int
     same: bool
     partials: int
 
@@ -75,12 +77,14 @@ class Batch:
         delay = 0.0 if seed % 3 == 0 else random.uniform(0, self.seconds[phase])
         line = [sys.executable, "-m", "faults.program", phase, str(call), str(delay), str(int(number)), *self._arguments]
         environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tools'}"}
-        code = subprocess.run(line, env=environment, cwd=self._home(name), stderr=subprocess.DEVNULL, timeout=300).returncode
+        code = subprocess.run(
+            line, env=environment, cwd=self._home(name), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300
+        ).returncode
         found = self._results(name)
         damaged = sum(not self._is_whole(name, file) for file in found)
         again = self._run(name)
         partials = sum(1 for _ in self._home(name).rglob(".*"))
-        return Left(code, len(found), damaged, again == 0 and self._results(name) == self.results, partials)
+        return Left(code, len(found), damaged, again, again == 0 and self._results(name) == self.results, partials)
 
     def _is_whole(self, name: str, file: str) -> bool:
         """Whether a result is a picture of the right size; a stopped solve leaves other pixels than an undisturbed one."""

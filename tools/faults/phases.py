@@ -12,7 +12,7 @@ PHASES = {
     "check": ("dpst.batch.batch", "check_job"),
     "hash inputs": ("dpst.jobs.picture", "input_hashes"),
     "read photos": ("dpst.jobs.picture", "read_photo"),
-    "read masks": ("dpst.jobs.picture", "read_regions"),
+    "find regions": ("dpst.jobs.picture", "found_regions"),
     "load network": ("dpst.jobs.picture", "_network"),
     "solve": ("photo_style", "stylize"),
     "write result": ("dpst.jobs.picture", "write_results"),

@@ -15,10 +15,14 @@ from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.options import Options
 from dpst.regions.reading import read_regions
+from dpst.regions.regions import Regions
 from dpst.solver.result import Result
 from hostile import seeds
+from photo_style import stylize
+from vgg19.networks import Networks
 
 _PHOTO = np.full((20, 24, 3), 0.5, np.float32)
+_NARROW = _PHOTO[:2]  # too narrow to solve
 _RESULT = Result(_PHOTO, _PHOTO, masks={"sky": _PHOTO[..., 0]})
 _LUT = Lut.identity(3)
 _TINY = Photo(np.zeros((20, 24, 3), np.uint8))
@@ -68,12 +72,26 @@ CALLS: dict[str, Callable[[object, object], object]] = {
     "Lut.identity": lambda one, other: Lut.identity(one),
     "resized": lambda one, other: _TINY.resized(one, other),
     "equal": lambda one, other: (one == _RESULT, other == _TINY),
+    "of_pair": lambda one, other: Networks().of_pair("learned", one, other, -1),
+    "of_pair weights": lambda one, other: Networks().of_pair(one, _PHOTO, _PHOTO, other),
+    "pretrained": lambda one, other: (Networks().channels(one), Networks().description(other)),
+    "Regions": lambda one, other: stylize(_NARROW, _PHOTO, regions=Regions(("sky",), one, other)),
+    "Regions names": lambda one, other: stylize(_NARROW, _PHOTO, regions=Regions(one, _PHOTO[..., :1], _PHOTO[..., :1])),
+    "stylize": lambda one, other: stylize(_NARROW, one, init=other),
+    "stylize content": lambda one, other: stylize(one, _PHOTO, callback=other, regions=1),
+    "stylize masks": lambda one, other: stylize(_NARROW, _PHOTO, one, other),
+    "stylize options": lambda one, other: stylize(_NARROW, _PHOTO, options=one, regions=other),
+    "stylize chosen": lambda one, other: [_tried_choice(name, one) for name in _OPTIONS],
     "Options": lambda one, other: [_tried_option(name, one) for name in _OPTIONS],
 }
 
 
 def _tried_option(name: str, value: object) -> None:
     Options(**{name: value})
+
+
+def _tried_choice(name: str, value: object) -> None:
+    stylize(_NARROW, _PHOTO, **{"auto_seg": 0, name: value})
 
 
 def calls() -> st.SearchStrategy[bytes]:

@@ -27,7 +27,7 @@ from dpst.jobs.job import Job, Outcome
 from dpst.jobs.records import finished
 from dpst.options import LUT_PROFILES, Options
 from dpst.regions.reading import read_classes
-from hostile import calls, mutators, requests, seeds, strategies
+from hostile import calls, mutators, places, requests, runs, seeds, strategies
 from hostile.broken import Broken, one_clear_line, shown
 from vgg19.weights import load_weights
 
@@ -186,4 +186,8 @@ KINDS: dict[str, Kind] = {
     "names": Kind(".names", strategies.names, folder),
     "http": Kind(".http", requests.http, requests.page),
     "calls": Kind(".call", calls.calls, calls.call),
+    "places": Kind(".places", places.places, places.share),
+    "console": Kind(".console", runs.consoles, runs.console),
+    "signals": Kind(".signals", runs.signals, runs.interrupted),
+    "leftovers": Kind(".left", runs.leftovers, runs.among_leftovers),
 }
