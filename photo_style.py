@@ -23,6 +23,7 @@ import numpy as np
 from dpst import __version__
 from dpst.errors import Cancelled, UserError
 from dpst.files.luts import Lut
+from dpst.files.machine import linear_algebra_on_one_thread
 from dpst.files.photos import Photo, read_photo
 from dpst.files.writing import write_photo
 from dpst.imaging.light import with_light
@@ -169,7 +170,7 @@ def stylize(
     check_process()
     if not isinstance(network, Networks):
         check_kind(network, Network, "network")
-    with memory_errors(), on_device(options.device):
+    with memory_errors(), on_device(options.device), linear_algebra_on_one_thread():
         return _solved(content, style, regions, options, network, init, by_place, callback or (lambda progress: None))
 
 
@@ -189,7 +190,7 @@ def _solved(
     from dpst.solver.pixels import solve_pixels
     from dpst.solver.reference import solve_reference
     from dpst.solver.result import Result
-    from dpst.solver.run import Pair, Run
+    from dpst.solver.run import Pair
 
     with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
         extractor = beside.submit(_network, network, content, style, options)
@@ -203,14 +204,14 @@ def _solved(
         def shown(progress: Progress) -> None:
             callback(neutral_progress(progress, grey, masks))
 
-    run = Run(network, options, shown)
+    pair = Pair(content, style, masks, regions.style)
     if options.solver_used == "maps":
-        looks = solve_maps(run, Pair(content, style, masks, regions.style), init, by_place)
+        looks, stages = solve_maps(network, options, shown, pair, init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
-        image = solve(run, Pair(content, style, masks, regions.style), init)
+        image, stages = solve(network, options, shown, pair, init)
         if options.style_option != 0 and options.apply_smooth:
             image = _smoothed(content, image, options)
         image = neutral(image, masks[..., grey].sum(-1))
@@ -219,7 +220,7 @@ def _solved(
     image = np.clip(image, 0, 1)
     names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
     image = with_light(content, image) if light else image
-    return Result(image, content, run.records, network.description, named_masks, looks, names, light)
+    return Result(image, content, stages, network.description, named_masks, looks, names, light)
 
 
 def _network(network: Network | Networks | None, content: np.ndarray, style: np.ndarray, options: Options) -> Network:

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Films: frames a second beside ffmpeg's own lut3d, memory by length, flicker and cuts on clips made here, or on any others.
 
-    python benchmarks/film.py                        # all of it on clips that ffmpeg makes; some minutes
+    python benchmarks/film.py                        # all but the hour, on clips that ffmpeg makes; some minutes
     python benchmarks/film.py --speed 720p           # one size, or several: 720p,1080p,4k
     python benchmarks/film.py --flicker CLIP STYLE   # any clip with any style photo
     python benchmarks/film.py --memory
+    python benchmarks/film.py --hour                 # of tiny frames; some minutes
+    python benchmarks/film.py --fade                 # a shot whose light changes slowly
 
 It needs `ffmpeg` beside requirements-video.txt.
 """
@@ -26,8 +28,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dpst.files.clips import opened, read_clip, small_frames  # noqa: E402
+from dpst.files.clips import frames_at, opened, read_clip, small_frames  # noqa: E402
 from dpst.files.luts import Lut  # noqa: E402
+from dpst.files.photos import read_photo  # noqa: E402
+from dpst.imaging.ciede2000 import ciede2000  # noqa: E402
+from dpst.imaging.colours import LUMA, cielab  # noqa: E402
+from dpst.imaging.resizing import resize  # noqa: E402
 from dpst.imaging.shots import find_shots  # noqa: E402
 from dpst.jobs.clip import run_clip  # noqa: E402
 from dpst.jobs.job import Job  # noqa: E402
@@ -127,15 +133,42 @@ def measure_speed(sizes: list[str], runs: int, folder: Path) -> None:
 
 def measure_memory(folder: Path) -> None:
     """Peak memory of the program on a film and on one four times as long."""
-    Lut.identity(33).write(str(folder / "same.cube"))
     for frames in (100, 400):
         clip = moving(folder / f"{frames}.mp4", "1280x720", frames)
-        command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--content_image_path", str(clip), "--apply_lut"]
-        command += [str(folder / "same.cube"), "--output_image", str(folder / "out.mp4"), "--serial", str(folder), "--quiet"]
-        code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-        code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        peak = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
-        print(f"memory: {frames} frames of 720p take {int(re.findall(r'[0-9]+', peak)[-1]) / 1024:.0f} MiB at most")
+        print(f"memory: {frames} frames of 720p take {peak_of_grading(clip, folder / 'out.mp4')} MiB at most")
+
+
+def measure_hour(folder: Path) -> None:
+    """Time and peak memory of two minutes and of an hour with sound, and whether all frames and packets of sound are there."""
+    clip, out = folder / "long.mp4", folder / "out.mp4"
+    for minutes in (2, 60):
+        film = ("-f", "lavfi", "-i", "testsrc2=s=160x90:r=25", "-f", "lavfi", "-i", "sine=sample_rate=22050")
+        ffmpeg(
+            *film, "-t", 60 * minutes, *TAGS, "-c:v", "libx264", "-preset", "ultrafast", "-crf", 28, "-pix_fmt", "yuv420p", clip
+        )
+        begin = time.perf_counter()
+        peak = peak_of_grading(clip, out)
+        seconds = time.perf_counter() - begin
+        found, expected = packets_of(out), packets_of(clip)
+        print(f"{minutes} minutes of 160x90 in {seconds:.0f} s, {peak} MiB at most; packets by stream {found}, of {expected}")
+
+
+def packets_of(path: Path) -> list[int]:
+    """The number of packets in each stream of a clip."""
+    how = ("-count_packets", "-show_entries", "stream=nb_read_packets", "-of", "csv=p=0")
+    told = subprocess.run(["ffprobe", "-v", "error", *how, str(path)], check=True, capture_output=True, text=True)
+    return [int(line) for line in told.stdout.split()]
+
+
+def peak_of_grading(clip: Path, out: Path) -> int:
+    """Peak memory of the program, in MiB, where a clip gets a LUT."""
+    Lut.identity(33).write(str(out.with_name("same.cube")))
+    command = [sys.executable, str(ROOT / "deep_photostyle.py"), "--content_image_path", str(clip), "--apply_lut"]
+    command += [str(out.with_name("same.cube")), "--output_image", str(out), "--serial", str(out.parent), "--quiet"]
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    peak = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, text=True).stdout
+    return int(re.findall(r"[0-9]+", peak)[-1]) // 1024
 
 
 def colours_of(path: Path) -> list[np.ndarray]:
@@ -200,15 +233,73 @@ def equal_colours(content: np.ndarray, result: np.ndarray, whole: bool) -> tuple
     return len(colours) - len(starts), int(apart.max())
 
 
+def measure_fade(folder: Path, frames: int = 100) -> None:
+    """A photo whose light rises by two stops: one look for all frames beside looks of its first, middle and last frame.
+
+    It should be the middle frame's result with the light of each frame, in stops.
+    """
+    style = EXAMPLES / "landscape" / "style.jpg"
+    photo = resize(read_photo(str(EXAMPLES / "landscape" / "content.jpg")).pixels, 270, 480)
+    stops = np.linspace(-1, 1, frames)
+    keys = [0, frames // 2, frames - 1]
+    clips = {"one look": range(frames)} | {f"look of frame {key}": range(key, key + 1) for key in keys}
+    results: dict[str, list[np.ndarray]] = {}
+    contents: dict[str, list[np.ndarray]] = {}
+    for name, numbers in clips.items():
+        clip, out = folder / "fade.mkv", folder / "fade_out.mkv"
+        raw = b"".join(np.uint8(255 * exposed(photo, stops[number]) + 0.5).tobytes() for number in numbers)
+        how = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "480x270", "-r", "25", "-i", "-", "-pix_fmt", "gbrp", "-c:v", "ffv1")
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *how, clip], input=raw, check=True)
+        graded(
+            Options(
+                content_image_path=str(clip),
+                style_image_path=str(style),
+                output_image=str(out),
+                serial=str(folder),
+                video_codec="ffv1",
+                vgg19_weights="learned",
+            )
+        )
+        firsts = keys if name == "one look" else [0]
+        for kept, path in ((contents, clip), (results, out)):
+            kept[name] = list(frames_at(read_clip(str(path), "clip", 1e3), firsts))
+    own = [results[f"look of frame {key}"][0] for key in keys]
+    middle = results["one look"][1]
+    for name, found in (("content", contents["one look"]), ("one look", results["one look"]), ("own looks", own)):
+        lights = [np.log2((linear(frame) @ LUMA).mean()) for frame in found]
+        print(f"{name}: from frame {keys[0]} to {keys[-1]} the mean light rises by {lights[-1] - lights[0]:.2f} stops")
+    for name, found in (("one look", results["one look"]), ("own looks", own)):
+        pairs = [(frame, exposed(middle, stops[key])) for key, frame in zip(keys, found, strict=True)]
+        away = [ciede2000(*(cielab(each.reshape(-1, 3), 1.0) for each in pair)).mean() for pair in pairs]
+        print(f"{name}: CIEDE2000 to the middle frame in the light of each frame {', '.join(f'{each:.1f}' for each in away)}")
+    codes = [np.uint8(frame * 255 + 0.5).reshape(-1, 3) @ [65536, 256, 1] for frame in contents["one look"]]
+    _, first, last = np.intersect1d(codes[0], codes[2], return_indices=True)
+    apart = np.abs(own[0].reshape(-1, 3)[first] - own[2].reshape(-1, 3)[last]).max(-1) * 255
+    print(f"own looks: {len(apart)} colours are in the first and the last frame; results are {apart.mean():.0f} levels apart")
+
+
+def exposed(image: np.ndarray, stops: float) -> np.ndarray:
+    """An image (H, W, 3), sRGB 0..1, in other light."""
+    light = np.clip(linear(image) * 2**stops, 0, 1)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+def linear(image: np.ndarray) -> np.ndarray:
+    """sRGB, 0..1, as linear light (IEC 61966-2-1)."""
+    return np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+
+
 def main() -> None:
     """Measures what is asked for, or everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speed", metavar="SIZES", help=f"of {','.join(SIZES)}")
     parser.add_argument("--runs", type=int, default=2, help="of each program, in turns")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--fade", action="store_true")
+    parser.add_argument("--hour", action="store_true", help="not among those that run by default")
     parser.add_argument("--flicker", nargs="*", metavar="CLIP STYLE")
     chosen = parser.parse_args()
-    everything = chosen.speed is None and chosen.flicker is None and not chosen.memory
+    everything = chosen.speed is None and chosen.flicker is None and not (chosen.memory or chosen.fade or chosen.hour)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if everything or chosen.flicker is not None:
@@ -218,10 +309,14 @@ def main() -> None:
             else:
                 for film, (clip, style, begins) in made_films(folder).items():
                     measure_flicker(film, clip, style, begins, folder)
+        if everything or chosen.fade:
+            measure_fade(folder)
         if everything or chosen.speed:
             measure_speed((chosen.speed or ",".join(SIZES)).split(","), chosen.runs, folder)
         if everything or chosen.memory:
             measure_memory(folder)
+        if chosen.hour:
+            measure_hour(folder)
 
 
 if __name__ == "__main__":

@@ -136,7 +136,8 @@ def measured(pair: Path, kind: str, megapixels: float, folder: Path) -> tuple[fl
         scale = (megapixels * 1e6 / (photo.shape[0] * photo.shape[1])) ** 0.5
         photo = resize(photo, *(round(side * scale) for side in photo.shape[:2]))
     mask = read_samples(kind, found(pair, f"{kind}_seg"), photo.shape[:2])
-    classes, masks, _ = mask_classes.flat_classes(kind, mask, mask.shape[:2], mask_classes.is_label_image(mask))
+    flat = mask_classes.flat_classes(kind, mask, mask.shape[:2], mask_classes.is_label_image(mask))
+    classes, masks = flat.colours, flat.masks(mask, mask.shape[:2])
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(found(pair, kind), folder)
     colours, strokes_path = np.array(classes, np.uint8), folder / f"{kind}_seg.png"

@@ -83,7 +83,8 @@ class Options:
     content_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the content photo, with one colour for each region; without masks, regions are found (--auto_seg)",
+        "mask of the content photo, with one colour for each region; of a clip also a clip or folder, a mask for each frame; "
+        "without masks, regions of a photo are found (--auto_seg)",
         metavar="FILE",
         seen=False,
         file="input",

@@ -6,12 +6,15 @@ import urllib.request
 
 
 class Browser:
-    """What little of the WebDriver protocol (W3C) is needed."""
+    """What little of the WebDriver protocol (W3C) is needed; narrow ones are phones, with touch."""
 
-    def __init__(self, port, width, downloads):
+    def __init__(self, port, size, downloads):
         self._server = f"http://127.0.0.1:{port}"
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={max(width, 500)},900"]
-        options = {"args": arguments, "mobileEmulation": {"deviceMetrics": {"width": width, "height": 900, "pixelRatio": 1}}}
+        width, height = size
+        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--window-size={max(width, 500)},{height}"]
+        touch = width < 500
+        device = {"width": width, "height": height, "pixelRatio": 1, "touch": touch, "mobile": touch}
+        options = {"args": arguments, "mobileEmulation": {"deviceMetrics": device}}
         options["prefs"] = {"download.default_directory": str(downloads)}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
         session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
@@ -52,6 +55,25 @@ class Browser:
         ]
         moves = [at[0], {"type": "pointerDown", "button": 0}, *at[1:], {"type": "pointerUp", "button": 0}]
         self._ask("POST", f"{self._session}/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": moves}]})
+
+    def touch(self, selector, *fingers):
+        """Drags fingers over an element at the same time, each through as many points as the others, given as in `drag`."""
+        box = f"const place = document.querySelector('{selector}'); place.scrollIntoView({{block: 'center'}});"
+        box += "const box = place.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]"
+        left, top, width, height = self.run(box)
+        steps = [[{"x": left + x * width, "y": top + y * height} for x, y in points] for points in zip(*fingers, strict=True)]
+        for kind, points in [("touchStart", steps[0]), *(("touchMove", points) for points in steps[1:])]:
+            self.devtools("Input.dispatchTouchEvent", type=kind, touchPoints=points)
+        time.sleep(0.1)  # fingers rest before they are lifted: a page that still glides takes the next tap for its end
+        self.devtools("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+
+    def keys(self, *keys):
+        """Presses keys one after the other and then lets them go, wherever the focus is."""
+        moves = [{"type": "keyDown", "value": key} for key in keys] + [{"type": "keyUp", "value": key} for key in reversed(keys)]
+        self._ask("POST", f"{self._session}/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": moves}]})
+
+    def devtools(self, command, **values):
+        return self._ask("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": values})
 
     def wait(self, condition, seconds=30):
         """Waits until an expression in the page is true."""

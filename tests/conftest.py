@@ -106,7 +106,7 @@ def golden_paths(tmp_path):
 
 @pytest.fixture
 def browse(tmp_path):
-    """A function that opens a browser of some width; skips where there is none."""
+    """A function that opens a browser of some size (width, height); skips where there is none."""
     if not shutil.which("chromedriver"):
         pytest.skip("no chromedriver; on Debian it comes with apt-get install chromium-driver")
     server = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -116,8 +116,8 @@ def browse(tmp_path):
         opened.enter_context(server.stdout)
         port = next(int(found[1]) for line in server.stdout if (found := re.search(r"on port (\d+)\.", line)))
 
-        def browse(width):
-            browser = Browser(port, width, tmp_path / "downloads")
+        def browse(*size):
+            browser = Browser(port, size, tmp_path / "downloads")
             opened.callback(browser.close)
             return browser
 

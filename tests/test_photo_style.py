@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import threadpoolctl
 from conftest import golden_masks, golden_photo
 from PIL import Image
 
@@ -450,6 +451,17 @@ def test_a_callback_may_cancel(photos, thin_network):
 
     with pytest.raises(photo_style.Cancelled):
         stylize(*photos, style_option=2, network=thin_network, callback=cancel)
+
+
+def test_linear_algebra_has_one_thread_while_a_result_is_solved_and_as_many_as_before_afterwards(photos, thin_network):
+    def threads(progress=None):
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before, within = threads(), []
+        stylize(*photos, style_option=2, max_iter=1, network=thin_network, callback=lambda _: within.append(threads()))
+        assert set(before) == {2} and {one for each in within for one in each} == {1}
+        assert threads() == before
 
 
 def test_importing_the_library_is_quick_and_leaves_the_process_as_it_was():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vgg19.backend import tf
-from vgg19.layers import CONVOLUTIONS, block_of, is_first
+from vgg19.layers import block_of, is_first
 from vgg19.process import check_process
 from vgg19.weights import Weights, check_weights
 
@@ -15,14 +15,15 @@ MEAN_RGB = MEAN_BGR[::-1]
 
 
 class Network:
-    """VGG19 with given weights. Thinner networks of the same layers work alike.
+    """VGG19 with given weights. Thinner networks work alike, and those without some of the layers that the losses do not look at.
 
     Attributes:
         description: where the weights come from, for the run's metadata.
+        layers: names of its convolutions, in their order.
     """
 
     def __init__(self, weights: Weights, description: str = "given weights"):
-        """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `CONVOLUTIONS`.
+        """Takes `weights`, layer name to (filters (3, 3, in, out), biases (out,)), at least those of `LOSS_LAYERS`.
 
         Raises:
             UserError: they are other than that.
@@ -30,7 +31,8 @@ class Network:
         check_process()
         weights = check_weights(weights)
         self.description = description
-        self._layers = {name: (tf.constant(weights[name][0]), tf.constant(weights[name][1])) for name in CONVOLUTIONS}
+        self.layers = tuple(weights)
+        self._layers = {name: (tf.constant(filters), tf.constant(biases)) for name, (filters, biases) in weights.items()}
 
     def channels(self, layer: str) -> int:
         """Number of channels of a layer."""
@@ -41,7 +43,7 @@ class Network:
 
         Args:
             image: float32 (H, W, 3), RGB, 0..1.
-            layers: names out of `vgg19.layers.CONVOLUTIONS`.
+            layers: names out of its own.
 
         Returns:
             Layer name to (1, h, w, channels), where h and w are H and W halved, rounded up, at each pooling before the layer.
@@ -49,7 +51,7 @@ class Network:
         wanted = set(layers)
         found: dict[str, tf.Tensor] = {}
         x = image[tf.newaxis, :, :, ::-1] * 255.0 - tf.constant(MEAN_BGR)
-        for name in CONVOLUTIONS:
+        for name in self.layers:
             if len(found) == len(wanted):
                 break
             if is_first(name) and block_of(name) > 1:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dpst.errors import UserError
 from dpst.imaging.pictures import as_picture, check_path
-from vgg19.layers import CONVOLUTIONS, block_of
+from vgg19.layers import LOSS_LAYERS, block_of
 from vgg19.weights import find_weights, weights_file
 
 if TYPE_CHECKING:
@@ -43,10 +43,11 @@ class Networks:
 
     def channels(self, choice: str) -> dict[str, int]:
         """Number of channels of each layer; raises as `pretrained`."""
-        network = self.pretrained(choice)
+        if network := self.pretrained(choice):
+            return {name: network.channels(name) for name in network.layers}
         from vgg19.learned import WIDTHS
 
-        return {name: network.channels(name) if network else WIDTHS[block_of(name) - 1] for name in CONVOLUTIONS}
+        return {name: WIDTHS[block_of(name) - 1] for name in LOSS_LAYERS}
 
     def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0) -> Network:
         """The pretrained network, or one with features learned from the two photos.

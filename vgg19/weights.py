@@ -29,7 +29,7 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,7 @@ import platformdirs
 from tqdm import tqdm
 
 from dpst.errors import UserError
-from vgg19.layers import CONVOLUTIONS
+from vgg19.layers import CONVOLUTIONS, LOSS_LAYERS
 
 CHOICES = ("auto", "pretrained", "learned")
 # Where vgg19.npy is looked for: the working folder, beside this file in a checkout, and the user's data.
@@ -181,28 +181,31 @@ def load_weights(path: str | os.PathLike) -> Weights:
 
 
 def check_weights(weights: object) -> Weights:
-    """Weights that a caller gives, with arrays of float32.
+    """Weights that a caller gives, with arrays of float32; layers between those that the losses look at may be missing.
 
     Raises:
         UserError: they are not as `load_weights` returns them.
     """
     try:
+        layers = [layer for layer in CONVOLUTIONS if layer in LOSS_LAYERS or layer in weights]  # type: ignore[operator]
         tensors = {
             (layer, part): np.asarray(weights[layer][part], np.float32)  # type: ignore[index]
-            for layer in CONVOLUTIONS
+            for layer in layers
             for part in (0, 1)
         }
     except (TypeError, ValueError, LookupError) as error:
         wrong = f"weights of type {type(weights).__name__} do not hold two arrays for each layer ({error})"
         raise UserError(f"{wrong}; give a dictionary as vgg19.weights.load_weights returns it") from error
-    return _chained(tensors, "given")
+    return _chained(tensors, "given", layers)
 
 
-def _chained(tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike) -> Weights:
+def _chained(
+    tensors: dict[tuple[str, int], np.ndarray], path: str | os.PathLike, layers: Sequence[str] = CONVOLUTIONS
+) -> Weights:
     """Pair filters and biases, each layer checked against the one before it."""
     weights: Weights = {}
     channels = 3
-    for layer in CONVOLUTIONS:
+    for layer in layers:
         if (layer, 0) not in tensors or (layer, 1) not in tensors:
             raise UserError(f"weights {path} lack filters or biases of {layer}; use VGG19 weights, all layers up to conv5_1")
         filters, biases = tensors[layer, 0], tensors[layer, 1]

@@ -12,14 +12,13 @@ import io
 import json
 import logging
 import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from dpst.errors import OptionError, UserError
 from dpst.files.clip_writing import extensions_of
-from dpst.files.inputs import open_input
+from dpst.files.inputs import in_counting_order, open_input
 from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
@@ -101,9 +100,10 @@ def _find_pairs(folder: Path, options: Options) -> list[dict[str, Any]]:
 
 def _find_contents(folder: Path, options: Options) -> list[dict[str, Any]]:
     """Paths of each job by option, from a folder of content photos, or of clips."""
-    masks = _by_stem(Path(options.content_seg_path)) if options.content_seg_path else {}
-    found = []
-    for content in _photos(folder, or_clips=True):
+    contents, found = _photos(folder, or_clips=True), []
+    kinds = EXTENSIONS if contents[0].suffix.lower() in EXTENSIONS else EXTENSIONS.union(CLIP_EXTENSIONS)
+    masks = _by_stem(Path(options.content_seg_path), kinds) if options.content_seg_path else {}
+    for content in contents:
         paths = {"content_image_path": str(content)}
         if options.content_seg_path:
             paths["content_seg_path"] = str(masks.get(content.stem, Path(options.content_seg_path) / f"{content.stem}.png"))
@@ -130,16 +130,15 @@ def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
     if not photos:
         lack = f"folder {folder} contains no photos{' or clips' * or_clips}"
         raise UserError(f"{lack}; put {', '.join(sorted(EXTENSIONS))} files there")
-    # Every second part is of digits; characters such as ² are none that int() takes.
-    return sorted(photos, key=lambda path: [int(x) if n % 2 else x for n, x in enumerate(re.split(r"(\d+)", path.name))])
+    return [folder / name for name in in_counting_order(path.name for path in photos)]
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """The photos, and folders of masks, in a folder by their names without extension; of equal names the first extension."""
+def _by_stem(folder: Path, kinds: Collection[str] = EXTENSIONS) -> dict[str, Path]:
+    """The files of some kinds, and folders of masks, in a folder by their names without extension; of equal names the first."""
     if not os.path.isdir(folder):
         return {}
     paths = sorted(_files(folder), reverse=True)
-    return {path.stem: path for path in paths if os.path.isdir(path) or path.suffix.lower() in EXTENSIONS}
+    return {path.stem: path for path in paths if os.path.isdir(path) or path.suffix.lower() in kinds}
 
 
 def _with_own_names(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Reading, grading and encoding run beside each other, a few frames apart.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import queue
@@ -14,9 +15,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from dpst.errors import UserError
 from dpst.files.atomic import replacing
-from dpst.files.clip_grading import Filters, Grade, has_alpha
+from dpst.files.clip_grading import Filters, has_alpha
 from dpst.files.clips import Clip, Damage, opened, pyav, reason_of
 from dpst.files.writing import check_place
 from dpst.options import FFV1, H264, HEVC, PRORES, WRITTEN_CLIPS
@@ -75,7 +78,8 @@ def write_clip(
     clip: Clip,
     path: str,
     firsts: Sequence[int],
-    grade: Callable[[int], Grade],
+    tables: Callable[[int], Sequence[str]],
+    masks: Generator[np.ndarray] | None = None,
     codec: str = H264,
     crf: int = 16,
     goes_on: Callable[[int], bool] = lambda done: True,
@@ -89,7 +93,10 @@ def write_clip(
         clip: what to read.
         path: the file to write; an existing one is replaced.
         firsts: the numbers of the frames that begin a shot, the first of them 0.
-        grade: what is done to the shot of a number; called in another thread when its first frame comes.
+        tables: paths of .cube files in sRGB for the shot of a number, one for each region, or one for the whole frame; called in
+            another thread when its first frame comes.
+        masks: of the regions, for each frame as it is shown, of any size: float32 (h, w, R), 0..1, sum over R at most 1; None if
+            there are none. It is closed at the end.
         codec: one of the choices of `Options.video_codec`.
         crf: see `Options.crf`.
         goes_on: called with the number of frames that are written; false ends the clip after them.
@@ -99,15 +106,17 @@ def write_clip(
         The number of frames in the file; with none there is no file.
 
     Raises:
-        UserError: the file cannot be written. What `grade` raises is raised when the frames before are in the file.
+        UserError: the file cannot be written. What `tables` or `masks` raise is raised when the frames before are in the file.
     """
     av = pyav()
     with opened(clip.path, "clip") as source:
         try:
             with replacing(path) as partial:
-                with av.open(str(partial), "w", _FORMATS[Path(path).suffix.lower()], **_how(source)) as target:
+                kind = _FORMATS[Path(path).suffix.lower()]
+                with av.open(str(partial), "w", kind, options=_how(source, kind)) as target:
                     output = _Output(source, target, clip, path, codec, crf, drop_metadata)
-                    written, stop = _write(source, output, clip, firsts, grade, goes_on)
+                    grading = functools.partial(_graded, pixels=output.pixels, firsts=firsts, tables=tables, masks=masks)
+                    written, stop = _write(source, output, clip, grading, goes_on)
                 if not written:
                     raise stop or _Stop
         except _Stop:
@@ -130,15 +139,14 @@ def _write(
     source: Any,
     output: _Output,
     clip: Clip,
-    firsts: Sequence[int],
-    grade: Callable[[int], Grade],
+    grading: Callable[[Generator[Any], Clip], Iterator[Any]],
     goes_on: Callable[[int], bool],
 ) -> tuple[int, BaseException | None]:
     """Writes what the new file holds; returns the number of frames, and what has ended it before the clip's own end."""
     written, stop = 0, None
     room = min(_MOST_WAITING, max(2, _WAITING_BYTES // (6 * clip.size[0] * clip.size[1])))
     read = _ahead(_read(source, clip, output.copied), room)
-    with contextlib.closing(_ahead(_graded(read, clip, output.pixels, firsts, grade), room)) as items:
+    with contextlib.closing(_ahead(grading(read, clip), room)) as items:
         try:
             for item in items:
                 if isinstance(item, pyav().Packet):
@@ -171,21 +179,26 @@ def _read(source: Any, clip: Clip, copied: dict[int, Any]) -> Iterator[Any]:
 
 
 def _graded(
-    items: Generator[Any], clip: Clip, pixels: str, firsts: Sequence[int], grade: Callable[[int], Grade]
+    items: Generator[Any],
+    clip: Clip,
+    pixels: str,
+    firsts: Sequence[int],
+    tables: Callable[[int], Sequence[str]],
+    masks: Generator[np.ndarray] | None,
 ) -> Iterator[Any]:
-    """The same with the frames graded, each shot by its own grade."""
+    """The same with the frames graded, each shot by its own tables."""
     number, shot, filters = 0, -1, None
-    with contextlib.closing(items):
+    with contextlib.closing(items), contextlib.closing(masks) if masks else contextlib.nullcontext():
         for item in items:
             if isinstance(item, pyav().Packet):
                 yield item
                 continue
             if shot + 1 < len(firsts) and number == firsts[shot + 1]:
                 shot += 1
-                filters = Filters(clip, item, pixels, grade(shot))
+                filters = Filters(clip, item, pixels, tables(shot), masks is not None)
             number += 1
             assert filters
-            yield filters(item)
+            yield filters(item, next(masks) if masks else None)
 
 
 class _Output:
@@ -334,10 +347,11 @@ def _texts(texts: dict[str, str], drop: bool) -> dict[str, str]:
     return {name: text for name, text in kept.items() if name in _NEEDED} if drop else kept
 
 
-def _how(source: Any) -> dict[str, dict[str, str]]:
-    """Settings of the new file's writer: names of texts that are not its own are kept where there are such."""
-    has_own = any("." in name for name in source.metadata)
-    return {"options": {"movflags": "use_metadata_tags"}} if has_own else {}
+def _how(source: Any, kind: str) -> dict[str, str]:
+    """Settings of the new file's writer: names of texts that are not its own are kept where there are such; no random numbers."""
+    if kind == "matroska":
+        return {"fflags": "+bitexact"}
+    return {"movflags": "use_metadata_tags"} if any("." in name for name in source.metadata) else {}
 
 
 def _ahead(items: Iterator[T], room: int) -> Generator[T]:

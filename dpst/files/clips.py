@@ -79,6 +79,11 @@ class Clip:
     colours: tuple[int, int, int, int]
     stream: int
 
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(height, width) of a frame as it is shown."""
+        return self.size[:: -1 if self.turns % 2 else 1]  # type: ignore[return-value]
+
 
 def pyav() -> ModuleType:
     """The module `av`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, TypeVar
 
 _Made = TypeVar("_Made")
@@ -25,6 +26,12 @@ def open_input(path: str | os.PathLike) -> BinaryIO:
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(code, os.strerror(code) if stat.S_ISDIR(mode) else "It is no regular file", os.fspath(path))
     return os.fdopen(file, "rb")
+
+
+def in_counting_order(names: Iterable[str]) -> list[str]:
+    """Names of files in order, in2 before in10."""
+    # Every second part is of digits; characters such as ² are none that int() takes.
+    return sorted(names, key=lambda name: [int(part) if n % 2 else part for n, part in enumerate(re.split(r"(\d+)", name))])
 
 
 def kept_while_unchanged(most: int) -> Callable[[Callable[[str], _Made]], Callable[[str], _Made]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from dpst.errors import UserError
+
+# Who is inside `linear_algebra_on_one_thread`, and what ends the limit.
+_inside, _limit, _lock = 0, contextlib.ExitStack(), threading.Lock()
 
 
 def cores(root: str = "/") -> int:
@@ -55,6 +60,30 @@ def number_in(path: Path) -> int | None:
         return int(path.read_text())
     except (OSError, ValueError):
         return None
+
+
+@contextlib.contextmanager
+def linear_algebra_on_one_thread() -> Iterator[None]:
+    """BLAS does not spread its work, in the whole process, while anybody is inside; then its limits are what they were.
+
+    Many small products and factorisations take no less time on more threads, which wait for each other by spinning: on a busy
+    machine they would cost several times the processor time. The command line says the same by OPENBLAS_NUM_THREADS, but in a
+    library NumPy has been imported before.
+    """
+    from threadpoolctl import threadpool_limits
+
+    global _inside
+    with _lock:
+        if not _inside:
+            _limit.enter_context(threadpool_limits(1, user_api="blas"))
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _limit.close()
 
 
 def check_address_space(least: int, user: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from dpst.imaging.cuts import WINDOW, find_cuts
 SAMPLES, _KEPT = 4, 16
 # Frames of less than this share of a shot's usual light are faded, and do not stand for it.
 _FADED = 0.5
+# Weights of a frame and of two on each side in a mean over time: binomial, so that what alternates from frame to frame is gone.
+_IN_TIME = (1, 4, 6, 4, 1)
 # The lightest level of the bars above and below, or beside, a film of another shape.
 _BAR = 16
 
@@ -28,11 +31,13 @@ class Shot:
         length: number of its frames.
         samples: uint8 (n, h, w, 3), `SAMPLES` frames evenly spread over it, but for those that are faded to black; of a shorter
             shot one.
+        numbers: those of the samples in the film.
     """
 
     first: int
     length: int
     samples: np.ndarray
+    numbers: tuple[int, ...]
 
 
 def tiled(samples: np.ndarray) -> np.ndarray:
@@ -74,12 +79,30 @@ def find_shots(frames: Iterable[np.ndarray], with_cuts: bool = True) -> Iterator
         yield kept.shot_before(kept.count)
 
 
+def smoothed_in_time(masks: Iterable[np.ndarray], firsts: Sequence[int]) -> Iterator[np.ndarray]:
+    """The masks of all frames, each the mean of those up to two frames away, but not across a cut.
+
+    Args:
+        masks: float32 (h, w, R), one for each frame.
+        firsts: the numbers of the frames that begin a shot, the first of them 0.
+    """
+    rest = iter(masks)
+    for first, end in zip(firsts, [*firsts[1:], None], strict=True):
+        shot = itertools.islice(rest, None if end is None else end - first)
+        near: collections.deque[np.ndarray | None] = collections.deque([None] * len(_IN_TIME), len(_IN_TIME))
+        for newest in itertools.chain(shot, [None] * (len(_IN_TIME) // 2)):
+            near.append(newest)
+            if near[len(_IN_TIME) // 2] is not None:
+                known = [(weight, mask) for weight, mask in zip(_IN_TIME, near, strict=True) if mask is not None]
+                yield sum(np.float32(weight) * mask for weight, mask in known) / np.float32(sum(weight for weight, _ in known))
+
+
 class _Kept:
     """Some frames of the shot that runs, evenly spread, and the newest ones, before any of which a cut may be found."""
 
     def __init__(self) -> None:
         self.first, self.count = 0, 0
-        self._spread: list[np.ndarray] = []
+        self._spread: list[tuple[int, np.ndarray]] = []
         self._every = 1
         self._newest: collections.deque[np.ndarray] = collections.deque()
 
@@ -93,16 +116,16 @@ class _Kept:
         """The shot that ends where the frame `cut` begins another one."""
         while self.count - len(self._newest) < cut:
             self._spread_out(self.count - len(self._newest), self._newest.popleft())
-        light = np.array([frame.mean((0, 1)) @ LUMA for frame in self._spread])
-        whole = [frame for frame, own in zip(self._spread, light, strict=True) if own >= _FADED * np.median(light)]
+        light = np.array([frame.mean((0, 1)) @ LUMA for _, frame in self._spread])
+        whole = [each for each, own in zip(self._spread, light, strict=True) if own >= _FADED * np.median(light)]
         number = SAMPLES if len(whole) >= SAMPLES else 1
-        chosen = [whole[int((k + 0.5) * len(whole) / number)] for k in range(number)]
-        shot = Shot(self.first, cut - self.first, np.stack(chosen))
+        numbers, samples = zip(*(whole[int((k + 0.5) * len(whole) / number)] for k in range(number)), strict=True)
+        shot = Shot(self.first, cut - self.first, np.stack(samples), numbers)
         self.first, self._spread, self._every = cut, [], 1
         return shot
 
     def _spread_out(self, number: int, frame: np.ndarray) -> None:
         if (number - self.first) % self._every == 0:
-            self._spread.append(frame)
+            self._spread.append((number, frame))
         if len(self._spread) > _KEPT:
             self._spread, self._every = self._spread[::2], 2 * self._every

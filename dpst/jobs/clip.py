@@ -7,6 +7,7 @@ equal results in every frame of a shot, so that nothing can flicker or swim. It 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 import os
 import time
@@ -18,13 +19,15 @@ from dpst.errors import OptionError
 from dpst.files.atomic import temporary_folder
 from dpst.files.clip_writing import check_clip_writable, write_clip
 from dpst.files.clips import Clip, frames_at, read_clip
+from dpst.files.frame_masks import are_frame_masks, check_frame_masks
 from dpst.files.photos import check_readable
 from dpst.files.writing import check_place, check_writable, write_photo
 from dpst.jobs.clip_looks import FINDING, FoundLooks, GivenLook, Looks
 from dpst.jobs.grading import check_luts_to_apply
 from dpst.jobs.job import Job, Outcome, Record, Status
-from dpst.jobs.places import output_images, record_path, shot_path
-from dpst.jobs.records import input_hashes, output_hashes
+from dpst.jobs.kept_looks import KeptLooks
+from dpst.jobs.places import looks_folder, output_images, record_path, shot_path
+from dpst.jobs.records import fingerprint, input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
 from dpst.regions.reading import check_both
@@ -53,9 +56,14 @@ def check_clip(options: Options) -> None:
         if not options.style_image_path:
             raise OptionError("--style_image_path is missing; give the style image")
         check_readable(options.style_image_path, "style image", options.max_pixels)
+        of_frames = are_frame_masks(options.content_seg_path, options.style_seg_path)
         for role, path in ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path):
-            if path and not os.path.isdir(path):
+            if of_frames and path == options.content_seg_path:
+                check_frame_masks(path, clip, options.max_pixels)
+            elif path and not os.path.isdir(path):
                 check_readable(path, role, options.max_pixels)
+        if of_frames and options.refine_masks:
+            logger.warning("--refine_masks is not used; masks for each frame are used as they are")
         check_both(options.content_seg_path, options.style_seg_path)
         check_weights_path(options.vgg19_weights)
     for path in output_images(options):
@@ -102,7 +110,11 @@ def run_clip(job: Job, bar: tqdm, networks: Networks) -> Outcome:
             if options.preview:
                 _write_previews(looks, clip, options, bar)
                 return Outcome(job.name, Status.CHECKED, job.options)
+            looks.kept = KeptLooks(looks_folder(options), fingerprint(looks.options, hashes))
+            if count := looks.kept.count():
+                logger.info("looks: %d of %d are kept from a run that was stopped", count, len(looks.firsts))
             _write_clips(looks, clip, options, bar)
+            looks.kept.remove()
     except KeyboardInterrupt:
         return Outcome(job.name, Status.STOPPED, job.options)
     record = Record(
@@ -137,9 +149,11 @@ def _time(seconds: float) -> str:
 
 def _write_previews(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
     """Writes the first frame of each shot, restyled."""
-    for number, (shot, frame) in enumerate(enumerate(frames_at(clip, looks.firsts)), 1):
+    masks, firsts = looks.masks() or itertools.repeat(None), set(looks.firsts)
+    masks_at = (mask for number, mask in enumerate(masks) if number in firsts)
+    for number, (frame, mask) in enumerate(zip(frames_at(clip, looks.firsts), masks_at, strict=False), 1):
         check_stop()
-        write_photo(shot_path(options, number), looks.restyled(shot, frame, options.strengths[0]))
+        write_photo(shot_path(options, number), looks.restyled(number - 1, frame, mask, options.strengths[0]))
         bar.update(FINDING + (100 - FINDING) * number / len(looks.firsts) - bar.n)
     logger.info("the first frame of each shot is in %s", shot_path(options, "*"))
 
@@ -152,7 +166,8 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
             clip,
             path,
             looks.firsts,
-            lambda shot, strength=strength: looks.grade(shot, strength),  # type: ignore[misc]
+            lambda shot, strength=strength: looks.tables(shot, strength),  # type: ignore[misc]
+            looks.masks(),
             options.video_codec,
             options.crf,
             _Following(bar, clip, done, len(options.strengths)),

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from dpst.files.clip_grading import Grade
 from dpst.files.clips import Clip, small_frames
+from dpst.files.frame_masks import are_frame_masks
 from dpst.files.luts import Lut
 from dpst.files.photos import read_photo
 from dpst.files.writing import write_photo
 from dpst.imaging.colours import LUMA
 from dpst.imaging.resizing import fitted, resize, shrunk
 from dpst.imaging.shots import find_shots, tiled, without_bars
+from dpst.jobs.clip_masks import FrameMasks, StillMasks
 from dpst.jobs.grading import read_lut
 from dpst.jobs.job import RegionShare
+from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import check_stop
 from dpst.options import LIGHT, Options
+from dpst.regions.mask_classes import SPECK
 from dpst.regions.preview import preview
-from dpst.regions.reading import read_regions
-from dpst.regions.regions import table, whole_image
+from dpst.regions.regions import Regions, table, whole_image
 from dpst.solver.lut_look import LutLook
 from dpst.solver.memory import within_memory
 from dpst.solver.sizes import network_side
@@ -49,7 +52,8 @@ class Looks:
         firsts: the numbers of the frames that begin a shot.
         features: where those of the solves came from.
         shares: of the regions.
-        stages: of all solves.
+        options: of the job, with a size for which there is memory.
+        kept: where looks are kept that are found.
     """
 
     def __init__(self, options: Options, clip: Clip, folder: Path):
@@ -57,9 +61,14 @@ class Looks:
         self.firsts = [0]
         self.features = ""
         self.shares: list[RegionShare] = []
-        self.stages: list[Stage] = []
-        self._options, self._clip, self._folder = options, clip, folder
-        self._masks: np.ndarray | None = None  # of the regions in a frame as it is shown, small
+        self.options, self._folder = options, folder
+        self.kept = KeptLooks(folder / "looks", "look")
+        self._stages: dict[int, list[Stage]] = {}  # by shot
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Of all solves."""
+        return [stage for shot in sorted(self._stages) for stage in self._stages[shot]]
 
     def prepare(self) -> None:
         """Does once what all shots need."""
@@ -68,22 +77,26 @@ class Looks:
         """The tables of a shot, one for each region."""
         raise NotImplementedError
 
-    def grade(self, shot: int, strength: float) -> Grade:
-        """What is done to the frames of a shot at some strength."""
+    def masks(self) -> Generator[np.ndarray] | None:
+        """Of the regions in each frame as it is shown, float32 (h, w, R), small; None for the whole frame."""
+        return None
+
+    def tables(self, shot: int, strength: float) -> list[str]:
+        """Paths of the tables of a shot at some strength, one for each region."""
         paths = []
         for number, lut in enumerate(self.luts(shot)):
             path = self._folder / f"shot_{shot}_{number}_{strength:g}.cube"
             if not path.exists():
-                _plain(lut, strength, self._options.keep == LIGHT).write(str(path))
+                _plain(lut, strength, self.options.keep == LIGHT).write(str(path))
             paths.append(str(path))
-        return Grade(paths, None if self._masks is None else _stored(self._masks, self._clip))
+        return paths
 
-    def restyled(self, shot: int, frame: np.ndarray, strength: float) -> np.ndarray:
-        """A frame (H, W, 3), 0..1, of a shot, as it is shown."""
-        tables = [Lut.read(path) for path in self.grade(shot, strength).tables]
-        if self._masks is None:
+    def restyled(self, shot: int, frame: np.ndarray, masks: np.ndarray | None, strength: float) -> np.ndarray:
+        """A frame (H, W, 3), 0..1, of a shot, as it is shown; with the frame's own of `masks`."""
+        tables = [Lut.read(path) for path in self.tables(shot, strength)]
+        if masks is None:
             return np.clip(tables[0](frame), 0, 1)
-        masks = resize(self._masks, *frame.shape[:2])
+        masks = resize(masks, *frame.shape[:2])
         change = sum(masks[..., region, None] * (lut(frame) - frame) for region, lut in enumerate(tables))
         return np.clip(frame + change, 0, 1).astype(np.float32)
 
@@ -92,7 +105,7 @@ class GivenLook(Looks):
     """A LUT, for all frames."""
 
     def luts(self, shot: int) -> list[Lut]:
-        return [read_lut(self._options.apply_lut, self._options.lut_profile)]
+        return [read_lut(self.options.apply_lut, self.options.lut_profile)]
 
 
 class FoundLooks(Looks):
@@ -102,33 +115,41 @@ class FoundLooks(Looks):
         """Finds the shots, and reads the style photo and the masks."""
         super().__init__(options, clip, folder)
         self._networks, self._bar = networks, bar
-        self.firsts = []
         small = small_frames(clip, max(2, options.solve_size // 2))
-        # A mask belongs to a camera that stands still: all frames are one shot then.
-        for number, shot in enumerate(find_shots(_followed(small, clip, bar), not options.content_seg_path)):
+        of_frames = are_frame_masks(options.content_seg_path, options.style_seg_path)
+        # One mask for all frames belongs to a camera that stands still: they are one shot then.
+        with_cuts = of_frames or not options.content_seg_path
+        self._shots = []
+        for number, shot in enumerate(find_shots(_followed(small, clip, bar), with_cuts)):
             np.save(self._samples_path(number), shot.samples)
-            self.firsts.append(shot.first)
+            self._shots.append(dataclasses.replace(shot, samples=shot.samples[:0]))
+        self.firsts = [shot.first for shot in self._shots]
         style = read_photo(options.style_image_path, "style image", options.max_pixels)
         self._style = style.resized(*fitted(style.size, options.solve_size))
-        frame = self._samples(0)[0]
-        self._regions = read_regions(
-            options.content_seg_path, options.style_seg_path, frame, self._style, options, (1, style.orientation)
-        )
+        self._masks: StillMasks | FrameMasks | None = None
         if options.content_seg_path:
-            if options.refine_masks:
-                self._regions = self._regions.refined(frame, self._style)
-            self._masks = self._regions.content
-            for line in table(self._regions).splitlines():
+            frame = self._samples(0)[0]
+            if of_frames:
+                bar.set_description_str("reading the masks", refresh=True)
+                self._masks = FrameMasks(options, clip, self._shots, folder, self._style, style.orientation)
+            else:
+                self._masks = StillMasks(options, frame, self._style, style.orientation)
+            regions = self._masks.regions
+            for line in table(regions).splitlines():
                 logger.info("%s", line)
             if options.mask_preview:
-                write_photo(options.mask_preview, preview(self._regions, frame, self._style))
-            self.shares = RegionShare.of(self._regions)
+                shown = dataclasses.replace(regions, content=self._masks.of(self._shots[0])[0])
+                write_photo(options.mask_preview, preview(shown, frame, self._style))
+            self.shares = RegionShare.of(regions)
+
+    def masks(self) -> Generator[np.ndarray] | None:
+        return self._masks.frames() if self._masks else None
 
     def prepare(self) -> None:
-        options, picture = self._options, tiled(self._samples(0))
+        options, picture = self.options, tiled(self._samples(0))
         load_tensorflow(options.device, options.gpus_per_job)
         channels = self._networks.channels(options.vgg19_weights)
-        self._options = options = within_memory(options, picture.shape[:2], self._style.shape[:2], channels, 0)
+        self.options = options = within_memory(options, picture.shape[:2], self._style.shape[:2], channels, 0)
         side = network_side(fitted(picture.shape[:2], options.solve_size), options)
         # One network for all shots, so that they are judged alike.
         pair = shrunk(picture, side), shrunk(self._style, side)
@@ -137,22 +158,26 @@ class FoundLooks(Looks):
         logger.info("features: %s", self.features)
 
     def luts(self, shot: int) -> list[Lut]:
-        names = self._regions.names
-        paths = [self._folder / f"shot_{shot}_{region}.npy" for region in range(len(names))]
-        if not paths[0].exists():
-            for path, lut in zip(paths, self._solved(shot), strict=True):
-                np.save(path, lut.table)
-        return [Lut(np.load(path)) for path in paths]
+        if kept := self.kept.read(shot):
+            tables, self._stages[shot] = kept
+            return [Lut(table) for table in tables]
+        luts, self._stages[shot] = self._solved(shot)
+        self.kept.write(shot, [lut.table for lut in luts], self._stages[shot])
+        return luts
 
-    def _solved(self, shot: int) -> list[Lut]:
+    def _solved(self, shot: int) -> tuple[list[Lut], list[Stage]]:
+        """The tables of a shot, one for each region, and the stages of its solve."""
         import photo_style
 
-        options, samples = self._options, self._samples(shot)
+        options, samples = self.options, self._samples(shot)
         content = tiled(samples)
-        regions = whole_image(content, self._style)
-        if self._masks is not None:
-            masks = tiled(np.stack([self._masks] * len(samples)))
-            regions = dataclasses.replace(self._regions, content=masks, content_strokes=None, style_strokes=None)
+        whole = regions = whole_image(content, self._style)
+        if self._masks:
+            matched, masks = self._masks.regions, tiled(self._masks.of(self._shots[shot]))
+            shown = masks.mean((0, 1)) > SPECK
+            if shown.any():
+                names = tuple(itertools.compress(matched.names, shown))
+                regions = Regions(names, masks[..., shown], matched.style[..., shown])
 
         def follow(progress: Progress) -> None:
             check_stop()
@@ -161,13 +186,14 @@ class FoundLooks(Looks):
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow
         )
-        self.stages += result.stages
         luts = []
-        for region in [None] if self._masks is None else regions.names:
+        for name in self._masks.regions.names if self._masks else whole.names:
+            # A region that is in none of these frames may still be in others: it gets the look of the whole shot.
+            region = name if name in regions.names and self._masks and result.masks[name].any() else None
             lut = result.lut(region, options.lut_size)
             logger.info("look %d%s: %s", shot + 1, f", {region}" if region else "", result.lut_fit(lut, region))
             luts.append(_with_black(lut))
-        return luts
+        return luts, result.stages
 
     def _samples_path(self, shot: int) -> Path:
         return self._folder / f"samples_{shot}.npy"
@@ -175,7 +201,7 @@ class FoundLooks(Looks):
     def _samples(self, shot: int) -> np.ndarray:
         """The frames that stand for a shot, float32 (n, h, w, 3), 0..1; without masks also without black bars."""
         samples = np.load(self._samples_path(shot))
-        if not self._options.content_seg_path:
+        if not self.options.content_seg_path:
             samples = without_bars(samples)
         return samples.astype(np.float32) / np.float32(255)
 
@@ -194,12 +220,6 @@ def _plain(lut: Lut, strength: float, keeps_light: bool) -> Lut:
     picture = colours.reshape(len(colours), -1, 3)
     look = LutLook([lut], keeps_light=keeps_light)
     return Lut(look.apply(picture, 0, len(picture), strength).reshape(colours.shape))
-
-
-def _stored(masks: np.ndarray, clip: Clip) -> np.ndarray:
-    """Masks of a frame as it is shown, small, for a frame as it is stored."""
-    large = np.clip(resize(np.ascontiguousarray(np.rot90(masks, -clip.turns)), *clip.size), 0, 1)
-    return large / np.maximum(large.sum(-1, keepdims=True), 1)
 
 
 def _followed(frames: Iterator[np.ndarray], clip: Clip, bar: tqdm) -> Iterator[np.ndarray]:

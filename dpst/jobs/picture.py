@@ -20,7 +20,7 @@ from dpst import __version__
 from dpst.errors import OptionError, UserError
 from dpst.files.photos import Photo, check_readable, read_photo
 from dpst.files.writing import check_place, check_result, check_writable, write_photo
-from dpst.imaging.resizing import fitted
+from dpst.imaging.resizing import fitted, shrunk
 from dpst.jobs.clip import check_clip, run_clip
 from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.grading import check_luts_to_apply, run_grading
@@ -40,10 +40,11 @@ from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
 from dpst.regions.reading import check_both, read_regions
-from dpst.regions.regions import table
+from dpst.regions.regions import Regions, table
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
+from dpst.solver.stages import Progress
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
@@ -125,7 +126,20 @@ def run_one(options: Options, command: str) -> int:
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
-def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callable[[Result], None] | None = None) -> Outcome:
+@dataclasses.dataclass(frozen=True)
+class Receiver:
+    """Takes what a run finds in memory; the run then writes no result, LUT, mask preview or record.
+
+    Attributes:
+        regions: called with the regions.
+        result: called with the result and, before that, after each stage with what there is of it.
+    """
+
+    regions: Callable[[Regions], None]
+    result: Callable[[Result], None]
+
+
+def run_job(job: Job, bar: tqdm, networks: Networks | None = None, receiver: Receiver | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
@@ -134,10 +148,10 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         job: the picture to make.
         bar: shows how far it is, out of 100.
         networks: those of the runs before.
-        keep: gets what was solved, before it is written, for whoever goes on with it.
+        receiver: gets the regions and the result instead of files.
 
     Returns:
-        `DONE` with the record, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
+        `DONE`, with the record unless there is a receiver, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
 
     Raises:
         UserError: the input is no good, or the loss is not finite.
@@ -148,12 +162,12 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, keep: Callabl
         return run_grading(job, bar)
     beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
     try:
-        return _solve(job, bar, networks or Networks(), keep or (lambda result: None), beside)
+        return _solve(job, bar, networks or Networks(), receiver, beside)
     finally:  # after an error nobody waits for it
         beside.shutdown(wait=False, cancel_futures=True)
 
 
-def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], None], beside: ThreadPoolExecutor) -> Outcome:
+def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, beside: ThreadPoolExecutor) -> Outcome:
     """Finds the regions, solves, writes and scores; see `run_job`."""
     options = _as_preview(job.options)
     begin = time.perf_counter()
@@ -182,7 +196,9 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     for line in table(regions).splitlines():
         logger.info("%s", line)
     region_paths(options.lut, regions.names if REGION in options.lut else ())
-    if options.mask_preview:
+    if receiver:
+        receiver.regions(regions)
+    elif options.mask_preview:
         write_photo(options.mask_preview, preview(regions, content, style))
         logger.info("%s shows the regions", options.mask_preview)
     if options.dry_run:
@@ -204,31 +220,49 @@ def _solve(job: Job, bar: tqdm, networks: Networks, keep: Callable[[Result], Non
     check_stop()
     watch = Watch(options, bar)
     about = about_result(job, features)
+    stage = 0
+
+    def so_far(progress: Progress, realisms: tuple[float, ...]) -> Result:
+        """What there is of the result; those of the realisms that are not finished have the look of the stage that runs."""
+        looks = {**dict.fromkeys(realisms, progress.look), **progress.looks} if progress.look else {}
+        small = shrunk(content, options.solve_size)
+        return Result(progress.image, small, features=features, looks=looks, keeps_light=options.keep == LIGHT)
+
+    def follow(progress: Progress) -> None:
+        nonlocal stage
+        if receiver and progress.stage > stage:
+            stage = progress.stage
+            receiver.result(so_far(progress, options.realisms[:1]))
+        watch(progress)
+
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=watch
+            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
         )
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
             with interrupts_deferred():
-                content = content_photo.resized(*fitted(content_photo.size, options.solve_size))
-                looks = dict.fromkeys(options.realisms, best.look) if best.look else {}  # at every realism the same
-                light = options.keep == LIGHT
-                result = Result(best.image, content, features=features, looks=looks, keeps_light=light)
-                keep(result)
-                write_results(result, content_photo, options, about)
-            logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
+                if receiver:
+                    receiver.result(so_far(best, options.realisms[:1]))
+                else:
+                    write_results(so_far(best, options.realisms), content_photo, options, about)
+                    logger.warning("the best image so far is in %s", ", ".join(output_images(options)))
         if not (isinstance(stop, KeyboardInterrupt) or stop_requested()):
             raise
         return Outcome(job.name, Status.STOPPED, job.options)
-    keep(result)
+    if receiver:
+        receiver.result(result)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
     scoring = beside.submit(scores, result.content, style, result.image, solved_regions)
-    write_results(result, content_photo, options, about)
-    lut_fits = write_luts(result, options)
+    lut_fits = {}
+    if not receiver:
+        write_results(result, content_photo, options, about)
+        lut_fits = write_luts(result, options)
     figures = scoring.result()
     if options.style_option and (line := advice(figures, result.image.shape)):
         logger.warning("%s", line)
+    if receiver:
+        return Outcome(job.name, Status.DONE, job.options)
     record = Record(
         version=__version__,
         command=job.command,

@@ -83,10 +83,17 @@ def by_products(options: Options) -> list[tuple[str, str]]:
     files = [("log", str(log_path(options)))]
     if options.auto_seg_used:
         files += [("mask", path) for path in mask_paths(options)]
+    if options.is_clip and not (options.apply_lut or options.dry_run or options.preview):
+        files.append(("looks", looks_folder(options)))
     if not (options.apply_lut or options.dry_run or options.is_clip):
         files += [("snapshot", by_product_path(options, _NUMBERED))]
         files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []
     return files
+
+
+def looks_folder(options: Options) -> str:
+    """The folder of the looks of a clip's shots, while the clip is not whole."""
+    return str(record_path(options).with_suffix(".looks"))
 
 
 def mask_paths(options: Options) -> tuple[str, str]:

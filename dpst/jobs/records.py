@@ -121,6 +121,12 @@ def finished(options: Options) -> Record | None:
     return record if unchanged else None
 
 
+def fingerprint(options: Options, hashes: dict[str, str]) -> str:
+    """What tells a job by its inputs, its options and this program from all others; as hexadecimal digits."""
+    told = [__version__, _seen(dataclasses.asdict(options)), hashes]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def sha256(path: str) -> str:
     """SHA-256 of a file, or of the names and contents of the files in a folder."""
     if os.path.isdir(path):

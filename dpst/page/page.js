@@ -1,17 +1,17 @@
-"use strict";
 // The page asks the program for everything, and shows what it answers. Nothing is decided here but what is drawn and shown.
 
-const $ = (id) => document.getElementById(id);
-const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
+import { $, each, made } from "./dom.js";
+import { Frame } from "./frame.js";
+import { draw } from "./strokes.js";
+
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
+const percent = (share) => share > 0 && share < 0.01 ? "less than 1%" : `${Math.round(100 * share)}%`;
 let session = "";
 let mostBytes = Infinity;
-let busy = false;
 
 // Asking
 
 async function ask(method, what, body) {
-  showError("");
   if (body?.size > mostBytes) {
     showError(`The file is too large; choose one of ${mostBytes / 2 ** 20} MiB at most.`);
     return null;
@@ -29,35 +29,36 @@ async function ask(method, what, body) {
 }
 
 const request = (what, values = {}) => ask("POST", what, JSON.stringify(values));
+const fileOf = (name) => `/${session}/files/${encodeURIComponent(name)}`;
 
 function showError(text) {
-  $("error").textContent = text;
-  $("error-row").hidden = !text;
+  $("error-words").textContent = text;
+  $("error").hidden = !text;
   showStatus();
 }
 
-function showStatus() {
-  $("status").hidden = $("error-row").hidden && !busy;
-}
-
+const showStatus = () => { $("status").hidden = $("error").hidden && $("busy").hidden; };
 $("close-error").addEventListener("click", () => showError(""));
 
 function lost() {
   stream.close();
-  setBusy(true);
+  setBusy("lost");
   $("busy").hidden = true;
   showError(session ? "The program has ended, or the connection to it was lost. Start it, and load this page again."
     : "Too many pages are open, or the program has ended. Close another page, and load this one again.");
   return null;
 }
 
-function setBusy(now, words = "") {
-  busy = now;
-  $("busy").hidden = !now;
+// What the page waits for: with "" nothing; while `free`, it can be used meanwhile.
+let busy = false;
+function setBusy(words, { free = false, canStop = false } = {}) {
+  busy = Boolean(words) && !free;
+  $("busy").hidden = !words;
+  $("stop").hidden = !canStop;
   $("words").textContent = words;
   document.querySelector("#busy progress").removeAttribute("value");
-  each("main button, main input[type=file], input[name=regions], #count", (element) => { element.disabled = now; });
-  if (now) $("news").hidden = true;
+  each("main button:not(.zoom button), main input[type=file], input[name=regions], #count", (element) => { element.disabled = busy; });
+  if (!busy) showHistory();
   showStatus();
 }
 
@@ -67,61 +68,66 @@ class Photo {
   constructor(of) {
     this.of = of;
     this.figure = document.querySelector(`.photo[data-of=${of}]`);
-    this.image = this.figure.querySelector("img");
+    this.image = this.figure.querySelector(".shown");
+    this.base = this.figure.querySelector(".base");
     this.canvas = this.figure.querySelector("canvas");
     this.context = this.canvas.getContext("2d");
-    this.strokes = [];
+    this.mask = null;
     this.ready = false;
+    this.frame = new Frame(this.figure.querySelector(".frame"), (event) => this.stroke(event));
     const input = $(`${of}-photo`);
     input.addEventListener("change", () => { if (input.files[0]) this.take(input.files[0]); input.value = ""; });
     this.figure.querySelector(".change").addEventListener("click", () => input.click());
-    this.figure.addEventListener("dragover", (event) => { event.preventDefault(); this.figure.classList.add("over"); });
-    this.figure.addEventListener("dragleave", () => this.figure.classList.remove("over"));
-    this.figure.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.figure.classList.remove("over");
-      if (!busy && event.dataTransfer.files[0]) this.take(event.dataTransfer.files[0]);
-    });
-    this.canvas.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      this.canvas.setPointerCapture(event.pointerId);
-      const size = Number($("width").value);
-      this.strokes.push({ colour: chosen("brush"), size, points: [this.at(event)] });
-      this.draw(this.strokes.at(-1));
-    });
-    this.canvas.addEventListener("pointermove", (event) => {
-      if (!this.canvas.hasPointerCapture(event.pointerId)) return;
-      const stroke = this.strokes.at(-1);
-      stroke.points.push(this.at(event));
-      this.draw({ ...stroke, points: stroke.points.slice(-2) });
-    });
-    this.canvas.addEventListener("lostpointercapture", () => remember([{ photo: this, before: this.strokes.slice(0, -1), after: [...this.strokes] }]));
+    const mask = $(`${of}-mask`);
+    mask.addEventListener("change", () => { if (mask.files[0]) this.takeMask(mask.files[0]); mask.value = ""; });
   }
 
+  // What does not work leaves everything as it was.
   async take(file) {
-    setBusy(true, `reading ${file.name}`);
+    showError("");
+    setBusy(`reading ${file.name}`);
     const answer = await ask("PUT", `${this.of}_image_path?name=${encodeURIComponent(file.name)}`, file);
     if (answer) {
-      this.image.src = `/${session}/files/${answer.shown}`;
+      this.image.src = fileOf(answer.shown);
       await this.image.decode();
       this.canvas.width = this.image.naturalWidth;
       this.canvas.height = this.image.naturalHeight;
-      const boxes = this.of === "content" ? ".photo[data-of=content] .sheet, #view" : ".photo[data-of=style] .sheet";
-      each(boxes, (box) => box.style.setProperty("--ratio", this.canvas.width / this.canvas.height));
+      const ratio = this.canvas.width / this.canvas.height;
+      each(`.photo[data-of=${this.of}] .sheet`, (box) => box.style.setProperty("--ratio", ratio));
+      const large = document.querySelectorAll("#regions .sheet")[this.of === "content" ? 0 : 1];
+      large.style.setProperty("--ratio", ratio);
+      large.querySelector(".shown").src = this.image.src;
+      if (this.of === "content") {
+        $("view").style.setProperty("--ratio", ratio);
+        document.querySelector("#view .before").src = this.image.src;
+      }
+      this.ready = true;
+      this.setMask(null);
+      this.frame.fit();
+      startDrawing({ ...drawing, [this.of]: [], bases: null });
+      this.figure.querySelector(".drop").hidden = true;
+      this.figure.querySelector(".sheet").hidden = false;
+      this.figure.querySelector(".change").hidden = false;
+      this.figure.querySelector(".name").textContent = file.name;
+      each(".later", (element) => { element.hidden = !(content.ready && style.ready); });
+      setWarnings([]);
+      setView(null);
+      changed();
     }
-    setBusy(false);
-    if (!answer) return false; // what was there stays
-    this.ready = true;
-    this.forget();
-    this.figure.querySelector(".drop").hidden = this.ready;
-    this.figure.querySelector(".sheet").hidden = !this.ready;
-    this.figure.querySelector(".change").hidden = !this.ready;
-    this.figure.querySelector(".name").textContent = this.ready ? file.name : "";
-    each(".later", (element) => { element.hidden = !(content.ready && style.ready); });
-    for (const id of ["view", "regions"]) $(id).hidden = true;
-    setMade(null);
-    setWarnings([]);
-    return true;
+    setBusy("");
+    return Boolean(answer);
+  }
+
+  setMask(file) {
+    this.mask = file;
+    $(`${this.of}-mask`).parentNode.querySelector(".name").textContent = file ? file.name : "";
+  }
+
+  async takeMask(file) {
+    showError("");
+    if (!(await this.send(file, file.name))) return;
+    this.setMask(file);
+    changed();
   }
 
   at(event) {
@@ -129,73 +135,139 @@ class Photo {
     return [(event.clientX - box.left) * this.canvas.width / box.width, (event.clientY - box.top) * this.canvas.height / box.height];
   }
 
-  // In whole pixels: the canvas's own lines are blended at their edges, and a mask has flat colours.
-  draw({ colour, size, points }) {
-    const fill = colour ? this.context.fillRect : this.context.clearRect;
-    this.context.fillStyle = colour || "#000";
-    const radius = size / 2;
-    for (let n = 0; n < points.length; n++) {
-      const [x0, y0] = points[Math.max(0, n - 1)], [x1, y1] = points[n];
-      const steps = Math.max(1, Math.ceil(Math.max(Math.abs(x1 - x0), Math.abs(y1 - y0))));
-      for (let step = 0; step <= steps; step++) {
-        const x = x0 + (x1 - x0) * step / steps, y = y0 + (y1 - y0) * step / steps;
-        for (let row = Math.ceil(y - radius); row < y + radius; row++) {
-          const half = Math.sqrt(Math.max(0, radius ** 2 - (row - y) ** 2)), left = Math.round(x - half);
-          fill.call(this.context, left, row, Math.round(x + half) - left, 1);
-        }
-      }
-    }
+  stroke(event) {
+    if (busy || !document.body.classList.contains("drawing")) return null;
+    const stroke = { colour: chosen("brush"), size: Number($("width").value), points: [this.at(event)] };
+    draw(this.context, stroke);
+    return {
+      move: (event) => {
+        stroke.points.push(this.at(event));
+        draw(this.context, { ...stroke, points: stroke.points.slice(-2) });
+      },
+      end: () => setDrawing({ ...drawing, [this.of]: [...drawing[this.of], stroke] }),
+      cancel: () => this.show(),
+    };
   }
 
-  redraw() {
+  // Draws everything again.
+  show() {
     this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    this.strokes.forEach((stroke) => this.draw(stroke));
+    drawing[this.of].forEach((stroke) => draw(this.context, stroke));
+    const base = drawing.bases?.[this.of];
+    this.base.hidden = !base;
+    if (base) this.base.src = base.src;
   }
 
-  forget() {
-    this.strokes = [];
-    this.redraw();
-    for (const list of [done, undone]) for (let n = list.length; n--;) if (list[n].photo === this) list.splice(n, 1);
+  // The strokes as a mask, over the found regions where they begin with those.
+  drawnMask() {
+    const whole = made("canvas", { width: this.canvas.width, height: this.canvas.height }), context = whole.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    if (drawing.bases) context.drawImage(drawing.bases[this.of], 0, 0, whole.width, whole.height);
+    context.drawImage(this.canvas, 0, 0);
+    return new Promise((resolve) => whole.toBlob(resolve));
   }
 
-  // The mask that belongs to what is chosen; false if it was refused.
+  async send(mask, name) {
+    return (await ask("PUT", `${this.of}_seg_path?name=${encodeURIComponent(name)}`, mask)) !== null;
+  }
+
+  // The mask that belongs to what is chosen; false if there is none or it was refused.
   async sendMask() {
-    let mask, name;
-    if (chosen("regions") === "strokes") {
-      mask = await new Promise((resolve) => this.canvas.toBlob(resolve));
-      name = `${this.of}_strokes.png`;
-    } else if (chosen("regions") === "masks") {
-      mask = $(`${this.of}-mask`).files[0];
-      name = mask?.name;
-    }
-    return !mask || (await ask("PUT", `${this.of}_seg_path?name=${encodeURIComponent(name)}`, mask)) !== null;
+    if (chosen("regions") === "strokes") return this.send(await this.drawnMask(), `${this.of}_${drawing.bases ? "regions" : "strokes"}.png`);
+    if (chosen("regions") !== "masks") return true;
+    if (this.mask) return this.send(this.mask, this.mask.name);
+    showError(`Choose the mask of ${this.of === "content" ? "your photo" : "the other photo"}, too.`);
+    return false;
   }
 }
 
-// What was drawn or cleared: changes of a photo's strokes, each with those before and after it.
-const done = [], undone = [];
-
-function remember(changes) {
-  done.push(...changes);
-  undone.length = 0;
-}
-
-function step(from, to, which) {
-  const change = from.pop();
-  if (!change) return;
-  to.push(change);
-  change.photo.strokes = [...change[which]];
-  change.photo.redraw();
-}
-
-const undo = () => step(done, undone, "before"), redo = () => step(undone, done, "after");
+// What is drawn on both photos, and what was before and, after an undo, will be again. A state is never changed, but replaced.
+let drawing = { content: [], style: [], bases: null, legend: [] };
+let past = [], future = [];
 const content = new Photo("content"), style = new Photo("style");
 
-function fileList(file) {
-  const list = new DataTransfer();
-  if (file) list.items.add(file);
-  return list.files;
+function startDrawing(state) {
+  past = [];
+  future = [];
+  applyDrawing(state);
 }
+
+function setDrawing(state) {
+  past.push(drawing);
+  future = [];
+  applyDrawing(state);
+  changed();
+}
+
+function applyDrawing(state) {
+  const isOther = state.bases !== drawing.bases;
+  drawing = state;
+  content.show();
+  style.show();
+  if (isOther) showBrushes();
+  $("how").textContent = state.bases
+    ? "Draw over the found regions where they are wrong: each stroke takes what it covers into the region of its colour."
+    : "Draw a few strokes of the same colour on what belongs together, in both photos. The rest is completed.";
+  showHistory();
+}
+
+const isDrawn = () => Boolean(drawing.content.length || drawing.style.length || drawing.bases);
+
+function showHistory() {
+  $("undo").disabled = !past.length;
+  $("redo").disabled = !future.length;
+  $("clear").disabled = !isDrawn();
+}
+
+function step(from, to) {
+  if (busy || !from.length) return;
+  to.push(drawing);
+  applyDrawing(from.pop());
+  changed();
+}
+
+const undo = () => step(past, future), redo = () => step(future, past);
+$("undo").addEventListener("click", undo);
+$("redo").addEventListener("click", redo);
+$("clear").addEventListener("click", () => setDrawing({ content: [], style: [], bases: null, legend: [] }));
+addEventListener("keydown", (event) => {
+  const key = event.key.toLowerCase();
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || chosen("regions") !== "strokes" || !(key === "z" || key === "y")) return;
+  event.preventDefault();
+  if (key === "y" || event.shiftKey) redo();
+  else undo();
+});
+
+let colours = [];
+function showBrushes() {
+  const named = drawing.legend.map(({ name, colour }) => [name, colour]);
+  const others = colours.filter(([, colour]) => !named.some(([, taken]) => taken === colour));
+  $("brushes").replaceChildren(...[...named, ...others, ["eraser", ""]].map(([name, colour], n) => {
+    const input = made("input", { type: "radio", name: "brush", value: colour, checked: !n, ariaLabel: name });
+    const label = made("label", { title: name, className: colour ? "" : "eraser" }, input);
+    if (colour) label.style.background = colour;
+    else label.append("Eraser");
+    return label;
+  }));
+}
+
+// Files that are dropped beside the frames, too
+
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  each(".photo", (figure) => figure.classList.toggle("over", figure.contains(event.target)));
+});
+addEventListener("dragleave", () => each(".photo", (figure) => figure.classList.remove("over")));
+addEventListener("drop", async (event) => {
+  event.preventDefault();
+  each(".photo", (figure) => figure.classList.remove("over"));
+  const files = [...event.dataTransfer.files];
+  if (busy || !files.length) return;
+  const onto = [content, style].find((photo) => photo.figure.contains(event.target));
+  const places = onto ? [onto] : [content, style].filter((photo) => !photo.ready);
+  if (!places.length) showError("Drop the photo onto the one that it replaces.");
+  for (const photo of places.slice(0, files.length)) await photo.take(files.shift());
+});
 
 async function takeExample(name, files) {
   const fetched = [];
@@ -205,176 +277,257 @@ async function takeExample(name, files) {
   }
   const [contentFile, styleFile, ...masks] = fetched;
   if (!(await content.take(contentFile)) || !(await style.take(styleFile))) return;
-  ["content-mask", "style-mask"].forEach((id, n) => { $(id).files = fileList(masks[n]); });
-  document.querySelector("input[value=masks]").click();
+  [content, style].forEach((photo, n) => photo.setMask(masks[n]));
+  chooseRegions("masks");
 }
 
 // Regions
 
+const chooseRegions = (kind) => document.querySelector(`input[name=regions][value=${kind}]`).click();
+
 function showTools() {
-  const kind = chosen("regions");
+  const kind = chosen("regions"), isDrawing = kind === "strokes";
   for (const each of ["strokes", "alike", "masks"]) $(`for-${each}`).hidden = kind !== each;
   $("show-row").hidden = kind === "whole";
-  $("regions").hidden = true;
-  document.body.classList.toggle("drawing", kind === "strokes");
+  $("correct").hidden = kind !== "alike" && kind !== "meaning";
+  document.body.classList.toggle("drawing", isDrawing);
+  for (const photo of [content, style]) photo.frame.fit();
+  changed();
 }
 
-each("input[name=regions]", (input) => input.addEventListener("change", showTools));
-each("#content-mask, #style-mask", (input) => input.addEventListener("change", async () => {
-  if (!input.files[0]) return;
-  const photo = input.id === "content-mask" ? content : style;
-  if (await photo.sendMask()) photo.mask = input.files[0];
-  else input.files = fileList(photo.mask); // the one that was there stays
-}));
-$("undo").addEventListener("click", undo);
-$("redo").addEventListener("click", redo);
-$("clear").addEventListener("click", () => {
-  const changes = [content, style].filter((photo) => photo.strokes.length).map((photo) => ({ photo, before: photo.strokes, after: [] }));
-  remember(changes);
-  changes.forEach(({ photo }) => { photo.strokes = []; photo.redraw(); });
-});
-document.addEventListener("keydown", (event) => {
-  if (!(event.ctrlKey || event.metaKey) || busy || chosen("regions") !== "strokes") return;
-  const key = event.key.toLowerCase();
-  if (key !== "z" && key !== "y") return;
-  event.preventDefault();
-  key === "y" || event.shiftKey ? redo() : undo();
-});
-// A photo that is dropped beside its frame must not replace the page.
-for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
-addEventListener("beforeunload", (event) => {
-  if (content.strokes.length || style.strokes.length || (made && !is_saved)) event.preventDefault();
-});
+const showFrames = () => document.querySelector(".pair").scrollIntoView({ block: "start" });
 
-// What takes time
+each("input[name=regions]", (input) => input.addEventListener("change", () => {
+  showTools();
+  if (input.value === "strokes") showFrames();
+}));
+$("count").addEventListener("change", () => changed());
+
+// What was made before is no longer of these regions.
+function changed() {
+  $("regions").hidden = true;
+  version++;
+  showState();
+}
+
+let isCorrecting = false; // whether the regions that are being looked for are to be drawn on
+
+async function showRegions({ regions, masks }) {
+  const kept = [];
+  for (const name of masks) {
+    const image = new Image();
+    image.src = URL.createObjectURL(await (await fetch(fileOf(name))).blob());
+    await image.decode();
+    kept.push(image);
+  }
+  const matched = regions.filter(({ colour }) => colour);
+  if (isCorrecting) {
+    isCorrecting = false;
+    const isNone = matched.length < 2;
+    if (isNone) showError("No regions were found that both photos have. Draw strokes on each of them instead.");
+    setDrawing({ content: [], style: [], bases: isNone ? null : { content: kept[0], style: kept[1] }, legend: isNone ? [] : matched });
+    chooseRegions("strokes");
+    return;
+  }
+  document.querySelectorAll("#regions .base").forEach((image, n) => { image.src = kept[n].src; });
+  const shares = ({ content, style }) => ` ${percent(content)} of your photo, ${percent(style)} of the other`;
+  $("legend").replaceChildren(...regions.map((region) => {
+    if (!region.colour) return made("li", { className: "soft", textContent: `${region.name}:${shares(region)}; not matched` });
+    const swatch = made("i", { className: "swatch" });
+    swatch.style.background = region.colour;
+    return made("li", {}, swatch, made("b", { textContent: region.name }), shares(region));
+  }));
+  if (matched.length < 2) $("legend").prepend(made("li", { textContent: "No regions were found that both photos have: they are matched as a whole." }));
+  $("regions").hidden = false;
+  $("regions").scrollIntoView({ block: "nearest" });
+}
+
+// What takes time. The tasks are answered in their order; one that was cancelled is no longer waited for.
+
+const tasks = [];
 
 async function start(what, values = {}) {
-  setBusy(true, "starting");
-  setWarnings([]);
-  const is_asked = (await content.sendMask()) && (await style.sendMask()) &&
-    (await request(what, { regions: chosen("regions"), count: Number($("count").value), ...values }));
-  if (!is_asked) setBusy(false);
+  await cancel();
+  showError("");
+  setBusy("starting", { canStop: true });
+  const task = { what, version, isCancelled: false, isSeen: false };
+  tasks.push(task);
+  const kind = chosen("regions") === "strokes" && drawing.bases ? "masks" : chosen("regions");
+  const isAsked = (what === "write" || ((await content.sendMask()) && (await style.sendMask()))) && !task.isCancelled &&
+    (await request(what, { regions: kind, count: Number($("count").value), ...look(), ...values }));
+  if (!isAsked) {
+    tasks.splice(tasks.indexOf(task), 1);
+    if (!task.isCancelled) setBusy("");
+  }
 }
 
-$("show").addEventListener("click", () => start("regions"));
+async function cancel() {
+  const running = tasks.filter((task) => !task.isCancelled);
+  for (const task of running) task.isCancelled = true;
+  if (!running.length) return;
+  setBusy("");
+  showState();
+  await request("stop");
+}
+
+$("show").addEventListener("click", () => { isCorrecting = false; start("regions"); });
+$("correct").addEventListener("click", () => { isCorrecting = true; start("regions"); });
 $("draft").addEventListener("click", () => start("draft"));
-for (const id of ["make", "again"]) $(id).addEventListener("click", () => start("make", look()));
-$("stop").addEventListener("click", () => { $("words").textContent = "stopping"; request("stop"); });
+$("make").addEventListener("click", () => start("make"));
+$("download").addEventListener("click", () => start("write", { what: "picture" }));
+$("download-lut").addEventListener("click", () => start("write", { what: "lut" }));
+$("stop").addEventListener("click", cancel);
 
-// What the file to download was made with; null if there is none.
-let made = null, is_saved = false;
-const is_made = () => made && made.realism === look().realism && made.strength === look().strength;
-
-// The file is offered only while it is what the sliders show.
-function setMade(now) {
-  made = now;
-  showFresh();
-}
-
-function showFresh() {
-  $("made").hidden = !is_made();
-  $("stale").hidden = !made || is_made();
-  if (!is_made()) $("news").hidden = true;
-}
+// The look
 
 const look = () => ({ realism: Number($("realism").value), strength: Number($("strength").value) });
 
+// The picture that is shown, whether what was made is not downloaded yet, and how often the photos and regions had changed, now
+// and when what is shown was begun.
+let view = null, isUnsaved = false, version = 0, shownVersion = 0;
+
 // One picture at a time: while one is made, only the last of the sliders' positions is remembered.
-let is_viewing = false, is_view_due = false;
-async function showView() {
+let viewing = null, isViewDue = false;
+function showView() {
   $("realism-shown").value = $("realism").value;
   $("strength-shown").value = $("strength").value;
-  showFresh();
-  is_view_due = true;
-  if (is_viewing || !session) return;
-  is_viewing = true;
-  while (is_view_due) {
-    is_view_due = false;
-    const view = await request("view", look());
-    const after = document.querySelector("#view .after");
-    if (view?.picture) {
-      after.src = view.picture;
-      document.querySelector("#view .before").src = content.image.src;
-      $("view-name").textContent = view.is_draft ? "draft" : is_made() ? "result" : "not made yet";
-      await after.decode().catch(() => {});
-      $("view").hidden = false;
-    } else if (made) { // no draft shows this realism: the picture stays, and says what it is
-      $("view-name").textContent = `result at realism ${made.realism}`;
-    } else $("view").hidden = true;
-  }
-  is_viewing = false;
+  isViewDue = true;
+  showState();
+  if (session) viewing ??= renewView();
+  return viewing;
 }
+
+async function renewView() {
+  while (isViewDue) {
+    isViewDue = false;
+    const now = await request("view", look());
+    if (now?.picture) {
+      const after = document.querySelector("#view .after");
+      after.src = now.picture;
+      await after.decode().catch(() => {});
+    }
+    setView(now?.picture ? now : null);
+  }
+  viewing = null;
+}
+
+function setView(now) {
+  view = now;
+  $("view").hidden = !view;
+  if (!view) isUnsaved = false;
+  if (view?.command) {
+    const files = `both photos${view.command.includes("_seg_path") ? " and their masks" : ""}`;
+    $("command-note").textContent = view.command.startsWith("python ") ? `In the folder of deep_photostyle.py, with ${files} beside it:`
+      : `In a folder with ${files}:`;
+    $("command").textContent = view.command;
+    const names = ["Regions of your photo", "Regions of the other"];
+    $("masks").replaceChildren(...view.masks.map((file, n) => made("a", { href: fileOf(file), download: file, textContent: names[n] })));
+  }
+  showState();
+}
+
+// Says what is shown; only what can be seen can be downloaded.
+function showState() {
+  const { realism } = look(), isSolved = view?.realism === realism;
+  const isStale = version !== shownVersion;
+  const isMaking = busy && Boolean(view) && !view.is_draft && !view.is_whole;
+  const isMade = Boolean(view) && !view.is_draft && isSolved && !isStale && !isMaking;
+  $("to-download").hidden = !isMade;
+  $("command-line").hidden = !isMade;
+  $("to-make").hidden = isMade && view.is_whole;
+  $("make").textContent = view && !view.is_draft && !isMade ? "Make this one" : "Make the result";
+  $("view").classList.toggle("not-made", Boolean(view) && (!isSolved || isStale));
+  $("view-name").textContent = !view ? "" : `${view.is_draft ? "draft" : isMaking ? "so far" : "result"}${isSolved ? "" : ` at realism ${view.realism}`}`;
+  $("state").textContent = !view ? ""
+    : isStale ? "Not made yet: the regions have changed since this picture."
+    : !isSolved ? `Not made yet at realism ${realism}. The picture below has realism ${view.realism}.`
+    : isMaking ? "This is what there is so far."
+    : view.is_draft ? "This is a draft. Make the result to download it."
+    : view.is_whole ? "The result is ready." : "Not finished: this is the best picture so far.";
+  $("state").classList.toggle("ready", isMade);
+  $("draft-note").hidden = Boolean(view);
+}
+
 each("#realism, #strength", (input) => input.addEventListener("input", showView));
-document.querySelector(".compare input").addEventListener("input", (event) =>
-  event.target.parentNode.style.setProperty("--at", `${event.target.value}%`));
+
+const slider = document.querySelector(".compare input"), comparing = document.querySelector(".compare");
+let compare = null;
+compare = new Frame(comparing, (event) => {
+  const box = comparing.getBoundingClientRect(), isNear = Math.abs(event.clientX - box.left - box.width * slider.value / 100) < 28;
+  if (compare.scale > 1 && !isNear) return null;
+  const move = (at) => {
+    slider.value = 100 * (at.clientX - box.left) / box.width;
+    showEdge();
+  };
+  move(event);
+  return { move, end() {}, cancel() {} };
+}, showEdge);
+
+function showEdge() {
+  comparing.style.setProperty("--at", `${slider.value}%`);
+  if (!compare) return;
+  const width = comparing.clientWidth || 1;
+  comparing.style.setProperty("--clip", `${100 * (width * slider.value / 100 - compare.x) / compare.scale / width}%`);
+}
+slider.addEventListener("input", showEdge);
 
 function setWarnings(warnings) {
-  $("warnings").replaceChildren(...warnings.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  $("warnings").replaceChildren(...warnings.map((textContent) => made("li", { textContent })));
 }
-
-function showMade(finished) {
-  $("made-note").textContent = finished.is_whole ? "" : "You stopped it: this is the best result so far.";
-  const address = (file) => `/${session}/files/${encodeURIComponent(file)}`;
-  const [picture, ...others] = finished.files;
-  Object.assign($("download"), { href: address(picture), download: picture });
-  $("files").replaceChildren(...others.map((file) => {
-    const link = Object.assign(document.createElement("a"), { href: address(file), download: file, textContent: file });
-    const line = document.createElement("li");
-    line.append(file.endsWith(".cube") ? "the look as a LUT, for other photos and programs: " : "regions: ", link);
-    return line;
-  }));
-  $("command").textContent = finished.command;
-  is_saved = false;
-  setMade({ realism: finished.realism, strength: finished.strength });
-}
-
-$("download").addEventListener("click", () => { is_saved = true; });
 
 $("copy").addEventListener("click", async () => {
   getSelection().selectAllChildren($("command"));
   await navigator.clipboard?.writeText($("command").textContent).catch(() => {});
 });
 
+addEventListener("beforeunload", (event) => { if (isUnsaved || drawing.content.length || drawing.style.length) event.preventDefault(); });
+addEventListener("focus", () => { document.title = TITLE; });
+const TITLE = document.title;
+
 // What the program says
 
 function open(facts) {
   session = facts.session;
   mostBytes = facts.most_bytes;
-  const brushes = [...Object.entries(facts.colours), ["eraser", ""]].map(([name, colour], n) => {
-    const label = Object.assign(document.createElement("label"), { title: name });
-    const input = Object.assign(document.createElement("input"), { type: "radio", name: "brush", value: colour, checked: !n, ariaLabel: name });
-    label.append(input);
-    if (colour) label.style.background = colour;
-    else { label.className = "eraser"; label.append(name); }
-    return label;
-  });
-  $("brushes").replaceChildren(...brushes);
+  colours = Object.entries(facts.colours);
+  showBrushes();
   const step = facts.realisms[1] - facts.realisms[0];
   Object.assign($("realism"), { min: facts.realisms[0], max: facts.realisms.at(-1), step, value: 1 });
   Object.assign($("strength"), { min: 0, max: facts.most_strength, step: 0.05, value: 1 });
+  for (let count = 2; count <= facts.most_regions; count++) $("count").append(made("option", { value: count, textContent: count }));
+  document.querySelector("input[value=meaning]").parentNode.hidden = !facts.finds_by_meaning;
   $("examples").append(...facts.examples.map((name) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", className: "link", textContent: name });
+    const button = made("button", { type: "button", className: "link", textContent: name });
     button.addEventListener("click", () => takeExample(name, facts.example_files));
     return button;
   }));
   $("examples").hidden = !facts.examples.length;
+  showTools();
   showView();
 }
 
+// Shows what a task has made, and brings it into view the first time.
+async function showNew(task) {
+  const isFirst = !task.isSeen;
+  task.isSeen = true;
+  shownVersion = task.version;
+  await showView();
+  if (isFirst) $("look").scrollIntoView({ block: "start" });
+}
+
 const ended = {
-  regions(message) {
-    const picture = `/${session}/files/${message.picture}`;
-    document.querySelector("#regions img").src = picture;
-    $("regions").href = picture;
-    $("regions").hidden = false;
-  },
+  regions: showRegions,
   draft: showView,
-  async make(message) {
-    showMade(message);
-    await showView();
-    $("news").textContent = message.is_whole ? "The result is ready." : "Stopped; the best result so far is ready.";
-    $("news").hidden = false;
-    $("news").scrollIntoView({ block: "start", behavior: "smooth" });
+  make() {
+    isUnsaved = true;
+    $("download").focus({ preventScroll: true });
+    if (!document.hasFocus()) document.title = `Ready \u2013 ${TITLE}`;
+  },
+  write({ file }) {
+    made("a", { href: fileOf(file), download: file }).click();
+    if (file.endsWith(".cube")) return;
+    isUnsaved = false;
+    $("state").textContent = `${file} is in your downloads.`;
   },
   stopped: showView,
   error(message) { showError(message.error); },
@@ -382,17 +535,35 @@ const ended = {
 
 const stream = new EventSource("/messages");
 stream.addEventListener("error", lost);
-stream.addEventListener("message", (event) => {
+stream.addEventListener("message", async (event) => {
   const message = JSON.parse(event.data);
   if (message.kind === "open") return open(message);
-  if (message.kind === "progress") {
+  const task = tasks[0];
+  if (message.kind === "view") {
+    if (task.isCancelled) return;
+    if (task.what === "draft" && !task.isSeen) setBusy("more of the realism slider", { free: true, canStop: true });
+    showNew(task);
+  } else if (message.kind === "progress") {
+    if (task?.isCancelled) {
+      if (tasks.length > 1) $("words").textContent = "ending what was cancelled";
+      return;
+    }
     document.querySelector("#busy progress").value = message.share;
-    $("words").textContent = message.words;
+    if (busy) $("words").textContent = message.share ? `${message.words}, ${percent(message.share)}` : message.words;
   } else if (message.kind === "waiting") {
-    $("words").textContent = message.before === 1 ? "waiting for another page to finish" : `waiting: ${message.before} come first`;
+    if (tasks.some((other) => other.isCancelled)) $("words").textContent = "ending what was cancelled";
+    else $("words").textContent = message.before === 1 ? "waiting for another page to finish" : `waiting: ${message.before} come first`;
   } else {
-    setBusy(false);
-    setWarnings(message.warnings ?? []);
-    ended[message.kind](message);
+    tasks.shift();
+    if (task?.isCancelled) {
+      // What there is of a result is shown, unless something else has begun.
+      if (message.kind !== "make" || tasks.length) return;
+      await showNew(task);
+      return ended.make();
+    }
+    if (message.kind === "make") await showNew(task); // before the page is free: what is half made is not the result
+    setBusy("");
+    if (message.kind !== "write") setWarnings(message.warnings ?? []);
+    await ended[message.kind](message);
   }
 });

@@ -10,14 +10,12 @@ from typing import Any
 
 from dpst.errors import UserError, one_line
 from dpst.options import MOST_REALISM, MOST_STRENGTH
-from dpst.page.session import Kind, PageClosed, Session
+from dpst.page.session import Kind, PageClosed, Session, What
 
 logger = logging.getLogger(__name__)
 
 # Requests that take time; one of all pages' runs at a time.
-TASKS = ("regions", "draft", "make")
-
-
+TASKS = ("regions", "draft", "make", "write")
 # Most regions that can be looked for.
 MOST_REGIONS = 9
 
@@ -62,22 +60,29 @@ def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
         raise BadRequest(one_line(str(error))) from error
 
 
-def task(session: Session, what: str, request: bytes) -> Callable[[], dict]:
-    """One of `TASKS` as a function that does it and returns the message that answers it.
+def task(session: Session, what: str, request: bytes, tell: Callable[[dict], None]) -> Callable[[], dict]:
+    """One of `TASKS` as a function that does it and returns the message that answers it; `tell` gets those that come before.
 
     Raises:
         BadRequest: a value is missing, of the wrong kind or out of range.
     """
+    if what == "write":
+        (file,), numbers = _values(request, what=What), realism_and_strength(request)
+        return lambda: {"kind": what, "file": session.write(file, *numbers)}
     regions = _regions(request)
     if what == "regions":
-        return lambda: {"kind": what} | dict(zip(("picture", "warnings"), session.show_regions(*regions), strict=True))
-    if what == "draft":
-        return lambda: {"kind": what, "warnings": session.draft(*regions)}
+        return lambda: {"kind": what} | dataclasses.asdict(session.show_regions(*regions))
     realism, strength = realism_and_strength(request)
 
+    def tell_view() -> None:
+        tell({"kind": "view"})
+
+    if what == "draft":
+        return lambda: {"kind": what, "warnings": session.draft(*regions, realism, tell_view)}
+
     def make() -> dict:
-        made = session.make(*regions, realism, strength)
-        return {"kind": what} | dataclasses.asdict(made) if made else {"kind": "stopped"}
+        warnings = session.make(*regions, realism, strength, tell_view)
+        return {"kind": "stopped"} if warnings is None else {"kind": what, "warnings": warnings}
 
     return make
 

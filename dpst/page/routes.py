@@ -7,6 +7,7 @@ and its browser is told to load nothing from anywhere else.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import queue
@@ -19,13 +20,15 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 
 from dpst.errors import UserError
 from dpst.options import MOST_STRENGTH, Options
 from dpst.page.line import Line
-from dpst.page.requests import TASKS, BadRequest, realism_and_strength, run_task, task
+from dpst.page.requests import MOST_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
 from dpst.page.session import REALISMS, ROLES, PageClosed, Session
 from dpst.regions.mask_classes import REFERENCE_COLOURS
+from dpst.regions.segformer import is_installed
 from vgg19.networks import Networks
 
 logger = logging.getLogger(__name__)
@@ -39,7 +42,7 @@ MOST_TASKS = 4
 MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
 
 _HERE = Path(__file__).parent
-_PARTS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+_PARTS = {f"/{name}": name for name in ("page.css", "page.js", "dom.js", "frame.js", "strokes.js")} | {"/": "page.html"}
 # Only a checkout has them.
 _EXAMPLES = _HERE.parents[1] / "examples"
 _EXAMPLE_FILES = dict(zip(ROLES, ("content.jpg", "style.jpg", "content_seg.png", "style_seg.png"), strict=True))
@@ -69,6 +72,8 @@ _FACTS = {
     "realisms": REALISMS,
     "most_strength": MOST_STRENGTH,
     "most_bytes": MOST_BYTES,
+    "most_regions": MOST_REGIONS,
+    "finds_by_meaning": is_installed(),
     "example_files": _EXAMPLE_FILES,
 }
 
@@ -140,6 +145,8 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
     def check_request() -> None:
         if status := refusal_of_head(request.method, request.path, request.headers.get, request.content_length or 0, is_local):
             abort(status)
+        if isinstance(request.routing_exception, RequestRedirect):  # of no path to /, which error handlers do not see
+            abort(404)
 
     @app.after_request
     def guard(response: Response) -> Response:
@@ -184,7 +191,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
     def view(name: str) -> Response:
         session, _ = found(name)
         view = session.view(*realism_and_strength(request.get_data()))
-        return jsonify(picture=_data_uri(view.picture), is_draft=view.is_draft) if view else jsonify({})
+        return jsonify(dataclasses.asdict(view) | {"picture": _data_uri(view.picture)}) if view else jsonify({})
 
     @app.post("/<name>/<what>")
     def work(name: str, what: str) -> Response:
@@ -192,13 +199,18 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         session, messages = found(name)
         if what not in TASKS:
             abort(404)
-        job = task(session, what, request.get_data())
+        job = task(session, what, request.get_data(), messages.put)
         if pages.line.count(session) >= MOST_TASKS:
             abort(429)
-        session.start()
+        stop = session.start()
+
+        def run() -> None:
+            session.begin(stop)
+            run_task(job, messages.put)
+
         pages.line.join(
             session,
-            lambda: run_task(job, messages.put),
+            run,
             lambda before: messages.put({"kind": "waiting", "before": before}),
         )
         return jsonify({})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -27,12 +27,21 @@ _MOST_LABEL = 65535
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """The classes of one mask: `file` for messages, K names, float32 masks (H, W, K) at the photo's size, and its strokes."""
+    """The classes of one mask.
+
+    Attributes:
+        file: what to call it in messages.
+        names: of the K classes.
+        masks: float32 (H, W, K) at the photo's size.
+        strokes: where they are, if the mask has strokes.
+        tell: from samples of another mask and a size to its masks of the same classes; not of strokes and folders.
+    """
 
     file: str
     names: list[str]
     masks: np.ndarray
     strokes: np.ndarray | None = None
+    tell: Callable[[np.ndarray, tuple[int, int]], np.ndarray] | None = None
 
     def share(self, name: str) -> float:
         return float(self.mask(name).mean(dtype=np.float64))
@@ -91,25 +100,28 @@ def classes_of_samples(
     photos: Sequence[np.ndarray],
     listed: Mapping[str, Colour],
     options: Options,
+    can_be_strokes: Sequence[bool] = (True, True),
 ) -> tuple[list[Classes], dict[str, Colour]]:
     """The classes of masks by their samples, and the palette of all, with the `listed` classes first.
 
-    `files` is what to call the masks in messages, `photos` are (H, W, 3).
+    `files` is what to call the masks in messages, `photos` are (H, W, 3); `can_be_strokes` says so of each mask.
     """
-    choice = "never" if options.strict_masks else options.seg_scribbles
-    strokes = [scribbles.find_strokes(file, mask, choice) for file, mask in zip(files, samples, strict=True)]
+    choices = ["never" if options.strict_masks or not can_be else options.seg_scribbles for can_be in can_be_strokes]
+    strokes = [scribbles.find_strokes(*each) for each in zip(files, samples, choices, strict=False)]
     samples = [mask_classes.without_alpha(mask) for mask in samples]
     labels = not options.strict_masks and not any(strokes) and all(mask_classes.is_label_image(mask) for mask in samples)
-    palette, classes = dict(REFERENCE_COLOURS if options.strict_masks else listed), []
+    palette, classes, within = dict(REFERENCE_COLOURS if options.strict_masks else listed), [], 0
     for photo, file, mask, drawn in zip(photos, files, samples, strokes, strict=True):
         size = photo.shape[:2]
         if options.strict_masks:
-            classes.append(Classes(file, list(palette), mask_classes.thresholded(mask, size)))
+            classes.append(Classes(file, list(palette), mask_classes.thresholded(mask, size), tell=mask_classes.thresholded))
         elif drawn:
             classes.append(_completed(file, _named(file, drawn[0], palette, mask_classes.SAME), drawn[1], photo))
         else:
-            colours, found, within = mask_classes.flat_classes(file, mask, size, labels)
-            classes.append(Classes(file, _named(file, colours, palette, within, labels), found))
+            flat = mask_classes.flat_classes(file, mask, size, labels)
+            within = max(within, flat.within)
+            names = _named(file, flat.colours, palette, within, labels)
+            classes.append(Classes(file, names, flat.masks(mask, size), tell=flat.masks))
     if labels:
         palette = dict(zip(palette, PALETTE, strict=False))
     return classes, palette

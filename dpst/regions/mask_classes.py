@@ -6,6 +6,7 @@ or compressed edges, is no class; those pixels join the class nearest in colour 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 
@@ -106,7 +107,37 @@ def flat_labels(samples: np.ndarray) -> np.ndarray:
     return np.unique(samples[_is_flat(rgb(samples), 0)])
 
 
-def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> tuple[list[Colour], np.ndarray, int]:
+@dataclasses.dataclass(frozen=True)
+class FlatClasses:
+    """The classes of a mask, or of all frames of a film of masks.
+
+    Attributes:
+        colours: of the K classes, the commonest first.
+        within: levels by which the same class may differ in another mask.
+        noise: levels by which a pixel may differ from its class.
+        edges: "hard", every pixel has the colour of a class; "mixed", some lie between; "soft", grey says how white a pixel is.
+    """
+
+    colours: list[Colour]
+    within: int
+    noise: int
+    edges: str
+
+    def masks(self, samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """Samples (h, w) or (h, w, 3) as float32 (H, W, K) at the photo's `size`, sum over K 1."""
+        samples = _thinned(samples, size)
+        if self.edges == "soft":
+            # The ends of the ramp, that compression has moved, are made flat again.
+            white = resized(np.clip((samples.astype(np.float32) - NOISE) / (255 - 2 * NOISE), 0, 1), size)
+            return np.stack([1 - white, white], axis=-1)
+        index, sure = nearest(samples, self.colours, self.noise)
+        index = filled(index, sure) if self.edges == "hard" else _joined(samples, index, sure, self.colours)
+        one_hot = np.eye(len(self.colours), dtype=np.float32)
+        masks = resized(one_hot[index], size)
+        return masks if index.shape == size else one_hot[masks.argmax(axis=-1)]
+
+
+def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: bool) -> FlatClasses:
     """The classes of a mask, every pixel in the nearest. A grey mask that is not flat is soft: white against black.
 
     Args:
@@ -115,16 +146,10 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
         size: (H, W) of the photo.
         labels: whether each value is a class of its own; else near values are one colour with noise, unless there is none.
 
-    Returns:
-        K colours, the commonest first; float32 (H, W, K), sum over K 1; and the levels by which the same class may differ in
-        another mask.
-
     Raises:
         UserError: this is no mask but a picture, or labels where colours are wanted.
     """
-    # A mask much larger than its photo is thinned first, for time; labels cannot be averaged.
-    step = max(1, min(samples.shape[0] // size[0], samples.shape[1] // size[1]))
-    samples = samples[step // 2 :: step, step // 2 :: step]
+    samples = _thinned(samples, size)
     exact = [] if labels else _exact_colours(samples)
     noise = 0 if labels or exact else NOISE
     colours = exact or _flat_colours(samples, noise)
@@ -134,12 +159,9 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
         and (samples.dtype == np.uint16 or len(_flat_colours(samples, NOISE)) < len(colours))
     ):
         raise UserError(f"{file} is a label image and the other mask is not; save both alike")
-    index, sure = nearest(samples, colours, noise)
-    share = sure.mean()
+    share = nearest(samples, colours, noise)[1].mean()
     if samples.ndim == 2 and share <= HARD and (share < FLAT or _black_or_white(colours)):
-        # The ends of the ramp, that compression has moved, are made flat again.
-        white = resized(np.clip((samples.astype(np.float32) - NOISE) / (255 - 2 * NOISE), 0, 1), size)
-        return _BLACK_AND_WHITE, np.stack([1 - white, white], axis=-1), SAME
+        return FlatClasses(_BLACK_AND_WHITE, SAME, NOISE, "soft")
     if share < PHOTO:
         raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
     if len(colours) > MOST_CLASSES:
@@ -150,13 +172,14 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
         logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
     if share <= HARD:
         # Blur and the coarse colours of JPEG have plateaus of their own beside a class.
-        colours = distinct(colours)
-        index, sure = nearest(samples, colours, noise)
-    index = filled(index, sure) if share > HARD else _joined(samples, index, sure, colours)
-    one_hot = np.eye(len(colours), dtype=np.float32)
-    masks = resized(one_hot[index], size)
-    within = 0 if labels else NOISE if share > HARD else SAME
-    return colours, masks if index.shape == size else one_hot[masks.argmax(axis=-1)], within
+        return FlatClasses(distinct(colours), 0 if labels else SAME, noise, "mixed")
+    return FlatClasses(colours, 0 if labels else NOISE, noise, "hard")
+
+
+def _thinned(samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Every n-th row and column of a mask that is much larger than its photo, for time; labels cannot be averaged."""
+    step = max(1, min(samples.shape[0] // size[0], samples.shape[1] // size[1]))
+    return samples[step // 2 :: step, step // 2 :: step]
 
 
 def _black_or_white(colours: Sequence[Colour]) -> bool:
@@ -179,8 +202,8 @@ def resized(masks: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def filled(values: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """Gives each pixel that is not sure what the nearest one has that is; values (h, w, ...), sure bool (h, w)."""
-    if sure.all():
+    """Gives each pixel that is not sure what the nearest one has that is, if any is; values (h, w, ...), sure bool (h, w)."""
+    if sure.all() or not sure.any():
         return values
     return values[tuple(scipy.ndimage.distance_transform_edt(~sure, return_distances=False, return_indices=True))]
 
@@ -265,7 +288,10 @@ def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: S
     unit = samples.astype(np.float32) / 255
     best, least = index, np.full(index.shape, np.inf)
     for number, colour in enumerate(colours):
-        away = scipy.ndimage.distance_transform_edt(~(inside & (index == number))) / _REACH
+        own = inside & (index == number)
+        if not own.any():  # in this frame of a film
+            continue
+        away = scipy.ndimage.distance_transform_edt(~own) / _REACH
         cost = ((unit - np.array(colour, np.float32) / 255) ** 2).sum(axis=-1) + away**2
         best, least = np.where(cost < least, number, best), np.minimum(cost, least)
     return best

@@ -42,7 +42,7 @@ def match(content: Classes, style: Classes, palette: dict[str, Colour], listed: 
         fate = "not used"
         if in_content:
             missing.append(name)
-            fate = "merged into the nearest region" if missing_class == "merge" else "left out of the style loss"
+            fate = "merged into the nearest region" if missing_class == "merge" else "not matched"
             what = f"{content.file} has class {name} ({in_content:.1%} of the photo) {lack}"
             if missing_class == "error":
                 raise UserError(f"{what}; paint it in both masks, or use `missing_class` merge or ignore")
@@ -52,10 +52,8 @@ def match(content: Classes, style: Classes, palette: dict[str, Colour], listed: 
         unmatched.append(Unmatched(name, in_content, in_style, f"{lack}: {fate}"))
     in_content, in_style = (1 - float(classes.masks.sum(axis=-1).mean(dtype=np.float64)) for classes in (content, style))
     if max(in_content, in_style) > SPECK:
-        unmatched.append(Unmatched("no class", in_content, in_style, "left out of the style loss"))
-        logger.warning(
-            "%s has no class in %.1f %% of the photo; that is left out of the style loss", content.file, 100 * in_content
-        )
+        unmatched.append(Unmatched("no class", in_content, in_style, "not matched"))
+        logger.warning("%s has no class in %.1f %% of the photo; that is not matched", content.file, 100 * in_content)
     if missing and missing_class == "merge":
         content_masks = merged(content_masks, np.sum([content.mask(name) for name in missing], axis=0))
     colours = tuple(palette[name] for name in regions)

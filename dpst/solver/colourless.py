@@ -63,4 +63,5 @@ def neutral_progress(progress: Progress, regions: np.ndarray, masks: np.ndarray)
     share = resize(masks[..., regions].sum(-1), *progress.image.shape[:2])
     find_look = progress.find_look
     look = (lambda: neutral_look(find_look(), regions)) if find_look else None
-    return dataclasses.replace(progress, image=neutral(progress.image, share), find_look=look)
+    looks = {realism: neutral_look(finished, regions) for realism, finished in progress.looks.items()}
+    return dataclasses.replace(progress, image=neutral(progress.image, share), find_look=look, looks=looks)

@@ -103,7 +103,6 @@ class LookObjective:
         grid: of the field.
         weights: of the terms; after a change, `begin` must follow.
         evaluations: number of evaluations so far.
-        image: float32 (H, W, 3), the result at the newest evaluation; may leave 0..1.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ class LookObjective:
             check: called between the steps, of a second or more each for a large photo; what it raises ends this.
         """
         content = pair.content
-        self.grid, self.evaluations, self.image = Grid.over(pair.size, cells), 0, content
+        self.grid, self.evaluations = Grid.over(pair.size, cells), 0
         self.weights = weights
         self.content, self._pair = content, pair
         self._pixels, self._network = content.shape[0] * content.shape[1], network
@@ -304,10 +303,10 @@ class LookObjective:
         """
         self.evaluations += 1
         image = self.content.reshape(-1, 3) + self._slice(coefficients)
-        self.image = image.reshape(self.content.shape)
+        picture = image.reshape(self.content.shape)
         photograph, calm = self.weights.photograph, self.weights.calm
         with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
-            network = beside.submit(self._compiled, tf.constant(self.image), tf.constant(photograph, tf.float32))
+            network = beside.submit(self._compiled, tf.constant(picture), tf.constant(photograph, tf.float32))
             losses, gradient = self._by_colours(image)
         found, by_image = network.result()
         losses |= {name: float(value) for name, value in found.items()}
@@ -323,7 +322,7 @@ class LookObjective:
         losses["total"] = sum(losses.values())
         if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
             raise NonFiniteLoss(non_finite_message(losses))
-        return Evaluation(losses, by_coefficients)
+        return Evaluation(losses, by_coefficients, picture)
 
     def _by_colours(self, image: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
         """The terms of the colours (pixels, 3) of an image, each pixel for itself, and their gradient."""
@@ -369,22 +368,21 @@ def _sample(inside: np.ndarray) -> np.ndarray:
     return inside[np.arange(strata) * every + np.random.default_rng(0).integers(0, every, strata)]
 
 
-def settled(objective: LookObjective, levels: float, steps: int) -> Callable[[], str]:
-    """A stopping test to be called after each step: why to stop, or nothing.
+def settled(levels: float, steps: int) -> Callable[[Evaluation], str]:
+    """A stopping test to be called with each step's evaluation: why to stop, or nothing.
 
     Args:
-        objective: its newest image is compared.
         levels: of 0..255; a root mean square change of the picture of less than this over the last `steps` cannot be seen.
         steps: see `levels`.
     """
     seen: list[np.ndarray] = []
 
-    def test() -> str:
-        seen.append(objective.image)
+    def test(evaluation: Evaluation) -> str:
+        seen.append(evaluation.image)
         if len(seen) <= steps:
             return ""
         before = seen.pop(0)
-        moved = 255 * float(np.sqrt(np.mean((np.clip(objective.image, 0, 1) - np.clip(before, 0, 1)) ** 2)))
+        moved = 255 * float(np.sqrt(np.mean((np.clip(evaluation.image, 0, 1) - np.clip(before, 0, 1)) ** 2)))
         return f"the picture changes by {moved:.2f} levels in {steps} steps" if moved < levels else ""
 
     return test

@@ -11,14 +11,16 @@ import numpy as np
 
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted, resize
+from dpst.options import Options
 from dpst.solver.affine_field import Look
 from dpst.solver.look import LookObjective, Weights, palettes, settled
 from dpst.solver.optimizers import PAIRS, InverseHessian, minimize_preconditioned
 from dpst.solver.optimum import Optimum
 from dpst.solver.run import Pair, Run
 from dpst.solver.sizes import network_side, scales
-from dpst.solver.stages import REFINEMENT, SEGMENTED
+from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress, Stage
 from vgg19.backend import on_device
+from vgg19.network import Network
 
 # Cells of the grid on the photo's longer side.
 _CELLS = 48
@@ -28,18 +30,29 @@ _COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 20, 4, 20
 _LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
-def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = True) -> dict[float, Look]:
+def solve_maps(
+    network: Network,
+    options: Options,
+    callback: Callable[[Progress], None],
+    pair: Pair,
+    init: np.ndarray | None,
+    by_place: bool = True,
+) -> tuple[dict[float, Look], list[Stage]]:
     """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
 
     In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
 
     Args:
-        run: options and network; the stages are recorded there.
+        network: feature extractor.
+        options: of the picture.
+        callback: gets each step's progress.
         pair: photos and masks; those of the content best refined to the photo's edges.
         init: picture to start from, (H, W, 3), 0..1.
         by_place: whether the maps may vary from place to place within a region.
+
+    Returns:
+        A look by the value of realism, and what each stage did.
     """
-    options = run.options
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
     sizes = scales(fitted(pair.size, network_side(pair.size, options)))
     shapes = [fitted(pair.size, size) for size in sizes]
@@ -47,12 +60,12 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = T
     if options.style_option == 2:
         plan.insert(0, (shapes[0], _SEGMENTED_STEPS))
     plan += [(shapes[-1], _REALISM_STEPS)] * (len(options.realisms) - 1)
-    run.plan = [(shape, min(most, options.max_iter)) for shape, most in plan]
+    run = Run(network, options, callback, [(shape, min(most, options.max_iter)) for shape, most in plan])
 
     def minimize(objective: LookObjective, start: np.ndarray | None, inverse: InverseHessian, begin: float) -> np.ndarray:
         """Starts from these coefficients, by default from those that the grade term pulls towards."""
         if init is not None:
-            grade = objective.fitted(resize(init, *objective.image.shape[:2]))
+            grade = objective.fitted(resize(init, *objective.content.shape[:2]))
         else:
             grade = objective.unchanged() if options.style_option == 1 else objective.graded()
         objective.begin(grade)
@@ -67,7 +80,7 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = T
     def prepare(number: int) -> LookObjective:
         with on_device(options.device):  # TensorFlow asks each thread anew
             cells = _CELLS if by_place else 0
-            return LookObjective(run.network, pair.at(sizes[number]), colours, cells, weights, check_end)
+            return LookObjective(network, pair.at(sizes[number]), colours, cells, weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
     colours = palettes(pair.at(sizes[-1]))
@@ -88,28 +101,28 @@ def solve_maps(run: Run, pair: Pair, init: np.ndarray | None, by_place: bool = T
     finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
         ended.set()
         ahead.shutdown(wait=False, cancel_futures=True)
-    looks = {options.realisms[0]: objective.look(coefficients, masks)}
+    run.looks[options.realisms[0]] = objective.look(coefficients, masks)
     for realism in options.realisms[1:]:
         begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, inverse, begin)
-        looks[realism] = objective.look(coefficients, masks)
-    return looks
+        run.looks[realism] = objective.look(coefficients, masks)
+    return run.looks, run.records
 
 
 def _minimize_look(
     run: Run, objective: LookObjective, start: np.ndarray, inverse: InverseHessian, masks: FittedMasks, begin: float
 ) -> np.ndarray:
     """The plan's next stage, from some coefficients; returns the best ones."""
-    test = settled(objective, _LEAST_CHANGE, _CHANGE_STEPS)
+    test = settled(_LEAST_CHANGE, _CHANGE_STEPS)
 
     def minimize(callback) -> Optimum:
         return minimize_preconditioned(
             objective, start, run.most_steps, callback, objective.precondition, settled=test, inverse=inverse
         )
 
-    def picture(found: np.ndarray) -> tuple[np.ndarray, Callable[[], Look]]:
-        return objective.image, lambda: objective.look(found, masks)
+    def look(found: np.ndarray) -> Look:
+        return objective.look(found, masks)
 
     phase = REFINEMENT if objective.weights.photograph else SEGMENTED
-    return run.follow(phase, objective, picture, minimize, begin).levels
+    return run.follow(phase, objective, minimize, begin, look).levels

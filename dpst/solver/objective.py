@@ -181,8 +181,9 @@ class Objective:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        losses, gradient = self._compiled(tf.constant(levels.reshape(self._shape), tf.float32))
-        evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64))
+        levels = levels.reshape(self._shape)
+        losses, gradient = self._compiled(tf.constant(levels, tf.float32))
+        evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64), levels / 255)
         if not (np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()):
             raise NonFiniteLoss(non_finite_message(evaluation.losses))
         return evaluation

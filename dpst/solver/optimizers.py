@@ -95,7 +95,7 @@ def minimize_preconditioned(
     least_progress: float = 0.0,
     patience: int = 5,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    settled: Callable[[], str] = str,
+    settled: Callable[[Evaluation], str] = lambda evaluation: "",
     inverse: InverseHessian | None = None,
 ) -> Optimum:
     """L-BFGS whose initial inverse Hessian is given (Nocedal, Wright 2006, algorithm 7.4).
@@ -111,7 +111,7 @@ def minimize_preconditioned(
             evaluation.
         patience: see `least_progress`.
         bounds: least and most level; the iterates stay between them.
-        settled: called after each step; what it answers, if anything, is why to stop there.
+        settled: gets each step's evaluation; what it answers, if anything, is why to stop there.
         inverse: what was learned of the inverse Hessian of a like objective with the same `precondition`; it goes on learning.
 
     Returns:
@@ -166,7 +166,7 @@ def minimize_preconditioned(
             inverse.add(move, change, smoothed - smoothed_before)
         step, x, current = step + 1, trial_x, found
         callback(step, x, current)
-        if reason := settled():
+        if reason := settled(current):
             return Optimum(x, current, step, reason)
         history.append((current.total, evaluations))
         (before, evaluations_before), (now, _) = history[0], history[-1]

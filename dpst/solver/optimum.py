@@ -25,11 +25,13 @@ class Evaluation:
 
     Attributes:
         losses: weighted `content`, `style`, `tv`, `affine` (with a Laplacian) and their sum `total`.
-        gradient: float64 (H, W, 3), derivative of the total by the image in levels.
+        gradient: derivative of the total by the minimiser's variable, in its shape; by an image in levels, float64 (H, W, 3).
+        image: float (H, W, 3), 0..1, what the losses are of; may leave 0..1.
     """
 
     losses: dict[str, float]
     gradient: np.ndarray
+    image: np.ndarray
 
     @property
     def total(self) -> float:

@@ -14,12 +14,14 @@ import scipy.sparse
 
 from closed_form_matting import MattingPreconditioner, matting_laplacian
 from dpst.imaging.resizing import fitted, resize
+from dpst.options import Options
 from dpst.solver.carrying import carry
 from dpst.solver.optimizers import minimize_preconditioned
 from dpst.solver.palette import colour_grade
 from dpst.solver.run import Pair, Run
 from dpst.solver.sizes import scales
-from dpst.solver.stages import REFINEMENT, SEGMENTED
+from dpst.solver.stages import REFINEMENT, SEGMENTED, Progress, Stage
+from vgg19.network import Network
 
 # The Hessian of all terms but the photorealism, taken as this multiple of the identity (loss per level squared). Between 0.003
 # and 0.01 the objective falls fastest, at 128 and at 256 pixels.
@@ -32,7 +34,9 @@ _STEPS = (100, 60, 60, 40)
 _LEAST_PROGRESS = 0.002
 
 
-def solve_pixels(run: Run, pair: Pair, init: np.ndarray | None) -> np.ndarray:
+def solve_pixels(
+    network: Network, options: Options, callback: Callable[[Progress], None], pair: Pair, init: np.ndarray | None
+) -> tuple[np.ndarray, list[Stage]]:
     """All stages of the style option, from the coarsest scale to the size of the pair.
 
     Between scales the result is carried up by local affine maps of the content's colours. While one scale runs, the Laplacian of
@@ -40,20 +44,22 @@ def solve_pixels(run: Run, pair: Pair, init: np.ndarray | None) -> np.ndarray:
     picture is written, and with it the style that it stood for.
 
     Args:
-        run: options and network; the stages are recorded there.
+        network: feature extractor.
+        options: of the picture.
+        callback: gets each step's progress.
         pair: photos and masks.
         init: picture to start from, (H, W, 3), 0..1.
 
     Returns:
-        float32 (H, W, 3), 0..1.
+        float32 (H, W, 3), 0..1, and what each stage did.
     """
-    options = run.options
     matting = options.style_option != 0
     sizes = scales(pair.size)
     steps = [min(_STEPS[min(n, len(_STEPS) - 1)], options.max_iter) for n in range(len(sizes))]
-    run.plan = [(fitted(pair.size, size), most) for size, most in zip(sizes, steps, strict=True)]
+    plan = [(fitted(pair.size, size), most) for size, most in zip(sizes, steps, strict=True)]
     if options.style_option == 2:
-        run.plan.insert(0, (run.plan[0][0], min(_SEGMENTED_STEPS, options.max_iter)))
+        plan.insert(0, (plan[0][0], min(_SEGMENTED_STEPS, options.max_iter)))
+    run = Run(network, options, callback, plan)
 
     factorised: list[MattingPreconditioner] = []
 
@@ -95,7 +101,7 @@ def solve_pixels(run: Run, pair: Pair, init: np.ndarray | None) -> np.ndarray:
                 below = content
         finally:
             ahead.submit(release)  # in the thread that made them
-    return image
+    return image, run.records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -59,15 +60,14 @@ class CountingObjective(Protocol):
 
 @dataclasses.dataclass
 class Run:
-    """What all stages of one run share, their most steps, and their records."""
+    """What all stages of one run share, their most steps, their records, and the looks that are finished."""
 
     network: Network
     options: Options
     callback: Callable[[Progress], None]
-    plan: list[tuple[tuple[int, int], int]] = dataclasses.field(
-        default_factory=list
-    )  # each stage's (height, width) and most steps
+    plan: Sequence[tuple[tuple[int, int], int]]  # each stage's (height, width) and most steps
     records: list[Stage] = dataclasses.field(default_factory=list)
+    looks: dict[float, Look] = dataclasses.field(default_factory=dict)  # by realism
 
     def minimize(
         self,
@@ -98,7 +98,7 @@ class Run:
         def minimize(callback) -> Optimum:
             return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
 
-        optimum = self.follow(phase, objective, lambda levels: (levels / 255, None), minimize, begin)
+        optimum = self.follow(phase, objective, minimize, begin)
         return (optimum.levels / 255).astype(np.float32)
 
     @property
@@ -110,18 +110,18 @@ class Run:
         self,
         phase: str,
         objective: CountingObjective,
-        picture: Callable[[np.ndarray], tuple[np.ndarray, Callable[[], Look] | None]],
         minimize: Callable[..., Optimum],
         begin: float,
+        look: Callable[[np.ndarray], Look] | None = None,
     ) -> Optimum:
         """Runs the plan's next stage, reports each step to the callback, and records the stage.
 
         Args:
             phase: `SEGMENTED` or `REFINEMENT`.
             objective: counts its evaluations.
-            picture: from the minimiser's variable to an image (H, W, 3), 0..1, and what gives its look, if it has one.
             minimize: takes the minimiser's callback.
             begin: `time.perf_counter()` at the stage's start.
+            look: from the minimiser's variable to its look, if it has one.
         """
         number, losses = len(self.records), []
         work = [height * width * steps for (height, width), steps in self.plan]
@@ -129,11 +129,11 @@ class Run:
 
         def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
             losses.append(evaluation.losses)
-            image, look = picture(variable)
-            image = np.clip(image, 0, 1).astype(np.float32)
+            image = np.clip(evaluation.image, 0, 1).astype(np.float32)
+            find_look = functools.partial(look, variable) if look else None
             share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
             made = objective.evaluations - evaluations
-            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, look))
+            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, find_look, dict(self.looks)))
 
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Progress:
         losses: weighted terms and their `total`.
         image: float32 (h, w, 3), 0..1, the current image at the stage's size.
         find_look: gives the look that it shows; None unless the solver is maps.
+        looks: those that are finished, by realism.
     """
 
     phase: str
@@ -36,6 +37,7 @@ class Progress:
     losses: dict[str, float]
     image: np.ndarray
     find_look: Callable[[], Look] | None = None
+    looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def look(self) -> Look | None:

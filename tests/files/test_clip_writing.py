@@ -7,7 +7,6 @@ import pytest
 from made_clips import colour_frames, contents, make_clip, planes_of, rgb_of
 
 from dpst.errors import UserError
-from dpst.files.clip_grading import Grade
 from dpst.files.clip_writing import check_clip_writable, write_clip
 from dpst.files.clips import read_clip
 from dpst.files.luts import Lut
@@ -25,7 +24,7 @@ def tables(tmp_path):
 def graded(path, output, table, codec="ffv1", firsts=(0,), **how):
     clip = read_clip(str(path), "clip", 200.0)
     grades = [table] if isinstance(table, str) else table
-    return write_clip(clip, str(output), firsts, lambda shot: Grade([grades[shot]]), codec, **how)
+    return write_clip(clip, str(output), firsts, lambda shot: [grades[shot]], codec=codec, **how)
 
 
 def test_frames_get_the_tables_colours(tmp_path, tables):
@@ -60,9 +59,12 @@ def test_regions_have_their_own_tables_by_their_masks(tmp_path, tables):
     clip = read_clip(make_clip(tmp_path / "clip.mkv", frames), "clip", 200.0)
     masks = np.zeros((24, 32, 2), np.float32)
     masks[:, :10, 0], masks[:, 20:, 1] = 1, 0.5  # between them no region; in the second one half the change
-    write_clip(clip, str(tmp_path / "out.mkv"), [0], lambda shot: Grade([tables[1], tables[1]], masks), "ffv1")
-    for frame, rgb in zip(contents(tmp_path / "out.mkv")[0], frames, strict=True):
+    of_frames = (each for each in (masks, masks, masks[:, ::-1]))
+    write_clip(clip, str(tmp_path / "out.mkv"), [0], lambda shot: [tables[1], tables[1]], of_frames, codec="ffv1")
+    for number, (frame, rgb) in enumerate(zip(contents(tmp_path / "out.mkv")[0], frames, strict=True)):
         written, swapped = rgb_of(planes_of(frame)), 0.8 * rgb[..., ::-1]
+        if number == 2:
+            written, swapped, rgb = written[:, ::-1], swapped[:, ::-1], rgb[:, ::-1]
         assert np.abs(written - rgb)[:, 10:20].max() < 2.5 / 255
         assert np.abs(written - swapped)[:, :10].max() < 2.5 / 255
         assert np.abs(written - (rgb + swapped) / 2)[:, 20:].max() < 2.5 / 255
@@ -170,10 +172,10 @@ def test_what_ends_a_look_is_raised_after_the_frames_before_it_are_saved(tmp_pat
     def grade(shot):
         if shot:
             raise KeyboardInterrupt
-        return Grade([tables[1]])
+        return [tables[1]]
 
     with pytest.raises(KeyboardInterrupt):
-        write_clip(clip, str(tmp_path / "out.mkv"), [0, 5], grade, "ffv1")
+        write_clip(clip, str(tmp_path / "out.mkv"), [0, 5], grade, codec="ffv1")
     assert len(contents(tmp_path / "out.mkv")[0]) == 5
 
 

@@ -1,11 +1,13 @@
 """What this process may use of the machine; where the system does not say, that is no error."""
 
+import contextlib
 import os
 
 import pytest
+import threadpoolctl
 
 from dpst.files import machine
-from dpst.files.machine import control_groups, cores, number_in
+from dpst.files.machine import control_groups, cores, linear_algebra_on_one_thread, number_in
 
 
 @pytest.fixture
@@ -78,3 +80,16 @@ def test_a_number_in_a_file_or_none(tmp_path, text, number):
     (tmp_path / "a").write_text(text)
     assert number_in(tmp_path / "a") == number
     assert number_in(tmp_path / "b") is number_in(tmp_path) is None
+
+
+def test_linear_algebra_has_one_thread_as_long_as_anybody_wants_it():
+    def threads():
+        return {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        with contextlib.ExitStack() as first:
+            first.enter_context(linear_algebra_on_one_thread())
+            with linear_algebra_on_one_thread():
+                first.close()  # in another order than they were entered
+                assert threads() == {1}
+        assert threads() == {2}

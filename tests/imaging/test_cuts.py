@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dpst.imaging.cuts import find_cuts
-from dpst.imaging.shots import SAMPLES, find_shots, tiled, without_bars
+from dpst.imaging.shots import SAMPLES, find_shots, smoothed_in_time, tiled, without_bars
 
 
 def shot(base, count, seed=0, noise=5):
@@ -43,7 +43,7 @@ def test_shots_begin_at_the_cuts_and_their_samples_are_of_their_own_frames():
     assert [(shot.first, shot.length) for shot in shots] == [(0, 30), (30, 30), (60, 30)]
     for found in shots:
         numbers = found.samples[:, 0, 0, 0].astype(int)
-        assert len(numbers) == SAMPLES and (np.diff(numbers) > 3).all()
+        assert len(numbers) == SAMPLES and (np.diff(numbers) > 3).all() and found.numbers == tuple(numbers)
         assert found.first <= numbers.min() and numbers.max() < found.first + found.length
 
 
@@ -58,6 +58,17 @@ def test_faded_frames_do_not_stand_for_a_shot():
     frames = [np.uint8(frame * (1 if k < 24 else 0.1)) for k, frame in enumerate(shot(BASES[3], 40))]
     (found,) = find_shots(frames, with_cuts=False)
     assert found.samples.mean((1, 2, 3)).min() > 100
+
+
+def test_masks_are_means_over_time_within_a_shot():
+    masks = np.random.default_rng(0).random((9, 2, 3, 2), np.float32)
+    shots = [range(0, 1), range(1, 4), range(4, 9)]
+    smoothed = list(smoothed_in_time(iter(masks), [shot.start for shot in shots]))
+    for number, found in enumerate(smoothed):
+        shot = next(shot for shot in shots if number in shot)
+        weights = np.array([{0: 6, 1: 4, 2: 1}.get(abs(other - number), 0) * (other in shot) for other in range(9)])
+        np.testing.assert_allclose(found, np.tensordot(weights / weights.sum(), masks, 1), rtol=1e-5)
+    assert len(smoothed) == 9
 
 
 def test_samples_are_tiled_and_lose_their_bars():

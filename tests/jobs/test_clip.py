@@ -17,10 +17,12 @@ from dpst.files.luts import Lut
 from dpst.files.photos import read_photo
 from dpst.jobs import clip as clip_job
 from dpst.jobs.job import Job, Status
+from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import signals_stop
 from dpst.options import Options
+from dpst.solver.stages import Stage
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -110,6 +112,43 @@ def test_a_mask_gives_each_region_its_own_look(options, tmp_path, film, done):
     assert len(outcome.record.stages) == len(done[1].record.stages) // 2  # no cuts are looked for
 
 
+def moving_masks(path, count=20):
+    """A clip of masks whose edge moves by a pixel a frame; at the second shot the sides change places."""
+    frames = []
+    for number in range(count):
+        mask = np.ones((24, 32, 3))
+        mask[:, : edge_of(number), :2] = 0
+        frames.append(mask if number < SHOTS[0] else 1 - mask + np.array([0, 0, 1]))
+    return make_clip(path, frames)
+
+
+def edge_of(number):
+    return 6 + number
+
+
+def test_masks_for_each_frame_move_with_it(options, film, tmp_path, done):
+    masks = {"content_seg_path": moving_masks(tmp_path / "masks.mkv"), "style_seg_path": str(DATA / "style_seg.png")}
+    outcome = run(dataclasses.replace(options, mask_preview=str(tmp_path / "regions.png"), **masks))
+    assert len(outcome.record.stages) == len(done[1].record.stages)  # cuts are looked for
+    assert sum(share.content for share in outcome.record.regions) == pytest.approx(1, abs=1e-3)
+    before, after = frames_of(film), frames_of(options.output_image)
+    for shot in (range(8), range(8, 20)):
+        looks = {}, {}
+        for number in shot:
+            for side, columns in enumerate((slice(0, edge_of(number) - 2), slice(edge_of(number) + 2, 32))):
+                pairs = (frames[number][:, columns].reshape(-1, 3) for frames in (before, after))
+                for colour, result in zip(*(map(tuple, each) for each in pairs), strict=True):
+                    assert looks[side].setdefault(colour, result) == result
+        common = looks[0].keys() & looks[1].keys()
+        assert np.abs(np.array([np.subtract(looks[0][colour], looks[1][colour]) for colour in common])).max() > 3
+
+
+def test_more_or_fewer_masks_than_frames_are_refused_before_the_solve(options, tmp_path):
+    masks = {"content_seg_path": moving_masks(tmp_path / "masks.mkv", 19), "style_seg_path": str(DATA / "style_seg.png")}
+    with pytest.raises(UserError, match="has masks for 19 frames, and the clip has 20; give one for each"):
+        run(dataclasses.replace(options, **masks))
+
+
 def test_the_preview_is_the_first_frame_of_each_shot(options, tmp_path):
     assert run(dataclasses.replace(options, preview=True)).status is Status.CHECKED
     names = sorted(path.name for path in tmp_path.glob("out*"))
@@ -168,7 +207,7 @@ def test_a_signal_leaves_the_frames_that_are_done(film, tmp_path, monkeypatch, n
     assert "the first 5 frames are in" in caplog.text
 
 
-def test_a_signal_while_the_second_look_is_found_leaves_the_first_shot(options, monkeypatch):
+def test_a_run_after_a_signal_goes_on_after_the_last_look(options, monkeypatch, tmp_path, done):
     import photo_style
 
     stylize, calls = photo_style.stylize, []
@@ -183,6 +222,28 @@ def test_a_signal_while_the_second_look_is_found_leaves_the_first_shot(options, 
     with signals_stop():
         assert run(options).status is Status.STOPPED
     assert 1 <= len(frames_of(options.output_image)) <= 8
+    assert len(list(tmp_path.glob("records/out.looks/*.npz"))) == 1
+    outcome = run(options)
+    assert outcome.status is Status.DONE and len(calls) == 3  # the first shot, the second one twice
+    assert Path(options.output_image).read_bytes() == Path(done[0].output_image).read_bytes()
+    assert [stage.losses for stage in outcome.record.stages] == [stage.losses for stage in done[1].record.stages]
+    assert not (tmp_path / "records" / "out.looks").exists()
+
+
+def test_a_damaged_look_is_solved_for_again(tmp_path, caplog):
+    kept = KeptLooks(tmp_path / "looks", "0" * 64)
+    assert kept.read(0) is None and kept.count() == 0
+    tables = [np.random.default_rng(0).random((2, 2, 2, 3), np.float32)] * 2
+    kept.write(0, tables, [Stage("refinement", (3, 4), [{"total": 0.1}], 1, 2, 3.5, "all made")])
+    (file,) = (tmp_path / "looks").iterdir()
+    found, stages = kept.read(0)
+    np.testing.assert_array_equal(found, tables)
+    assert stages[0].losses == [{"total": 0.1}] and kept.count() == 1 and not caplog.text
+    file.write_bytes(file.read_bytes()[:-100])
+    assert kept.read(0) is None and "is damaged; it is solved for again" in caplog.text
+    (tmp_path / "looks" / "own.txt").touch()
+    kept.remove()
+    assert [path.name for path in (tmp_path / "looks").iterdir()] == ["own.txt"]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +283,11 @@ def test_a_folder_of_clips_is_a_batch(tmp_path, caplog):
     jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
     assert [job.options.output_image for job in jobs] == ["out/a.mp4", "out/b.mp4"]
     assert not any(job.options.mask_preview for job in jobs)
+    (tmp_path / "masks" / "b").mkdir(parents=True)  # a folder of masks
+    (tmp_path / "masks" / "a.mkv").touch()
+    masks = {"content_seg_path": str(tmp_path / "masks"), "style_seg_path": "m.png"}
+    found = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out", **masks), ""))
+    assert [Path(job.options.content_seg_path).name for job in found] == ["a.mkv", "b"]
     (folder / "photo.jpg").touch()
     jobs = list(find_jobs(Options(batch=str(folder), style_image_path="s.png", output_dir="out"), ""))
     assert [job.options.output_image for job in jobs] == ["out/photo.jpg"]

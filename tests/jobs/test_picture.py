@@ -163,6 +163,19 @@ def test_ctrl_c_at_any_scale_leaves_the_best_image_at_the_photos_own_size(large_
     assert not record_path(large_options).exists()
 
 
+def test_ctrl_c_at_a_later_realism_leaves_those_that_were_finished(options, watched, tmp_path):
+    options = changed(options, style_option=1, realism="0,2")
+    pictures = [tmp_path / f"result_realism{realism}.png" for realism in (0, 2)]
+    run_job(Job(options), tqdm(disable=True))
+    whole = levels(pictures[0])
+    assert list(watched[-1].looks) == [0]
+    watched.stop_at = (1, 1)
+    assert run_one(options, "") == INTERRUPTED
+    stopped = [levels(path) for path in pictures]
+    np.testing.assert_array_equal(stopped[0], whole)
+    assert np.abs(stopped[1] - whole).max() > 0
+
+
 @pytest.mark.parametrize("solver", ["pixels", "maps"])
 def test_the_light_is_kept_in_a_result_that_ctrl_c_leaves_too(large_options, watched, solver):
     kept = dataclasses.replace(large_options, solver=solver, style_option=2, keep="light")

@@ -17,6 +17,8 @@ from dpst.options import Options
 from dpst.page.app import run_app
 from dpst.page.routes import _file_name
 
+VALUES = b'{"regions": "whole", "count": 3, "realism": 1, "strength": 1}'
+
 
 @pytest.fixture
 def ask(server):
@@ -72,7 +74,7 @@ def test_it_listens_on_this_machine_alone(server):
     assert Options().app_host == "127.0.0.1"
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js"])
+@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/frame.js"])
 def test_browsers_are_told_to_load_nothing_from_elsewhere(ask, path):
     status, headers, content = ask("GET", path)
     assert status == 200
@@ -157,10 +159,10 @@ def test_a_session_gives_out_its_own_files_alone(ask, page, tmp_path):
     for path in ("files/..%2Fsecret", "files/../../secret", "files/", "files", "", "given/a%20b.png"):
         assert ask("GET", f"/{page.name}/{path}")[0] == 404
     assert ask("PUT", f"/{page.name}/init_image_path?name=a.png", b"x")[0] == 404
-    assert ask("POST", f"/{page.name}/other", b'{"regions": "whole", "count": 3}')[0] == 404
+    assert ask("POST", f"/{page.name}/other", VALUES)[0] == 404
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"regions": "none", "count": 3}', b'{"regions": "whole", "count": "x"}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", VALUES.replace(b"whole", b"none"), VALUES.replace(b"3", b'"x"')])
 def test_a_bad_request_is_refused(ask, page, body):
     status, _, content = ask("POST", f"/{page.name}/draft", body)
     assert status == 400 and "is not understood" in json.loads(content)["error"]
@@ -169,22 +171,22 @@ def test_a_bad_request_is_refused(ask, page, body):
 def test_a_wrong_file_is_refused_with_one_line(ask, page):
     status, _, content = ask("PUT", f"/{page.name}/style_image_path?name=note.txt", b"no picture")
     assert status == 400
-    assert json.loads(content)["error"].startswith("style image note.txt cannot be read as a picture")
+    assert json.loads(content)["error"].startswith("the other photo note.txt cannot be read as a picture")
 
 
 def test_work_ends_with_a_message(ask, page):
-    assert ask("POST", f"/{page.name}/draft", b'{"regions": "whole", "count": 3}')[0] == 200
-    assert page.next() == {"kind": "error", "error": "your photo is missing; give the content image"}
+    assert ask("POST", f"/{page.name}/draft", VALUES)[0] == 200
+    assert page.next() == {"kind": "error", "error": "your photo is missing; give your photo"}
 
 
 def test_a_bug_is_told_and_ends_nothing_else(ask, page, server, monkeypatch, caplog):
     session, _ = server.pages.sessions[page.name]
     monkeypatch.setattr(session, "draft", lambda *_: 1 / 0)
-    ask("POST", f"/{page.name}/draft", b'{"regions": "whole", "count": 3}')
+    ask("POST", f"/{page.name}/draft", VALUES)
     message = page.next()
     assert message["kind"] == "error" and "ZeroDivisionError" in message["error"]
     assert "Traceback" in caplog.text
-    ask("POST", f"/{page.name}/regions", b'{"regions": "whole", "count": 3}')
+    ask("POST", f"/{page.name}/regions", VALUES)
     assert "is missing" in page.next()["error"]
 
 
@@ -192,7 +194,7 @@ def test_who_cancels_while_waiting_is_out_of_the_line(ask, page, server, monkeyp
     begun, released = threading.Event(), threading.Event()
     server.pages.line.join("another page", lambda: begun.set() or released.wait(20), lambda place: None)
     assert begun.wait(10)
-    ask("POST", f"/{page.name}/draft", b'{"regions": "whole", "count": 3}')
+    ask("POST", f"/{page.name}/draft", VALUES)
     assert page.next() == {"kind": "waiting", "before": 1}
     ask("POST", f"/{page.name}/stop")
     assert page.next() == {"kind": "stopped"}

@@ -205,7 +205,7 @@ def test_sessions_and_threads_are_bounded(server):
 def test_requests_that_wait_are_bounded(server, name):
     released = threading.Event()
     server.pages.line.join("another page", lambda: released.wait(30), lambda place: None)
-    values = b'{"regions": "whole", "count": 3}'
+    values = b'{"regions": "whole", "count": 3, "realism": 1, "strength": 1}'
     assert [ask(server, "POST", f"/{name}/draft", values)[0] for _ in range(5)] == [200] * 4 + [429]
     assert ask(server, "POST", f"/{name}/stop")[0] == 200
     assert ask(server, "POST", f"/{name}/draft", values)[0] == 200

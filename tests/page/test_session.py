@@ -13,9 +13,10 @@ from PIL import Image
 
 import deep_photostyle
 from dpst.errors import UserError
+from dpst.files.luts import Lut
 from dpst.options import Options
 from dpst.page import session as session_module
-from dpst.page.session import REALISMS, Kind, PageClosed, Session
+from dpst.page.session import REALISMS, Kind, PageClosed, Session, What
 from vgg19.networks import Networks
 
 NETWORKS = Networks()
@@ -59,6 +60,11 @@ def solves(monkeypatch):
     return solves
 
 
+def written(session, realism=1, strength=1):
+    """The bytes of the picture that can be downloaded."""
+    return session.file(session.write(What.PICTURE, realism, strength))
+
+
 def picture(data):
     with Image.open(io.BytesIO(data)) as opened:
         return np.asarray(opened.convert("RGB")).astype(int)
@@ -84,24 +90,25 @@ def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path
     if kind is Kind.STROKES:
         for option, name in (("content_seg_path", "content_seg.png"), ("style_seg_path", "style_seg.png")):
             with_masks.take(option, f"drawn_{name}", [strokes(name)])
-    made = with_masks.make(kind, 2, 0.5, 1.25)
-    assert made.is_whole
-    assert len(made.files) == 4 and made.files[1] == "content_look.cube"
+    assert with_masks.make(kind, 2, 0.5, 1) == []
+    made = with_masks.view(0.5, 1.25)
+    assert made.is_whole and not made.is_draft and len(made.masks) == 2
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in ("content.png", "style.png"):
         (folder / name).write_bytes((DATA / name).read_bytes())
     if kind is not Kind.FOUND:
-        for name in made.files[2:]:
+        for name in made.masks:
             (folder / name).write_bytes(with_masks.file(name))
     python, program, *arguments = shlex.split(made.command)
     assert (python, program) == ("python", "deep_photostyle.py")
     assert deep_photostyle.main([*arguments, "--quiet"]) == 0
-    np.testing.assert_array_equal(picture((folder / made.files[0]).read_bytes()), picture(with_masks.file(made.files[0])))
+    own = written(with_masks, 0.5, 1.25)
+    np.testing.assert_array_equal(picture((folder / "content_restyled.png").read_bytes()), picture(own))
     if kind is Kind.FOUND:
-        beside = [folder / f"{made.files[0]}.{name}" for name in made.files[2:]]
-        assert [path.read_bytes() for path in beside] == [with_masks.file(name) for name in made.files[2:]]
+        beside = [folder / f"content_restyled.png.{name}" for name in made.masks]
+        assert [path.read_bytes() for path in beside] == [with_masks.file(name) for name in made.masks]
 
 
 def test_the_result_has_the_photos_own_size_kind_and_exif(session):
@@ -112,18 +119,20 @@ def test_the_result_has_the_photos_own_size_kind_and_exif(session):
     shown = session.take("content_image_path", "wide.jpg", [file.getvalue()])
     assert picture(session.file(shown)).shape == (54, 1000, 3)
     give(session, style_image_path="style.png")
-    made = session.make(Kind.WHOLE, 3, 1, 1)
-    with Image.open(io.BytesIO(session.file(made.files[0]))) as result:
+    session.make(Kind.WHOLE, 3, 1, 1)
+    with Image.open(io.BytesIO(written(session))) as result:
         assert (result.size, result.format, result.getexif()[271]) == ((1300, 70), "JPEG", "a camera")
 
 
 @pytest.mark.slow
-def test_sliders_move_on_a_draft_until_there_is_a_result_without_solving(with_masks, solves, told):
+def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with_masks, solves, told):
     assert with_masks.view(1, 1) is None
-    assert with_masks.draft(Kind.MASKS, 3) == []
+    seen = []
+    assert with_masks.draft(Kind.MASKS, 3, 0.5, lambda: seen.append(with_masks.view(2, 1).realism)) == []
     assert len(solves) == 1 and solves[0].preview
+    assert list(dict.fromkeys(seen)) == [0.5, 1, 1.5, 2]  # its own realism first; always the nearest that there is
     views = {realism: with_masks.view(realism, 1) for realism in REALISMS}
-    assert all(view.is_draft for view in views.values())
+    assert all(view.is_draft and view.command == "" and view.realism == realism for realism, view in views.items())
     assert len({view.picture for view in views.values()}) == len(REALISMS)
     photo = picture(with_masks.file("0_shown.jpg"))
     moved = [np.abs(picture(with_masks.view(1, strength).picture) - photo).mean() for strength in (0, 0.5, 1)]
@@ -136,33 +145,63 @@ def test_sliders_move_on_a_draft_until_there_is_a_result_without_solving(with_ma
 
 
 @pytest.mark.slow
-def test_only_the_strength_changed_solves_nothing(with_masks, solves):
-    full = picture(with_masks.file(with_masks.make(Kind.MASKS, 3, 1, 1).files[0]))
-    made = with_masks.make(Kind.MASKS, 3, 1, 0.5)
-    assert len(solves) == 1 and "--strength 0.5" in made.command
-    half = picture(with_masks.file(made.files[0]))
+def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_masks, solves, told, tmp_path):
+    seen = []
+    with_masks.make(Kind.MASKS, 3, 1, 1, lambda: seen.append(with_masks.view(1, 1)))
+    assert not any(view.is_whole for view in seen) and with_masks.view(1, 1).is_whole
+    assert len({view.picture for view in seen}) > 1  # after the first stage, too
+    told.clear()
+    full, half = picture(written(with_masks)), picture(written(with_masks, 1, 0.5))
+    assert len(solves) == 1 and "--strength 0.5" in with_masks.view(1, 0.5).command
+    assert {words for _, words in told} == {"writing content_restyled.png"}
     photo = picture((DATA / "content.png").read_bytes())
     unclipped = (full > 0) & (full < 255)
     assert unclipped.mean() > 0.5
     assert np.abs(half - (photo + full) / 2)[unclipped].max() <= 1  # all three are in whole levels
+    # The view has the photo's own size here: it is the same picture but for the noise of its JPEG.
+    shown, change = picture(with_masks.view(1, 0.5).picture) - photo, full - photo
+    assert (shown * change).sum() / (change * change).sum() == pytest.approx(0.5, abs=0.05)
+    # Nothing was solved at realism 2: the nearest is shown, says so, and cannot be downloaded as that.
+    assert with_masks.view(2, 0.5).realism == 1
+    with pytest.raises(UserError, match="has not been made yet; make it first"):
+        with_masks.write(What.PICTURE, 2, 0.5)
     with_masks.make(Kind.MASKS, 3, 2, 0.5)
+    with_masks.make(Kind.MASKS, 3, 1, 0.5)  # it is there
+    assert len(solves) == 2
     with_masks.make(Kind.WHOLE, 3, 2, 0.5)
+    assert with_masks.view(1, 0.5).realism == 2  # that of the masks is gone
+    whole, lut = picture(written(with_masks, 2, 1)), tmp_path / with_masks.write(What.LUT, 2, 0.5)
+    lut.write_bytes(with_masks.file(lut.name))
+    assert lut.name == "content_look.cube"
+    by_lut = 255 * Lut.read(str(lut))(photo.astype(np.float32) / 255)
+    assert np.abs(by_lut - whole).mean() < np.abs(photo - whole).mean() / 2
     give(with_masks, style_image_path="init.png")
+    assert with_masks.view(2, 0.5) is None
     with_masks.make(Kind.WHOLE, 3, 2, 0.5)
     assert len(solves) == 4
 
 
 def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
-    name, warnings = with_masks.show_regions(Kind.MASKS, 3)
-    assert solves[0].dry_run and len(solves) == 1 and warnings == []
-    assert picture(with_masks.file(name)).shape[0] > 480
+    shown = with_masks.show_regions(Kind.MASKS, 3)
+    assert solves[0].dry_run and len(solves) == 1 and shown.warnings == []
+    assert [each.name for each in shown.regions] == ["blue", "white", "red"]
+    for number, (name, own) in enumerate(zip(shown.masks, ("content_seg.png", "style_seg.png"), strict=True)):
+        regions, mask = picture(with_masks.file(name)), picture((DATA / own).read_bytes())
+        assert (regions == mask).all(-1).mean() > 0.9  # whose edges have other colours
+        for each in shown.regions:
+            share = (regions == list(bytes.fromhex(each.colour[1:]))).all(-1).mean()
+            assert (each.content, each.style)[number] == pytest.approx(share, abs=0.02)
 
 
 @pytest.mark.parametrize(
-    ("option", "content"),
-    [("content_image_path", b"no picture"), ("style_image_path", b""), ("content_seg_path", b"GIF89a")],
+    ("option", "content", "role", "called"),
+    [
+        ("content_image_path", b"no picture", "content image", "your photo"),
+        ("style_image_path", b"", "style image", "the other photo"),
+        ("content_seg_path", b"GIF89a", "content segmentation", "the mask of your photo"),
+    ],
 )
-def test_a_wrong_file_is_refused_in_the_command_lines_words(with_masks, option, content, tmp_path, monkeypatch, capsys):
+def test_a_wrong_file_is_refused_as_on_the_command_line(with_masks, option, content, role, called, tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError) as refused:
         with_masks.take(option, "wrong.png", [content])
     monkeypatch.chdir(tmp_path)
@@ -170,13 +209,13 @@ def test_a_wrong_file_is_refused_in_the_command_lines_words(with_masks, option, 
     paths = {name: str(DATA / f"{name}.png") for name in ("content", "style")}
     options = {"content_image_path": paths["content"], "style_image_path": paths["style"], option: "wrong.png"}
     assert deep_photostyle.main(["--quiet", *(word for name, value in options.items() for word in (f"--{name}", value))]) == 1
-    assert capsys.readouterr().err == f"error: {refused.value}\n"
-    assert with_masks.make(Kind.MASKS, 3, 1, 1)  # of the files that were there before
+    assert capsys.readouterr().err.replace(role, called) == f"error: {refused.value}\n"
+    assert len(with_masks.show_regions(Kind.MASKS, 3).regions) == 3  # of the files that were there before
 
 
 def test_a_photo_cut_short_is_refused(session):
     whole = (DATA / "content.png").read_bytes()
-    with pytest.raises(UserError, match=r"^content image cut\.png is damaged or truncated"):
+    with pytest.raises(UserError, match=r"^your photo cut\.png is damaged or truncated"):
         session.take("content_image_path", "cut.png", [whole[: len(whole) // 2]])
     assert session.file("cut.png") is None
 
@@ -192,8 +231,9 @@ def test_numbers_out_of_range_are_refused(with_photos, numbers):
 def test_files_of_the_same_name_are_kept_apart(session):
     give(session, content_image_path="content.png")
     session.take("style_image_path", "content.png", [(DATA / "style.png").read_bytes()])
-    made = session.make(Kind.WHOLE, 3, 1, 1)
-    assert "--content_image_path content.png --style_image_path style_image_content.png" in made.command
+    session.make(Kind.WHOLE, 3, 1, 1)
+    command = session.view(1, 1).command
+    assert "--content_image_path content.png --style_image_path style_image_content.png" in command
     assert session.file("content.png") == (DATA / "content.png").read_bytes()
     assert session.file("style_image_content.png") == (DATA / "style.png").read_bytes()
 
@@ -207,18 +247,21 @@ def test_only_the_sessions_own_files_are_given_out(with_photos, tmp_path, name):
 @pytest.mark.slow
 def test_a_solve_that_is_stopped_gives_the_best_picture_so_far(tmp_path, with_masks):
     with_masks._tell = lambda share, words: share > 0 and with_masks.stop()
-    with_masks.start()
-    made = with_masks.make(Kind.MASKS, 3, 1, 1)
-    assert not made.is_whole
-    assert picture(with_masks.file(made.files[0])).shape == picture((DATA / "content.png").read_bytes()).shape
+    with_masks.begin(with_masks.start())
+    with_masks.make(Kind.MASKS, 3, 1, 1)
+    assert not with_masks.view(1, 1).is_whole
     with_masks._tell = lambda share, words: None
-    with_masks.start()
-    assert with_masks.make(Kind.MASKS, 3, 1, 1).is_whole  # it is not taken for what is done
+    with_masks.begin(with_masks.start())
+    assert picture(written(with_masks)).shape == picture((DATA / "content.png").read_bytes()).shape
+    with_masks.make(Kind.MASKS, 3, 1, 1)
+    assert with_masks.view(1, 1).is_whole  # it is not taken for what is done
 
 
 def test_what_is_stopped_before_it_begins_leaves_nothing(with_photos):
-    with_photos.start()
+    stopped = with_photos.start()
     with_photos.stop()
+    with_photos.start()  # what comes after it does not undo it
+    with_photos.begin(stopped)
     with pytest.raises(KeyboardInterrupt):
         with_photos.make(Kind.WHOLE, 3, 1, 1)
     assert with_photos.view(1, 1) is None
@@ -226,6 +269,7 @@ def test_what_is_stopped_before_it_begins_leaves_nothing(with_photos):
 
 def test_all_is_deleted_when_the_page_is_closed(with_photos, tmp_path):
     with_photos.make(Kind.WHOLE, 3, 1, 1)
+    written(with_photos)
     assert len(list((tmp_path / "root").rglob("*"))) > 4
     with_photos.close()
     with_photos.close()
@@ -268,7 +312,7 @@ def test_warnings_are_told_with_names_and_without_those_of_other_threads(with_ma
         return run_job(job, *rest)
 
     monkeypatch.setattr(session_module, "run_job", run)
-    assert with_masks.show_regions(Kind.MASKS, 3)[1] == ["mask content_seg.png is odd"]
+    assert with_masks.show_regions(Kind.MASKS, 3).warnings == ["mask content_seg.png is odd"]
 
 
 def test_the_base_options_hold(tmp_path):

@@ -19,9 +19,15 @@ def halves(left=GREEN, right=PURPLE, size=SIZE):
     return mask
 
 
+def classes_of(mask):
+    """Colours, masks and tolerance of a mask that is not one of labels."""
+    flat = flat_classes("mask", mask, SIZE, labels=False)
+    return flat.colours, flat.masks(mask, SIZE), flat.within
+
+
 def test_every_pixel_of_a_feathered_mask_joins_a_class(caplog):
     feathered = ndimage.gaussian_filter(halves().astype(np.float32), (0, 8, 0)).astype(np.uint8)
-    colours, masks, _ = flat_classes("mask", feathered, SIZE, labels=False)
+    colours, masks, _ = classes_of(feathered)
     assert {min((GREEN, PURPLE), key=lambda c: colour_distance(c, colour)) for colour in colours} == {GREEN, PURPLE}
     np.testing.assert_array_equal(masks.sum(axis=-1), 1)
     assert masks[:, :57].var(axis=(0, 1)).max() == 0 and masks[:, 63:].var(axis=(0, 1)).max() == 0
@@ -31,24 +37,24 @@ def test_every_pixel_of_a_feathered_mask_joins_a_class(caplog):
 def test_near_colours_are_two_classes_where_edges_are_hard_and_one_where_they_are_not():
     near = (0, 225, 0)
     hard = halves(GREEN, near)
-    assert len(flat_classes("mask", hard, SIZE, labels=False)[0]) == 2
+    assert len(classes_of(hard)[0]) == 2
     noisy = np.where(np.random.default_rng(0).random((*SIZE, 1)) < 0.05, np.uint8(255), hard)
-    assert len(flat_classes("mask", noisy, SIZE, labels=False)[0]) == 1
+    assert len(classes_of(noisy)[0]) == 1
 
 
 def test_colours_hardly_apart_are_two_classes_where_there_are_no_others():
     hardly = (6, 255, 0)
-    colours, masks, within = flat_classes("mask", halves(GREEN, hardly), SIZE, labels=False)
+    colours, masks, within = classes_of(halves(GREEN, hardly))
     assert set(colours) == {GREEN, hardly} and within < 20
     np.testing.assert_array_equal(masks.mean(axis=(0, 1)), 0.5)
     edged = halves(GREEN, PURPLE)
     edged[:, 60:63] = (255, 6, 255)  # along the edge alone, as compression makes them
-    assert set(flat_classes("mask", edged, SIZE, labels=False)[0]) == {GREEN, PURPLE}
+    assert set(classes_of(edged)[0]) == {GREEN, PURPLE}
 
 
 def test_a_mask_much_larger_than_its_photo_is_thinned_in_place():
     mask = halves(size=(540, 720))
-    colours, masks, _ = flat_classes("mask", mask, SIZE, labels=False)
+    colours, masks, _ = classes_of(mask)
     assert masks.shape == (*SIZE, 2)
     np.testing.assert_array_equal(masks[..., colours.index(GREEN)] == 1, (halves() == GREEN).all(axis=-1))
 
@@ -66,7 +72,7 @@ def test_more_colours_than_classes_can_be_is_no_mask():
     steps = np.arange(0, 256, 50, dtype=np.uint8)
     many = np.stack(np.meshgrid(steps, steps, steps[:3]), -1).reshape(9, 12, 3)
     with pytest.raises(UserError, match="mask has more than 64 flat colours"):
-        flat_classes("mask", np.kron(many, np.ones((10, 10, 1), np.uint8)), SIZE, labels=False)
+        classes_of(np.kron(many, np.ones((10, 10, 1), np.uint8)))
 
 
 def test_filled_takes_the_nearest():

@@ -11,7 +11,7 @@ def test_preview_tints_the_regions_and_stripes_what_is_in_none():
     content, style = np.full((60, 90, 3), 0.5, np.float32), np.full((70, 40, 3), 0.5, np.float32)
     masks, style_masks = np.zeros((60, 90, 2), np.float32), np.ones((70, 40, 2), np.float32) / 2
     masks[:, :30, 0] = masks[:, 30:60, 1] = 1
-    left_out = (Unmatched("lamp", 1 / 3, 0.0, "only in the content: left out of the style loss"),)
+    left_out = (Unmatched("lamp", 1 / 3, 0.0, "only in the content: not matched"),)
     picture = preview(Regions(("sky", "sea"), masks, style_masks, ((0, 0, 255), (0, 255, 0)), left_out), content, style)
     assert picture.dtype == np.float32 and picture.ndim == 3 and picture.min() >= 0 and picture.max() <= 1
     sky, sea, none = (picture[100:300, 12 + left : 112 + left] for left in (60, 300, 540))

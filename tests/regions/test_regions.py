@@ -1,5 +1,6 @@
 """Masks from files to regions, and down the network."""
 
+import io
 import logging
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image, ImageFilter
 
 from dpst.errors import UserError
 from dpst.options import Options
+from dpst.regions.film import read_film_regions
 from dpst.regions.mask_classes import REFERENCE_COLOURS
 from dpst.regions.reading import read_classes, read_regions
 from dpst.regions.regions import Regions, table
@@ -480,9 +482,9 @@ def test_a_class_that_only_the_content_has_is_left_out(regions_of, caplog):
     assert set(regions.names) == {"blue", "white"}
     red = (ONLY_CONTENT == RED).all(axis=-1)
     np.testing.assert_array_equal(regions.content.sum(axis=-1), ~red)
-    assert "has class red (" in caplog.text and f"{red.mean():.1%}" in caplog.text and "left out" in caplog.text
+    assert "has class red (" in caplog.text and f"{red.mean():.1%}" in caplog.text and "not matched" in caplog.text
     row = next(line for line in table(regions).splitlines() if line.startswith("red"))
-    assert "only in the content: left out of the style loss" in row
+    assert "only in the content: not matched" in row
 
 
 def test_a_class_that_only_the_content_has_can_be_merged(regions_of, caplog):
@@ -518,9 +520,7 @@ def test_masks_without_a_common_class_name_the_colours_of_both(regions_of):
 def test_seg_classes_name_and_restrict(regions_of, caplog):
     regions = regions_of(SCENE, OTHER, seg_classes="sky=0000ff, ground=#FFFFFF, sea=00ffff")
     assert regions.names == ("sky", "ground") and regions.colours == (BLUE, WHITE)
-    assert [(other.name, other.fate) for other in regions.unmatched] == [
-        ("red", "not in `seg_classes`: left out of the style loss")
-    ]
+    assert [(other.name, other.fate) for other in regions.unmatched] == [("red", "not in `seg_classes`: not matched")]
     assert "`seg_classes` sea is in neither mask" in caplog.text
     merged = regions_of(SCENE, OTHER, seg_classes="sky=0000ff,ground=ffffff", missing_class="merge")
     np.testing.assert_array_equal(merged.content.sum(axis=-1), 1)
@@ -651,3 +651,50 @@ def test_a_mask_without_any_class_that_counts_is_refused(tmp_path):
     Image.fromarray(SCENE).save(tmp_path / "content.png")
     with pytest.raises(UserError, match=r"content\.png has none of the classes sky \(.*blue .*\); see `seg_classes`$"):
         read_classes(str(tmp_path / "content.png"), PHOTO, Options(seg_classes="sky=00ff00"))
+
+
+@pytest.fixture
+def film_of(tmp_path):
+    """Reads the regions of a film by masks (h, w, 3) of some frames and of a style photo."""
+
+    def read(masks, style, **options):
+        Image.fromarray(style).save(tmp_path / "style.png")
+        return read_film_regions("film", np.stack(masks), str(tmp_path / "style.png"), PHOTO, Options(**options))
+
+    return read
+
+
+def compressed(mask):
+    """A mask as a lossy clip has it: JPEG, with its chroma at half the size, and darker by a wrong matrix."""
+    file = io.BytesIO()
+    Image.fromarray(np.uint8(mask * 0.87)).save(file, "JPEG", quality=40, subsampling=2)
+    return np.asarray(Image.open(file))
+
+
+def test_the_classes_of_a_film_are_those_of_its_frames_together(film_of):
+    frames = [painted(BLUE, (WHITE, 0, 1, edge, 1)) for edge in (0.2, 0.5)] + [painted(RED, (BLUE, 0, 0.5, 0, 1))]
+    film = film_of([compressed(frame) for frame in frames], SCENE)
+    assert set(film.regions.names) == {"blue", "white", "red"}
+    for frame in (frames[2], painted(WHITE, (RED, 0, 1, 0.7, 1))):  # the second is none of those
+        masks = film.masks(compressed(frame), SIZE)
+        own = [np.array({"blue": BLUE, "white": WHITE, "red": RED}[name]) for name in film.regions.names]
+        truth = np.stack([(frame == colour).all(-1) for colour in own], -1).astype(np.float32)
+        np.testing.assert_array_equal(masks.sum(-1), 1)
+        assert np.abs(masks - truth).mean() < 0.01
+
+
+def test_a_grey_film_is_a_soft_mask(film_of):
+    ramp = np.repeat(np.uint8(np.linspace(0, 255, SIZE[1]))[None, :, None], 3, -1) * np.ones((SIZE[0], 1, 1), np.uint8)
+    film = film_of([ramp, painted(BLACK)], painted(BLACK, (WHITE, 0, 1, 0.5, 1)))
+    white = film.masks(ramp, SIZE)[..., film.regions.names.index("white")]
+    np.testing.assert_allclose(white, np.clip((ramp[..., 0] - 16.0) / 223, 0, 1), atol=1e-5)
+    assert not film.masks(painted(BLACK), SIZE)[..., film.regions.names.index("white")].any()
+
+
+@pytest.mark.parametrize(("missing_class", "shares"), [("ignore", (0.25, 0)), ("merge", (1, 0.5))])
+def test_a_class_that_only_the_film_has(film_of, missing_class, shares):
+    frame = painted(BLUE, (RED, 0, 0.75, 0, 1))
+    film = film_of([frame, painted(WHITE)], painted(BLUE, (WHITE, 0, 1, 0.5, 1)), missing_class=missing_class)
+    assert set(film.regions.names) == {"blue", "white"}
+    found = [film.masks(mask, SIZE)[..., film.regions.names.index("blue")] for mask in (frame, painted(RED))]
+    np.testing.assert_allclose([masks.mean() for masks in found], shares, atol=1e-6)

@@ -22,7 +22,7 @@ class Function:
         assert levels.shape == SHAPE and levels.dtype == np.float64
         self.asked.append(levels.copy())
         value, gradient = self.of_vector(levels.ravel())
-        return Evaluation({"total": float(value)}, gradient.reshape(SHAPE))
+        return Evaluation({"total": float(value)}, gradient.reshape(SHAPE), levels / 255)
 
 
 class Steps:

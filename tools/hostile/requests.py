@@ -14,6 +14,7 @@ from waitress.parser import HTTPRequestParser
 
 from dpst.errors import UserError
 from dpst.options import Options
+from dpst.page.requests import TASKS
 from dpst.page.routes import MOST_BYTES, Pages, page_app
 from dpst.page.server import MOST_HEAD
 from dpst.page.session import ROLES, Session
@@ -22,7 +23,7 @@ from hostile.broken import Broken, one_clear_line
 from vgg19.networks import Networks
 
 _HEAD = b"Host: 127.0.0.1\r\n"
-_VALUES = b'{"regions": "alike", "count": 3, "realism": 1, "strength": 0.5}'
+_VALUES = b'{"regions": "alike", "count": 3, "realism": 1, "strength": 0.5, "what": "lut"}'
 # What a request may be answered with; 500 and what is beyond are faults of the program.
 _STATUSES = (200, 400, 403, 404, 405, 413, 415)
 
@@ -38,7 +39,7 @@ def requests() -> list[bytes]:
     photo = seeds.pngs()[0]
     found = [_request("GET", path) for path in ("/", "/page.js", "/examples/landscape/style.jpg", "/name/files/a.png")]
     found += [_request("PUT", f"/name/{option}?name=caf%C3%A9%20(1).png", photo) for option in ROLES]
-    found += [_request("POST", f"/name/{what}", _VALUES) for what in ("view", "regions", "draft", "make", "stop")]
+    found += [_request("POST", f"/name/{what}", _VALUES) for what in ("view", *TASKS, "stop")]
     found.append(_request("GET", "/", b"", _HEAD + b"Origin: http://127.0.0.1\r\nSec-Fetch-Site: same-origin\r\n"))
     chunked = b"Transfer-Encoding: chunked\r\n"
     found.append(_request("POST", "/name/view", b"", _HEAD + chunked) + b"%x\r\n%s\r\n0\r\n\r\n" % (len(_VALUES), _VALUES))
@@ -47,9 +48,9 @@ def requests() -> list[bytes]:
 
 def http() -> st.SearchStrategy[bytes]:
     """Damaged requests, and values of any kind for the right names."""
-    names = st.sampled_from(["regions", "count", "realism", "strength"])
-    values = st.dictionaries(names, strategies.json_values, max_size=4).map(lambda value: json.dumps(value).encode())
-    what = st.sampled_from(["view", "regions", "draft", "make", "stop", "other"])
+    names = st.sampled_from(["regions", "count", "realism", "strength", "what"])
+    values = st.dictionaries(names, strategies.json_values, max_size=5).map(lambda value: json.dumps(value).encode())
+    what = st.sampled_from(["view", *TASKS, "stop", "other"])
     posts = st.builds(lambda what, body: _request("POST", f"/name/{what}", body), what, values)
     return posts | strategies.damage(requests, mutators.TEXT, mutators.BLOCKS)
 
