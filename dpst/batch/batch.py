@@ -26,6 +26,7 @@ from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.places import by_products, log_path, make_folders, results
+from dpst.jobs.progress import ProgressLine, Tell
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import INTERRUPTED, check_stop
 from dpst.option_checks import REGION
@@ -142,7 +143,7 @@ class Worker:
     def __init__(self):
         self._networks = Networks()
 
-    def run(self, job: Job, bar: tqdm) -> Outcome:
+    def run(self, job: Job, tell: Tell) -> Outcome:
         """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
         options, error, log = job.options, "", log_path(job.options)
         with warnings_caught() as warnings:
@@ -154,7 +155,7 @@ class Worker:
                     for _, path in (*results(options), *by_products(options)):
                         remove_partials(path.replace(REGION, "*"))
                     make_folders(options)
-                    outcome = run_job(job, bar, self._networks)
+                    outcome = run_job(job, tell, self._networks)
                     if outcome.record:
                         write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)
                     return dataclasses.replace(outcome, warnings=tuple(warnings))
@@ -177,10 +178,9 @@ def _in_one_line(failure: Exception) -> str:
 
 def _run_here(jobs: Iterable[Job | Outcome], options: Options) -> Generator[Outcome]:
     worker = Worker()
-    with tqdm(total=100, position=1, leave=False, disable=True if options.quiet else None, bar_format="{desc}") as bar:
+    with ProgressLine(options.quiet, position=1, leave=False, bar_format="{desc}") as line:
         for job in jobs:
-            bar.reset()
-            yield job if isinstance(job, Outcome) else worker.run(job, bar)
+            yield job if isinstance(job, Outcome) else worker.run(job, line)
 
 
 def _announce(outcome: Outcome, said: collections.deque[str]) -> None:

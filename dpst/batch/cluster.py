@@ -9,10 +9,9 @@ import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dpst.errors import UserError, one_line
 from dpst.jobs.job import Job, Outcome, Status
+from dpst.jobs.progress import log_terms
 from dpst.options import Options
 
 logger = logging.getLogger(__name__)
@@ -24,7 +23,7 @@ MOST_LOST = 3
 
 
 def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: type) -> Generator[Outcome]:
-    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, bar)`.
+    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, tell)`.
 
     A job is taken from `jobs` when a worker is free, and no earlier. The job of a lost worker goes to the next free one.
 
@@ -80,7 +79,7 @@ def _actor(ray, options: Options, worker_class: type):
 
         def run(self, job: Job) -> Outcome:
             shared = dataclasses.replace(job.options, gpus_per_job=gpus)
-            return self._worker.run(dataclasses.replace(job, options=shared), tqdm(disable=True))
+            return self._worker.run(dataclasses.replace(job, options=shared), log_terms)
 
     return ray.remote(num_cpus=cpus, num_gpus=gpus, runtime_env={"env_vars": environment})(Actor)
 

@@ -27,6 +27,7 @@ from dpst.jobs.grading import check_luts_to_apply
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.places import looks_folder, output_images, record_path, shot_path
+from dpst.jobs.progress import Tell
 from dpst.jobs.records import fingerprint, input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
@@ -79,14 +80,14 @@ def check_clip(options: Options) -> None:
     check_place(str(record_path(options)), "record")
 
 
-def run_clip(job: Job, bar: tqdm, networks: Networks) -> Outcome:
+def run_clip(job: Job, tell: Tell, networks: Networks) -> Outcome:
     """Restyles a clip, at each strength; with `dry_run` only its shots are listed, and with `preview` their first frames made.
 
     A stop leaves a file with the frames that are done.
 
     Args:
         job: the clip to make.
-        bar: shows how far it is, out of 100.
+        tell: is told how far it is.
         networks: those of the runs before.
 
     Raises:
@@ -101,19 +102,19 @@ def run_clip(job: Job, bar: tqdm, networks: Networks) -> Outcome:
             if options.apply_lut:
                 looks = GivenLook(options, clip, folder)
             else:
-                looks = FoundLooks(options, clip, folder, networks, bar)
+                looks = FoundLooks(options, clip, folder, networks, tell)
                 _list_shots(looks.firsts, clip)
             if options.dry_run:
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.prepare()
             hashes |= input_hashes(options, ["vgg19_weights"]) if not options.apply_lut else {}  # of a download, too
             if options.preview:
-                _write_previews(looks, clip, options, bar)
+                _write_previews(looks, clip, options, tell)
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.kept = KeptLooks(looks_folder(options), fingerprint(looks.options, hashes))
             if count := looks.kept.count():
                 logger.info("looks: %d of %d are kept from a run that was stopped", count, len(looks.firsts))
-            _write_clips(looks, clip, options, bar)
+            _write_clips(looks, clip, options, tell)
             looks.kept.remove()
     except KeyboardInterrupt:
         return Outcome(job.name, Status.STOPPED, job.options)
@@ -147,19 +148,19 @@ def _time(seconds: float) -> str:
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
-def _write_previews(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
+def _write_previews(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None:
     """Writes the first frame of each shot, restyled."""
     masks, firsts = looks.masks() or itertools.repeat(None), set(looks.firsts)
     masks_at = (mask for number, mask in enumerate(masks) if number in firsts)
     for number, (frame, mask) in enumerate(zip(frames_at(clip, looks.firsts), masks_at, strict=False), 1):
         check_stop()
         write_photo(shot_path(options, number), looks.restyled(number - 1, frame, mask, options.strengths[0]))
-        bar.update(FINDING + (100 - FINDING) * number / len(looks.firsts) - bar.n)
+        tell(FINDING + (1 - FINDING) * number / len(looks.firsts), f"shot {number} of {len(looks.firsts)}")
     logger.info("the first frame of each shot is in %s", shot_path(options, "*"))
 
 
 @interrupts_deferred()
-def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
+def _write_clips(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None:
     """Writes the clip at each strength. After a stop it ends early, and nothing more is begun."""
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         written = write_clip(
@@ -170,7 +171,7 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
             looks.masks(),
             options.video_codec,
             options.crf,
-            _Following(bar, clip, done, len(options.strengths)),
+            _Following(tell, clip, done, len(options.strengths)),
             options.drop_exif,
         )
         if stop_requested():
@@ -180,10 +181,10 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, bar: tqdm) -> None:
 
 
 class _Following:
-    """Draws the progress line while a clip is written."""
+    """Tells how far the writing of a clip is."""
 
-    def __init__(self, bar: tqdm, clip: Clip, done: int, clips: int):
-        self._bar, self._clip, self._done, self._clips = bar, clip, done, clips
+    def __init__(self, tell: Tell, clip: Clip, done: int, clips: int):
+        self._tell, self._clip, self._done, self._clips = tell, clip, done, clips
         self._begin = self._newest = time.monotonic()
         self._pauses = 0.0  # in which a look was solved for
 
@@ -195,10 +196,8 @@ class _Following:
         self._newest = now
         rate = written / max(now - self._begin - self._pauses, 1e-6)
         total = self._clip.frames
-        left = f", {tqdm.format_interval(round((total - written) / rate))} left" if total > written and rate else ""
+        left = tqdm.format_interval(round((total - written) / rate)) if total > written and rate else ""
         of = f" of {total}" if total else ""
-        self._bar.set_description_str(f"frame {written}{of}, {rate:.1f} frames/s{left}", refresh=False)
-        if total:
-            share = (self._done + min(1, written / total)) / self._clips
-            self._bar.update(FINDING + (100 - FINDING) * share - self._bar.n)
+        share = (self._done + min(1, written / total)) / self._clips if total else 0
+        self._tell(FINDING + (1 - FINDING) * share, f"frame {written}{of}, {rate:.1f} frames/s", left)
         return not stop_requested()

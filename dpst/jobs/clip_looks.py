@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dpst.files.clips import Clip, small_frames
 from dpst.files.frame_masks import are_frame_masks
@@ -23,6 +22,7 @@ from dpst.jobs.clip_masks import FrameMasks, StillMasks
 from dpst.jobs.grading import read_lut
 from dpst.jobs.job import RegionShare
 from dpst.jobs.kept_looks import KeptLooks
+from dpst.jobs.progress import Tell
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import check_stop
 from dpst.options import LIGHT, Options
@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 _NODES = 65
 # Luma up to which a look sets in, from none in black.
 _SHADOWS = np.float32(0.1)
-# Share of the progress line, of 100, for finding the shots, which decodes all frames once.
-FINDING = 15
+# Share of the work, as the progress has it, for finding the shots, which decodes all frames once.
+FINDING = 0.15
 
 
 class Looks:
@@ -111,16 +111,16 @@ class GivenLook(Looks):
 class FoundLooks(Looks):
     """Looks that are solved for, each when its first frame is wanted, and kept as files."""
 
-    def __init__(self, options: Options, clip: Clip, folder: Path, networks: Networks, bar: tqdm):
+    def __init__(self, options: Options, clip: Clip, folder: Path, networks: Networks, tell: Tell):
         """Finds the shots, and reads the style photo and the masks."""
         super().__init__(options, clip, folder)
-        self._networks, self._bar = networks, bar
+        self._networks, self._tell, self._frames = networks, tell, clip.frames
         small = small_frames(clip, max(2, options.solve_size // 2))
         of_frames = are_frame_masks(options.content_seg_path, options.style_seg_path)
         # One mask for all frames belongs to a camera that stands still: they are one shot then.
         with_cuts = of_frames or not options.content_seg_path
         self._shots = []
-        for number, shot in enumerate(find_shots(_followed(small, clip, bar), with_cuts)):
+        for number, shot in enumerate(find_shots(_followed(small, clip, tell), with_cuts)):
             np.save(self._samples_path(number), shot.samples)
             self._shots.append(dataclasses.replace(shot, samples=shot.samples[:0]))
         self.firsts = [shot.first for shot in self._shots]
@@ -130,7 +130,7 @@ class FoundLooks(Looks):
         if options.content_seg_path:
             frame = self._samples(0)[0]
             if of_frames:
-                bar.set_description_str("reading the masks", refresh=True)
+                tell(FINDING, "reading the masks")
                 self._masks = FrameMasks(options, clip, self._shots, folder, self._style, style.orientation)
             else:
                 self._masks = StillMasks(options, frame, self._style, style.orientation)
@@ -181,7 +181,8 @@ class FoundLooks(Looks):
 
         def follow(progress: Progress) -> None:
             check_stop()
-            self._bar.set_description_str(f"look {shot + 1} of {len(self.firsts)}, {progress.phase}", refresh=True)
+            share = self.firsts[shot] / self._frames if self._frames else 0
+            self._tell(FINDING + (1 - FINDING) * share, f"look {shot + 1} of {len(self.firsts)}, {progress.phase}")
 
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow
@@ -222,11 +223,10 @@ def _plain(lut: Lut, strength: float, keeps_light: bool) -> Lut:
     return Lut(look.apply(picture, 0, len(picture), strength).reshape(colours.shape))
 
 
-def _followed(frames: Iterator[np.ndarray], clip: Clip, bar: tqdm) -> Iterator[np.ndarray]:
-    """The frames, with a progress line."""
+def _followed(frames: Iterator[np.ndarray], clip: Clip, tell: Tell) -> Iterator[np.ndarray]:
+    """The frames, and how far they are is told."""
     for number, frame in enumerate(frames, 1):
         check_stop()
-        bar.set_description_str(f"finding the shots, frame {number}{f' of {clip.frames}' if clip.frames else ''}", refresh=False)
-        if clip.frames:
-            bar.update(min(FINDING, FINDING * number / clip.frames) - bar.n)
+        share = FINDING * min(1, number / clip.frames) if clip.frames else 0
+        tell(share, f"finding the shots, frame {number}{f' of {clip.frames}' if clip.frames else ''}")
         yield frame

@@ -81,6 +81,9 @@ class FilesInUse:
         for path in luts:
             if name := self._find_region(path):
                 raise UserError(f"LUT {path} could overwrite what is written for {name}; give each its own name")
+            for role, other in (*results(options), *by_products(options)):
+                if role != "LUT" and _could_be(os.fsencode(os.path.realpath(other)), *_ends(path)):
+                    raise UserError(f"LUT {path} could overwrite the {role} {other}; give each its own name")
         for role, pattern in (*results(options), *by_products(options)):
             for path in _files(pattern) if role == "LUT" else (pattern,):
                 if name := self._find("read", path):
@@ -122,8 +125,7 @@ class FilesInUse:
         beginning, ending = _ends(path)
         query = "SELECT file, name FROM written WHERE file > ? AND file < ?"
         for file, name in self._base.execute(query, (beginning, beginning + b"\xff")):
-            is_in_folder = os.path.dirname(file) == os.path.dirname(beginning + b"x")
-            if is_in_folder and file.endswith(ending) and len(file) > len(beginning) + len(ending):
+            if _could_be(file, beginning, ending):
                 return os.fsdecode(name)
         return None
 
@@ -139,6 +141,13 @@ def _ends(path: str) -> tuple[bytes, bytes]:
     """What the true path of a LUT for each region begins and ends with."""
     parts = os.fsencode(os.path.realpath(path)).split(REGION.encode())
     return parts[0], parts[-1]
+
+
+def _could_be(file: bytes, beginning: bytes, ending: bytes) -> bool:
+    """Whether a true path is that of a LUT for some region, whose path begins and ends so."""
+    is_in_folder = os.path.dirname(file) == os.path.dirname(beginning + b"x")
+    is_longer = len(file) > len(beginning) + len(ending)
+    return is_in_folder and is_longer and file.startswith(beginning) and file.endswith(ending)
 
 
 def _keys(path: str) -> list[tuple[bytes, bytes | None]]:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from tqdm import tqdm
 
 from dpst import __version__
 from dpst.errors import OptionError, UserError
@@ -27,7 +26,7 @@ from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
 from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
-from dpst.jobs.progress import Watch
+from dpst.jobs.progress import ProgressLine, Tell, Watch, log_terms
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
 from dpst.jobs.results import write_results
@@ -49,8 +48,6 @@ from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
 logger = logging.getLogger(__name__)
-
-_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}{postfix}  {desc}"
 
 
 def check_job(options: Options) -> None:
@@ -115,8 +112,8 @@ def run_one(options: Options, command: str) -> int:
         files.add_inputs(options)
         files.add_outputs(options)
     make_folders(options)
-    with tqdm(total=100, disable=True if options.quiet else None, bar_format=_BAR) as bar:
-        outcome = run_job(Job(options, command), bar)
+    with ProgressLine(options.quiet) as line:
+        outcome = run_job(Job(options, command), line)
     if outcome.record:
         write_record(outcome.record, options)
         are = "are" if len(output_images(options)) > 1 else "is"
@@ -139,14 +136,14 @@ class Receiver:
     result: Callable[[Result], None]
 
 
-def run_job(job: Job, bar: tqdm, networks: Networks | None = None, receiver: Receiver | None = None) -> Outcome:
+def run_job(job: Job, tell: Tell = log_terms, networks: Networks | None = None, receiver: Receiver | None = None) -> Outcome:
     """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
 
     Whatever ends the optimisation early, the best image so far is saved first.
 
     Args:
         job: the picture to make.
-        bar: shows how far it is, out of 100.
+        tell: is told how far it is.
         networks: those of the runs before.
         receiver: gets the regions and the result instead of files.
 
@@ -157,17 +154,17 @@ def run_job(job: Job, bar: tqdm, networks: Networks | None = None, receiver: Rec
         UserError: the input is no good, or the loss is not finite.
     """
     if job.options.is_clip:
-        return run_clip(job, bar, networks or Networks())
+        return run_clip(job, tell, networks or Networks())
     if job.options.apply_lut:
-        return run_grading(job, bar)
+        return run_grading(job, tell)
     beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
     try:
-        return _solve(job, bar, networks or Networks(), receiver, beside)
+        return _solve(job, tell, networks or Networks(), receiver, beside)
     finally:  # after an error nobody waits for it
         beside.shutdown(wait=False, cancel_futures=True)
 
 
-def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, beside: ThreadPoolExecutor) -> Outcome:
+def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, beside: ThreadPoolExecutor) -> Outcome:
     """Finds the regions, solves, writes and scores; see `run_job`."""
     options = _as_preview(job.options)
     begin = time.perf_counter()
@@ -218,7 +215,7 @@ def _solve(job: Job, bar: tqdm, networks: Networks, receiver: Receiver | None, b
     import photo_style
 
     check_stop()
-    watch = Watch(options, bar)
+    watch = Watch(options, tell)
     about = about_result(job, features)
     stage = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -19,16 +19,49 @@ from dpst.solver.stages import Progress
 
 logger = logging.getLogger(__name__)
 
-# Gets the share of the work that is done, 0..1, and what is being done.
-Tell = Callable[[float, str], None]
+_BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}{postfix}  {desc}"
+
+
+class Tell(Protocol):
+    """Whoever follows a job: a line on the console, the page, a log. What it raises ends the job."""
+
+    def __call__(self, share: float, doing: str, left: str = "", terms: str = "") -> None:
+        """Takes the share of the work that is done, 0..1, what is being done, the time left, and the terms of the loss."""
+
+
+def log_terms(share: float, doing: str, left: str = "", terms: str = "") -> None:
+    """Follows a job by the terms of the loss in the log."""
+    if terms:
+        logger.info("%s (%s)", doing, terms)
+
+
+class ProgressLine:
+    """Follows jobs by a line on the console; where there is none, or the messages go to a file, by the terms in the log."""
+
+    def __init__(self, quiet: bool, **appearance: object):
+        """Takes whether nothing is drawn at all, and tqdm's settings."""
+        self.bar = tqdm(total=1, disable=True if quiet else None, **({"bar_format": _BAR} | appearance))
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def __call__(self, share: float, doing: str, left: str = "", terms: str = "") -> None:
+        self.bar.set_description_str(doing, refresh=False)
+        self.bar.set_postfix_str(f"{left} left" if left else "", refresh=False)
+        self.bar.update(share - self.bar.n)
+        if self.bar.disable or not sys.stdout.isatty():
+            log_terms(share, doing, left, terms)
 
 
 class Watch:
     """Follows a run: reports how far it is, saves snapshots, and keeps the best step of the stage that is running."""
 
-    def __init__(self, options: Options, bar: tqdm):
+    def __init__(self, options: Options, tell: Tell):
         self.best: Progress | None = None
-        self._options, self._bar, self._saves = options, bar, True
+        self._options, self._tell, self._saves = options, tell, True
         self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
         self._first: tuple[float, float] | None = None  # time and share of the first report
 
@@ -51,15 +84,10 @@ class Watch:
             self._report(progress)
 
     def _report(self, progress: Progress) -> None:
-        """Moves the progress line; where there is none, or the messages go to a file, prints the terms of the loss."""
         height, width = progress.image.shape[:2]
-        where = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
-        self._bar.set_description_str(where, refresh=False)
-        self._bar.set_postfix_str(f"{self._left(progress.share)} left", refresh=False)
-        self._bar.update(100 * progress.share - self._bar.n)
-        if not isinstance(self._bar, Relay) and (self._bar.disable or not sys.stdout.isatty()):
-            terms = (f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
-            logger.info("%s (%s)", where, ", ".join(terms))
+        doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
+        terms = ", ".join(f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
+        self._tell(progress.share, doing, self._left(progress.share), terms)
 
     def _left(self, share: float) -> str:
         """The time that is left, by that since the first report: loading and compiling come before, and once."""
@@ -78,19 +106,3 @@ class Watch:
         except UserError as error:  # a full disk, most often; the result matters more
             self._saves = False
             logger.warning("%s; no more snapshots are saved", str(error).split(";")[0])
-
-
-class Relay(tqdm):
-    """A progress line that is not drawn: it tells somebody else, who may end the run by raising."""
-
-    def __init__(self, tell: Tell):
-        super().__init__(total=100, disable=True)
-        self._tell, self._phase = tell, "preparing"
-        tell(0, self._phase)
-
-    def set_description_str(self, desc: str | None = None, refresh: bool = True) -> None:
-        self._phase = desc or ""
-
-    def update(self, n: float | None = 1) -> None:
-        self.n += n or 0
-        self._tell(self.n / self.total, self._phase)

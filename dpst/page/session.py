@@ -29,7 +29,6 @@ from dpst.jobs.job import Job, Status
 from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import Receiver, about_result, check_job, run_job
 from dpst.jobs.places import mask_paths
-from dpst.jobs.progress import Relay, Tell
 from dpst.jobs.records import input_hashes
 from dpst.options import AUTO, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
@@ -158,7 +157,7 @@ class _Solved:
 class Session:
     """The files and results of one open page. Methods may be called from any thread, those that solve from one at a time."""
 
-    def __init__(self, root: Path, base: Options, networks: Networks, tell: Tell):
+    def __init__(self, root: Path, base: Options, networks: Networks, tell: Callable[[float, str], None]):
         """A session with a new folder in `root`.
 
         Args:
@@ -414,6 +413,10 @@ class Session:
                 self._closed = True
                 self._delete_when_idle()
 
+    def _follow(self, share: float, doing: str, left: str = "", terms: str = "") -> None:
+        """Follows a job; see `jobs.progress.Tell`."""
+        self._report(share, doing)
+
     def _report(self, share: float, words: str) -> None:
         """Hands progress on; raises where nobody waits for the result, as Ctrl-C does on the console."""
         if self._closed:
@@ -458,7 +461,7 @@ class Session:
         return kind, count if kind is Kind.FOUND else 0, input_hashes(options)
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
-        return run_job(Job(options, self._command(options)), Relay(self._report), self._networks, receiver).status
+        return run_job(Job(options, self._command(options)), self._follow, self._networks, receiver).status
 
     def _command(self, options: Options) -> str:
         """The command line that does the same, with files of the same names in the folder where it is given."""

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from made_clips import colour_frames, contents, make_clip, planes_of, rgb_of
 from PIL import Image
-from tqdm import tqdm
 
 from dpst.batch.manifest import find_jobs
 from dpst.errors import OptionError, UserError
@@ -67,8 +66,7 @@ def done(film, tmp_path_factory):
 
 def run(options):
     check_job(options)
-    with tqdm(total=100, disable=True) as bar:
-        return run_job(Job(options), bar)
+    return run_job(Job(options))
 
 
 def frames_of(path):

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from conftest import DATA, golden_photo
 from PIL import Image
-from tqdm import tqdm
 
 from dpst.errors import UserError
 from dpst.files import writing
 from dpst.jobs import picture
 from dpst.jobs.job import Job
 from dpst.jobs.picture import check_job, run_job, run_one
+from dpst.jobs.progress import ProgressLine, log_terms
 from dpst.jobs.records import finished, record_path
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import INTERRUPTED
@@ -94,12 +94,12 @@ def test_a_result_that_cannot_be_written_is_found_before_the_solve(options, monk
     monkeypatch.setattr(writing, "_save", refuse)
     monkeypatch.setattr(picture, "load_tensorflow", lambda *arguments: pytest.fail("the solve has begun"))
     with pytest.raises(UserError, match=r"output image .*result\.png cannot be written \(no such pictures\)"):
-        run_job(Job(options), tqdm(disable=True))
+        run_job(Job(options))
 
 
 @pytest.mark.slow
 def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path):
-    run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)), tqdm(disable=True))
+    run_job(Job(changed(options, save_iter=2, max_iter=5, style_option=1)))
     assert sorted(path.name for path in Path(options.serial).iterdir()) == ["out_iter_2.png", "out_iter_4.png"]
     for number in (2, 4):
         best = min(watched[: number + 1], key=lambda progress: progress.losses["total"]).image
@@ -107,7 +107,7 @@ def test_snapshots_are_the_best_images_so_far_rounded(options, watched, tmp_path
 
 
 def test_the_intermediate_picture_is_what_the_first_stage_ended_with(options, watched):
-    run_job(Job(changed(options, style_option=2, solver="reference")), tqdm(disable=True))
+    run_job(Job(changed(options, style_option=2, solver="reference")))
     first = [progress for progress in watched if progress.stage == 0]
     best = min(first, key=lambda progress: progress.losses["total"]).image
     np.testing.assert_array_equal(levels(Path(options.serial) / "tmp_result.png"), np.rint(best * 255))
@@ -126,23 +126,25 @@ def test_the_record_holds_options_regions_stages_and_losses(options):
     assert record["seconds"] > sum(stage["seconds"] for stage in record["stages"])
 
 
-def test_the_progress_line_has_phase_size_iteration_loss_and_ends_full(options, capsys):
-    with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
-        run_job(Job(changed(options, style_option=2, solver="pixels")), bar)
-        assert bar.n == pytest.approx(100)
-        assert bar.desc.startswith("photorealistic refinement 61x45, iteration 2, loss ")
+def test_the_progress_line_has_phase_size_iteration_loss_and_ends_full(options, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ProgressLine(False, mininterval=0) as line:
+        run_job(Job(changed(options, style_option=2, solver="pixels")), line)
+        assert line.bar.n == pytest.approx(1)
+        assert line.bar.desc.startswith("photorealistic refinement 61x45, iteration 2, loss ")
     shown = capsys.readouterr().err
     assert "segmented style 61x45, iteration 1, loss " in shown and "100%" in shown
 
 
-def test_the_progress_line_changes_every_so_many_iterations(options, capsys):
-    with tqdm(total=100, disable=False, bar_format=picture._BAR, mininterval=0) as bar:
-        run_job(Job(changed(options, max_iter=5, print_iter=4)), bar)
+def test_the_progress_line_changes_every_so_many_iterations(options, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ProgressLine(False, mininterval=0) as line:
+        run_job(Job(changed(options, max_iter=5, print_iter=4)), line)
     assert {part.split(",")[0] for part in capsys.readouterr().err.split("iteration ")[1:]} == {"4"}
 
 
 def test_a_result_solved_small_is_written_at_the_photos_own_size(large_options, watched):
-    run_job(Job(large_options), tqdm(disable=True))
+    run_job(Job(large_options))
     assert watched[-1].image.shape == (221, 300, 3)
     assert levels(large_options.output_image).shape == (270, 366, 3)
 
@@ -166,7 +168,7 @@ def test_ctrl_c_at_any_scale_leaves_the_best_image_at_the_photos_own_size(large_
 def test_ctrl_c_at_a_later_realism_leaves_those_that_were_finished(options, watched, tmp_path):
     options = changed(options, style_option=1, realism="0,2")
     pictures = [tmp_path / f"result_realism{realism}.png" for realism in (0, 2)]
-    run_job(Job(options), tqdm(disable=True))
+    run_job(Job(options))
     whole = levels(pictures[0])
     assert list(watched[-1].looks) == [0]
     watched.stop_at = (1, 1)
@@ -189,7 +191,7 @@ def test_the_light_is_kept_in_a_result_that_ctrl_c_leaves_too(large_options, wat
 
 def test_the_best_image_is_that_of_the_stage_that_runs(options):
     # Losses at another size or without the photorealism term do not compare.
-    watch, images = picture.Watch(options, tqdm(disable=True)), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
+    watch, images = picture.Watch(options, log_terms), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
     for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
         watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
     np.testing.assert_array_equal(watch.best.image, images[2])
@@ -266,7 +268,7 @@ def test_learned_features_need_no_weights(options, monkeypatch):
 
 
 def test_the_init_image_is_where_refinement_starts(options, watched):
-    run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))), tqdm(disable=True))
+    run_job(Job(changed(options, style_option=1, solver="pixels", init_image_path=str(DATA / "init.png"))))
     np.testing.assert_allclose(watched[0].image, golden_photo("init.png"), atol=1e-6)
 
 

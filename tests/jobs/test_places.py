@@ -184,6 +184,13 @@ def test_no_lut_of_a_region_replaces_another_jobs_result(options, tmp_path, resu
             claim(*jobs)
 
 
+def test_no_lut_of_a_region_replaces_the_jobs_own_result(options, tmp_path):
+    lut, own = str(tmp_path / "out" / "look_{region}.png"), str(tmp_path / "out" / "look_sky.png")
+    message = refused(dataclasses.replace(options, lut=lut, output_image=own))
+    assert message == f"LUT {lut} could overwrite the output image {own}; give each its own name"
+    claim(dataclasses.replace(options, lut=lut, output_image=str(tmp_path / "out" / "sky.png")))
+
+
 def test_what_a_job_reads_that_cannot_run_counts_no_more(options, tmp_path):
     bad = dataclasses.replace(options, style_image_path=str(tmp_path / "out" / "b.png"), output_image=str(tmp_path / "c.png"))
     good = dataclasses.replace(options, output_image=bad.style_image_path)
