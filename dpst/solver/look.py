@@ -185,7 +185,7 @@ class LookObjective:
             tuple(grams.values()),
             tuple(targets.values()),
             content[CONTENT_LAYER],
-            Photograph.of(self.content),
+            Photograph.of(self.content, self._pair.content_masks),
         )
         check()
         self._terms = compiled_terms(self._network.layers, self._scene)

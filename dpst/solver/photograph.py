@@ -28,16 +28,16 @@ _WANDERING = 5e-4
 
 
 class _Windows(NamedTuple):
-    """Square windows over one content photo, and what of an image no affine function of its colours explains in them.
+    """Square windows over one content photo, and what of an image no affine function of what is known of it explains in them.
 
     Images are planes, (channels, H, W): side by side, as a product of matrices averages them.
 
     Attributes:
-        content: (3, H, W), 0..1.
+        content: (K, H, W), what is known: its colours, 0..1, and maybe masks of its regions.
         down: (h, H), from rows to those of windows.
         across: (w, W), the same of columns.
-        mean: (3, h, w), of the content.
-        inverse: (3, 3, h, w), of the content's covariance and what counts as flat.
+        mean: (K, h, w), of the content.
+        inverse: (K, K, h, w), of the content's covariance and what counts as flat.
     """
 
     content: tf.Tensor
@@ -52,8 +52,8 @@ class _Windows(NamedTuple):
         nothing = tf.zeros(())
         windows = cls(content, tf.constant(down), tf.constant(across), nothing, nothing)
         windows = windows._replace(mean=windows.average(content))
-        own = windows.covariance(windows.average(windows.products(content)), windows.mean).numpy()  # (3, 3, h, w)
-        inverse = np.linalg.inv(np.moveaxis(own, (0, 1), (-2, -1)) + flat * np.eye(3))
+        own = windows.covariance(windows.average(windows.products(content)), windows.mean).numpy()  # (K, K, h, w)
+        inverse = np.linalg.inv(np.moveaxis(own, (0, 1), (-2, -1)) + flat * np.eye(len(own)))
         return windows._replace(inverse=tf.constant(np.moveaxis(inverse, (-2, -1), (0, 1)).astype(np.float32)))
 
     def average(self, planes: tf.Tensor) -> tf.Tensor:
@@ -61,19 +61,19 @@ class _Windows(NamedTuple):
         return _averaged(planes, self.down, self.across)
 
     def products(self, image: tf.Tensor) -> tf.Tensor:
-        """Each channel of the content times each of an image (3, H, W): (9, H, W)."""
+        """Each channel of the content times each of an image (C, H, W): (K * C, H, W)."""
         return tf.concat([channel * image for channel in tf.unstack(self.content)], 0)
 
     def covariance(self, products: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """Covariance of the content's channels with an image's, (3, 3, h, w), from averages: of `products` and of the image."""
-        return tf.stack(tf.split(products, 3)) - self.mean[:, None] * mean
+        """Covariance of the content's channels with an image's, (K, C, h, w), from averages: of `products` and of the image."""
+        return tf.stack(tf.split(products, self.content.shape[0])) - self.mean[:, None] * mean
 
     def unexplained(self, mean: tf.Tensor, squares: tf.Tensor, covariance: tf.Tensor) -> tf.Tensor:
         """Variance of an image that is not explained, summed over channels, (h, w).
 
         Takes averages of the image and of its square, (3, h, w), and its `covariance`.
         """
-        fit = tf.reduce_sum(self.inverse[:, :, None] * covariance, 1)  # (3, 3, h, w): content by image
+        fit = tf.reduce_sum(self.inverse[:, :, None] * covariance, 1)  # (K, C, h, w): content by image
         return tf.reduce_sum(squares - mean**2, 0) - tf.reduce_sum(fit * covariance, (0, 1))
 
 
@@ -97,8 +97,8 @@ class Photograph(NamedTuple):
     hue_windows: _Windows
 
     @classmethod
-    def of(cls, content: np.ndarray) -> Photograph:
-        """Takes the content (H, W, 3), 0..1; both sides at least 3."""
+    def of(cls, content: np.ndarray, masks: np.ndarray) -> Photograph:
+        """Takes the content (H, W, 3), 0..1, and the masks of its regions (H, W, R); both sides at least 3."""
         size = content.shape[:2]
         planes = _planes(tf.constant(content, tf.float32))
         side = _odd_side(_WINDOW * max(size), size)
@@ -110,7 +110,9 @@ class Photograph(NamedTuple):
         down, across = (_boxes(length, max(1, round(max(size) / _HUE_SIZE))) for length in size)
         side = _odd_side(_HUE_WINDOW, (len(down), len(across)))
         rows, columns = (_mirrored_windows(len(boxes), side) for boxes in (down, across))
-        hue_windows = _Windows.over(_averaged(planes, down, across), rows, columns, _HUE_FLAT)
+        # Where one region ends and another begins, hue may change: each has a look of its own.
+        known = tf.concat([planes, _planes(tf.constant(masks[..., 1:], tf.float32))], 0)
+        hue_windows = _Windows.over(_averaged(known, down, across), rows, columns, _HUE_FLAT)
         weight /= tf.maximum(tf.reduce_sum(weight), 1e-12)
         return cls(windows, contrast, weight, tf.constant(down), tf.constant(across), hue_windows)
 
@@ -144,7 +146,7 @@ class Photograph(NamedTuple):
         windows, small = self.hue_windows, _averaged(planes, self.down, self.across)
         hue = small - (1 - _LIGHT) * tf.tensordot(LUMA, small, 1)
         averages = windows.average(tf.concat([hue, hue**2, windows.products(hue)], 0))
-        mean, squares, products = tf.split(averages, (3, 3, 9))
+        mean, squares, products = tf.split(averages, (3, 3, 3 * windows.content.shape[0]))
         wandering = tf.maximum(windows.unexplained(mean, squares, windows.covariance(products, mean)), 0.0)
         return tf.reduce_mean(wandering**2 / (wandering + _WANDERING))
 

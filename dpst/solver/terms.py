@@ -61,7 +61,13 @@ def compiled_terms(layers: tuple[str, ...], scene: Scene) -> Callable[..., tuple
 @functools.lru_cache(maxsize=_KEPT)
 def _compiled(layers: tuple[str, ...], scene: Scene, scales: Scales) -> Callable:
     function = tf.function(functools.partial(_terms, layers), autograph=False)
-    return function.get_concrete_function(tf.TensorSpec((None, None, 3), tf.float32), scene, scales)
+    concrete = function.get_concrete_function(tf.TensorSpec((None, None, 3), tf.float32), scene, scales)
+
+    def terms(image: tf.Tensor, scene: Scene, scales: Scales) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        return concrete(image, scene, scales)
+
+    terms.function = function  # type: ignore[attr-defined]  # it must live as long as what was made of it
+    return terms
 
 
 def _spec_of(scene: Scene) -> Scene:
@@ -78,14 +84,22 @@ def _spec_of(scene: Scene) -> Scene:
         for each in scene.grams
     )
     photograph = tf.nest.map_structure(any_size, scene.photograph)
-    planes = {"content": (3, None, None), "mean": (3, None, None), "inverse": (3, 3, None, None)}
-    planes = {name: tf.TensorSpec(shape, tf.float32) for name, shape in planes.items()}
+
+    def planes(windows):
+        count = windows.content.shape[0]
+        shapes = {"content": (count, None, None), "mean": (count, None, None), "inverse": (count, count, None, None)}
+        return {name: tf.TensorSpec(shape, tf.float32) for name, shape in shapes.items()}
+
+    windows, hue_windows = scene.photograph.windows, scene.photograph.hue_windows
     return Scene(
         tf.nest.map_structure(exact, scene.network),
         tuple(grams),
         tf.nest.map_structure(exact, scene.targets),
         any_size(scene.content),
-        photograph._replace(windows=photograph.windows._replace(**planes), hue_windows=photograph.hue_windows._replace(**planes)),
+        photograph._replace(
+            windows=photograph.windows._replace(**planes(windows)),
+            hue_windows=photograph.hue_windows._replace(**planes(hue_windows)),
+        ),
     )
 
 

@@ -32,7 +32,7 @@ def unexplained(content, image, flat):
 
 def measured(photos):
     content, result = (photo.astype(np.float32) for photo in photos)
-    return [float(figure) for figure in Photograph.of(content)(tf.constant(result))]
+    return [float(figure) for figure in Photograph.of(content, np.ones((*content.shape[:2], 1)))(tf.constant(result))]
 
 
 def test_invented_is_what_fits_to_small_windows_leave(photos):
