@@ -18,14 +18,14 @@ SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Most iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
 # Above it, differences between photo and result have long left the range of colours.
-MOST_STRENGTH = 2.0
+MAX_STRENGTH = 2.0
 # Beyond it nothing of a look is left but a weak colour grade.
-MOST_REALISM = 3.0
+MAX_REALISM = 3.0
 
 # Beyond it single precision loses the other terms: at 256 pixels 1e7 led to foreign colours, and 1e8 to noise.
-MOST_AFFINE = 1e6
+MAX_AFFINE = 1e6
 # Single precision holds squares of no more; the variation's default is small, and its loss is an error of its own if too large.
-MOST_WEIGHT, MOST_TV = 1e18, 1e35
+MAX_WEIGHT, MAX_TV = 1e18, 1e35
 
 # The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
 AUTO, SEMANTIC = "auto", "semantic"
@@ -49,7 +49,7 @@ MOST_USED = "most used"
 _LONGEST_NAME = 100
 
 
-def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
+def _option(default, group: str, text: str, *, scope: str = "picture", changes_result: bool = True, file: str = "", **how):
     """A field of `Options`.
 
     Args:
@@ -57,13 +57,14 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
         group: heading in `--help`.
         text: what it does, for `--help`.
         scope: what it belongs to: one "picture", the whole "batch", or the "console".
-        seen: whether it may change the picture; the contents of input files count for themselves.
+        changes_result: whether it may change the result; the contents of input files are compared separately.
         file: "input" or "output" for the path of one.
-        how: `metavar`, and the rules of `option_checks`: `choices`; bounds, `least` or `above` and `most`; `numbers_to`, of
+        how: `metavar`, and the rules of `option_checks`: `choices`; bounds, `minimum` or `above` and `maximum`; `numbers_to`, of
             lists of numbers; a `pattern` with what to use `instead`.
     """
     return dataclasses.field(
-        default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
+        default=default,
+        metadata={"group": group, "help": text, "scope": scope, "changes_result": changes_result, "file": file, **how},
     )
 
 
@@ -76,17 +77,19 @@ class Options:
         MOST_USED,
         "photo to restyle, or a clip: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
-    style_image_path: str = _option("", MOST_USED, "photo that gives the look", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option(
+        "", MOST_USED, "photo that gives the look", metavar="FILE", changes_result=False, file="input"
+    )
     content_seg_path: str = _option(
         "",
         MOST_USED,
         "mask of the content photo, with one colour for each region; of a clip also a clip or folder, a mask for each frame; "
         "without masks, regions of a photo are found (--auto_seg)",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     style_seg_path: str = _option(
@@ -94,7 +97,7 @@ class Options:
         MOST_USED,
         "mask of the style photo; each region of the content takes the look of the region with the same colour",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     init_image_path: str = _option(
@@ -102,7 +105,7 @@ class Options:
         "input",
         "picture to start from, and to refine with style option 1; by default the content photo",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     max_pixels: float = _option(
@@ -110,7 +113,7 @@ class Options:
         "input",
         "largest picture to read, in megapixels; larger ones are refused before they are decoded",
         above=0,
-        seen=False,
+        changes_result=False,
     )
     apply_lut: str = _option(
         "",
@@ -118,7 +121,7 @@ class Options:
         "instead of a style photo, a LUT to put on the content photo or, with --batch, on a folder of them, in seconds: .cube "
         "(1D or 3D) or a HaldCLUT, this tool's or another's. With {region} in the name one for each region of --content_seg_path",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
 
@@ -127,7 +130,7 @@ class Options:
         MOST_USED,
         "the result; PNG, JPEG, TIFF or WebP by its extension, of a clip .mp4, .mov or .mkv",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     serial: str = _option(
@@ -136,7 +139,7 @@ class Options:
         "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the run's record, a .json. "
         "Without it they are beside the result and named after it, as in result.jpg.json; with --batch in a folder of its name",
         metavar="DIR",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     output_size: str = _option(
@@ -151,7 +154,7 @@ class Options:
         "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
         "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
         metavar="A[,A...]",
-        numbers_to=MOST_STRENGTH,
+        numbers_to=MAX_STRENGTH,
     )
     lut: str = _option(
         "",
@@ -176,14 +179,14 @@ class Options:
         "editors does; of a style or of a LUT",
         choices=(NOTHING, LIGHT),
     )
-    print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
-    save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
+    print_iter: int = _option(1, "output", "report the loss every N iterations", minimum=1, changes_result=False)
+    save_iter: int = _option(100, "output", "save a snapshot every N iterations", minimum=1, changes_result=False)
     drop_exif: bool = _option(
         False,
         "output",
         "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise, IPTC from JPEG to JPEG",
     )
-    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
+    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", changes_result=False)
 
     video_codec: str = _option(
         H264,
@@ -196,8 +199,8 @@ class Options:
         16,
         "film",
         "quality of h264 and hevc: 0 the best, 51 the worst; at 16 no difference can be seen, 23 takes half the space",
-        least=0,
-        most=51,
+        minimum=0,
+        maximum=51,
     )
 
     style_option: int = _option(
@@ -221,15 +224,15 @@ class Options:
         "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is little more than a colour grade "
         "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
         metavar="A[,A...]",
-        numbers_to=MOST_REALISM,
+        numbers_to=MAX_REALISM,
     )
     max_size: int = _option(
         0,
         "optimisation",
         f"long side in pixels at which the style is solved, at most the photo's own; more is finer and slower. 0 takes "
         f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where memory is short",
-        least=0,
-        most=100_000,
+        minimum=0,
+        maximum=100_000,
     )
     preview: bool = _option(
         False,
@@ -240,29 +243,29 @@ class Options:
         1000,
         "optimisation",
         "most iterations of each stage (option 2 has two stages), and of each scale unless --solver is reference",
-        least=1,
-        most=1_000_000,
+        minimum=1,
+        maximum=1_000_000,
     )
     lbfgs: bool = _option(
         True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
     )
     learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
     content_weight: float = _option(
-        5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
+        5.0, "optimisation", "more keeps the content's objects, less lets the style in", minimum=0, maximum=MAX_WEIGHT
     )
     style_weight: float = _option(
-        100.0, "optimisation", "more brings in more of the style's colours and textures", least=0, most=MOST_WEIGHT
+        100.0, "optimisation", "more brings in more of the style's colours and textures", minimum=0, maximum=MAX_WEIGHT
     )
-    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", least=0, most=MOST_TV)
+    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", minimum=0, maximum=MAX_TV)
     affine_weight: float = _option(
         1e4,
         "optimisation",
         "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)",
-        least=0,
-        most=MOST_AFFINE,
+        minimum=0,
+        maximum=MAX_AFFINE,
     )
     seed: int = _option(
-        0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0, most=2**64 - 1
+        0, "optimisation", "seed of everything random; the same seed gives the same picture", minimum=0, maximum=2**64 - 1
     )
     device: str = _option(
         "auto",
@@ -332,22 +335,26 @@ class Options:
         "masks",
         "picture of both photos overlaid with their regions, written before solving",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     dry_run: bool = _option(
         False,
         "masks",
         "stop before solving, after the table of regions, --mask_preview and the masks of --auto_seg",
-        seen=False,
+        changes_result=False,
     )
 
     apply_smooth: bool = _option(
         True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver does not need it"
     )
-    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", minimum=1, maximum=100)
     f_edge: float = _option(
-        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0, most=10
+        0.1,
+        "smoothing",
+        "how different neighbours may be and still be smoothed together; larger is smoother",
+        above=0,
+        maximum=10,
     )
 
     batch: str = _option(
@@ -358,7 +365,7 @@ class Options:
         "or a manifest, .csv or .jsonl, of paths and any other options, one job per line. Finished jobs are skipped",
         metavar="PATH",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     output_dir: str = _option(
         "results",
@@ -366,20 +373,30 @@ class Options:
         "folder for the results, named after the content photos, and for report.html",
         metavar="DIR",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     allow_outside: bool = _option(
         False,
         "batch",
         "let a manifest write anywhere; by default its results must be in --output_dir, links followed",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     keep_going: bool = _option(
-        True, "batch", "skip jobs that cannot run; False runs no job if there is one that cannot", scope="batch", seen=False
+        True,
+        "batch",
+        "skip jobs that cannot run; False runs no job if there is one that cannot",
+        scope="batch",
+        changes_result=False,
     )
     workers: int = _option(
-        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
+        1,
+        "batch",
+        "jobs at a time; more than 1 needs Ray (requirements-ray.txt)",
+        minimum=1,
+        maximum=1024,
+        scope="batch",
+        changes_result=False,
     )
     ray_address: str = _option(
         "",
@@ -387,16 +404,16 @@ class Options:
         "run on a Ray cluster whose machines see the same files at the same paths; auto finds the one of this machine",
         metavar="ADDRESS",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     gpus_per_job: float = _option(
         0.0,
         "batch",
         "share of a GPU, and of its memory, for each worker, such as 0.5; 0 divides all GPUs among the workers",
-        least=0,
-        most=64,
+        minimum=0,
+        maximum=64,
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
 
     app: bool = _option(
@@ -405,7 +422,7 @@ class Options:
         "open a page in the browser: draw regions, try realism and strength, and download the result. It always makes "
         "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
         scope="console",
-        seen=False,
+        changes_result=False,
     )
     app_host: str = _option(
         "127.0.0.1",
@@ -414,9 +431,11 @@ class Options:
         "use the page",
         metavar="ADDRESS",
         scope="console",
-        seen=False,
+        changes_result=False,
     )
-    app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
+    app_port: int = _option(
+        7860, "page", "port of the page; 0 takes a free one", minimum=0, scope="console", changes_result=False
+    )
 
     def __post_init__(self):
         check_options(self)
@@ -453,12 +472,12 @@ class Options:
     @property
     def realisms(self) -> tuple[float, ...]:
         """The numbers of `realism`."""
-        return numbers_in("`realism`", self.realism, MOST_REALISM)
+        return numbers_in("`realism`", self.realism, MAX_REALISM)
 
     @property
     def strengths(self) -> tuple[float, ...]:
         """The numbers of `strength`."""
-        return numbers_in("`strength`", self.strength, MOST_STRENGTH)
+        return numbers_in("`strength`", self.strength, MAX_STRENGTH)
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
@@ -494,4 +513,4 @@ INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] ==
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
 # Options that a job of a batch can have for itself, and those that leave its picture as it is.
 PICTURE_OPTIONS = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
-OPTIONS_WITHOUT_EFFECT = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])
+OPTIONS_WITHOUT_EFFECT = frozenset(field.name for field in _FIELDS if not field.metadata["changes_result"])

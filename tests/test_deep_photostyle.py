@@ -447,7 +447,7 @@ def test_a_mask_of_another_shape_is_stretched_with_a_warning(run, tmp_path):
     code, error = run("--quiet", content_seg_path=tmp_path / "wide.png")
     assert code == 0
     expected = (
-        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo, 61x45; it is stretched to fit"
+        f"content segmentation {tmp_path / 'wide.png'} is 100x45 and its photo 61x45, another shape; the mask is stretched to fit"
     )
     assert error == f"warning: {expected}\n"
 
@@ -691,7 +691,7 @@ def test_a_dry_run_says_what_it_wrote(run, tmp_path):
     code, said = run("--dry_run", **chosen)
     result = tmp_path / "result.png"
     masks = f"{result}.auto_content_seg.png and {result}.auto_style_seg.png"
-    assert code == 0 and f"their masks are {masks}; to change them, edit copies and give those\n" in said
+    assert code == 0 and f"the masks of the regions are in {masks}; to change them, use edited copies\n" in said
     assert said.endswith(f"{tmp_path / 'regions.png'} shows the regions\ndry run: no result was written\n")
     assert files(tmp_path) == ["regions.png", "result.png.auto_content_seg.png", "result.png.auto_style_seg.png"]
 

@@ -32,7 +32,7 @@ def painted(monkeypatch):
     """Replaces the solve: the picture is the content photo. Returns the names of the jobs that were run."""
     names = []
 
-    def paint(job, tell, networks):
+    def paint(job, on_progress, networks):
         names.append(job.name)
         shutil.copy(job.options.content_image_path, job.options.output_image)
         return Outcome(job.name, Status.DONE, job.options, made_record(job.options))

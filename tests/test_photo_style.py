@@ -335,12 +335,12 @@ LIBRARY = {
     ),
     "holes in a picture": (lambda photo, result: write_photo("a.png", photo * np.nan), "image has values that are not finite; "),
     "weights without a name": (
-        lambda photo, result: Networks().of_pair([], photo, photo),
+        lambda photo, result: Networks().for_photos([], photo, photo),
         "the path of the weights is of type list; give text",
     ),
-    "no photo to learn from": (lambda photo, result: Networks().of_pair("learned", photo, photo[0]), "style has the shape ("),
+    "no photo to learn from": (lambda photo, result: Networks().for_photos("learned", photo, photo[0]), "style has the shape ("),
     "no seed": (
-        lambda photo, result: Networks().of_pair("learned", photo, photo, -1),
+        lambda photo, result: Networks().for_photos("learned", photo, photo, -1),
         "seed -1 is not a seed; use",
     ),
     "no weights": (
@@ -430,7 +430,7 @@ def test_masks_are_colours_labels_or_images(photos, thin_network):
         ({"output_image": "a.png"}, "output_image 'a.png' belongs to the command line; leave it out here"),
         ({"strength": 0.5}, "strength 0.5 belongs to the command line"),
         ({"workers": 3}, "workers 3 belongs to the command line"),
-        ({"options": Options(), "realism": 0}, "options are given, and also realism; use only one way"),
+        ({"options": Options(), "realism": 0}, "options are given, and also realism; give options or keywords, not both"),
         ({"device": "gpu"}, "there is no GPU"),
         ({"content_mask": np.zeros((4, 4), int)}, "style_mask is missing; give the masks of both photos or of neither"),
     ],
@@ -601,7 +601,7 @@ def test_the_style_of_one_colour_gives_that_colour_whatever_the_photo(thin_netwo
 @pytest.mark.parametrize(("solver", "style_option"), [("maps", 1), ("pixels", 0), ("pixels", 2), ("reference", 1)])
 @pytest.mark.parametrize("weight", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
 def test_extreme_weights_give_a_picture_or_an_error(photos, thin_network, solver, style_option, weight):
-    most = next(field.metadata["most"] for field in dataclasses.fields(Options) if field.name == weight)
+    most = next(field.metadata["maximum"] for field in dataclasses.fields(Options) if field.name == weight)
     for value in (0, 1e6, most):
         try:
             result, seen = run(photos, thin_network, solver=solver, style_option=style_option, max_iter=3, **{weight: value})

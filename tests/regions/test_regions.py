@@ -233,7 +233,7 @@ def test_masks_of_another_size_are_brought_to_the_photos(regions_of, caplog):
 def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
     regions_of(SCENE[:, :50], OTHER)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "50x60, another shape than its photo, 84x60; it is stretched" in caplog.text
+    assert "50x60 and its photo 84x60, another shape; the mask is stretched" in caplog.text
 
 
 # How the photo is stored, by EXIF's number, from how it is upright: 6 is turned clockwise to be seen.
@@ -533,7 +533,7 @@ def test_seg_classes_name_labels(regions_of):
 
 @pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=65536", "sky=0000ff;sea=00ffff"])
 def test_bad_seg_classes_are_an_error(regions_of, text):
-    with pytest.raises(UserError, match=r"`seg_classes` .* is no class; write name=colour"):
+    with pytest.raises(UserError, match=r"`seg_classes` .* is not a class; write name=colour"):
         regions_of(SCENE, OTHER, seg_classes=text)
 
 

@@ -146,7 +146,10 @@ def test_strokes_on_a_transparent_layer_are_found_by_themselves(regions_of, capl
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2 and all(record.levelno == logging.INFO for record in caplog.records)
     share = (TWO[..., 3] > 0).mean()
-    assert f"strokes on {100 * share:.1f} % of it are completed" in lines[0] and "content" in lines[0] and "style" in lines[1]
+    assert f"strokes on {100 * share:.1f} % of the photo are completed" in lines[0]
+    assert "content" in lines[0] and "style" in lines[1]
+        f"strokes on {100 * share:.1f} % of the photo are completed" in lines[0] and "content" in lines[0] and "style" in lines[1]
+    )
     np.testing.assert_array_equal(regions.content_strokes, TWO[..., 3] > 0)
 
 

@@ -19,7 +19,7 @@ PHASES = {
     "name result": ("dpst.files.atomic", "_take_name"),
     "score": ("dpst.jobs.picture", "scores"),
     "write record": ("dpst.batch.batch", "write_record"),
-    "write report": ("dpst.batch.report.Page", "write"),
+    "write report": ("dpst.batch.report.Report", "write"),
 }
 
 
