@@ -158,7 +158,7 @@ def test_help_and_wrong_arguments_answer_at_once_without_tensorflow(arguments, c
         assert min(seconds) < 0.5
 
 
-def test_a_system_without_locks_and_signals_is_told_in_one_line():
+def test_a_system_without_locks_and_signals_is_reported_in_one_line():
     code = """
 import os, signal, sys
 sys.modules["fcntl"] = sys.modules["resource"] = None

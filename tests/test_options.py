@@ -150,7 +150,7 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_value_of_another_type_is_told(name):
+def test_a_value_of_another_type_is_reported(name):
     kind = type(FIELDS[name].default)
     for value in WRONG_TYPES[kind]:
         with pytest.raises(UserError, match=rf"^`{name}` .* is (unknown|of type {type(value).__name__}); (use one of|give) "):
@@ -162,7 +162,7 @@ def test_numbers_of_numpy_are_numbers():
     assert (options.max_size, options.style_weight, options.content_weight, options.seed) == (64, 2, 3, 1)
 
 
-def test_what_is_wrong_with_options_is_told_from_other_errors():
+def test_errors_of_options_are_distinguished_from_others():
     for wrong in (
         {"max_iter": 0},
         {"realism": "9"},

@@ -23,15 +23,15 @@ NETWORKS = Networks()
 
 
 @pytest.fixture
-def told():
+def progress():
     return []
 
 
 @pytest.fixture
-def session(tmp_path, told):
+def session(tmp_path, progress):
     (tmp_path / "root").mkdir()
     base = Options(app=True, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2, quiet=True)
-    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: told.append((share, words)))
+    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: progress.append((share, words)))
 
 
 def give(session, **names):
@@ -86,7 +86,7 @@ def strokes(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [RegionSource.STROKES, RegionSource.FOUND])
-def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path, monkeypatch):
+def test_the_shown_command_line_gives_the_same_result(with_masks, kind, tmp_path, monkeypatch):
     if kind is RegionSource.STROKES:
         for option, name in (("content_seg_path", "content_seg.png"), ("style_seg_path", "style_seg.png")):
             with_masks.add_file(option, f"drawn_{name}", [strokes(name)])
@@ -125,7 +125,7 @@ def test_the_result_has_the_photos_own_size_kind_and_exif(session):
 
 
 @pytest.mark.slow
-def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with_masks, solves, told):
+def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with_masks, solves, progress):
     assert with_masks.view(1, 1) is None
     seen = []
     assert with_masks.draft(RegionSource.MASKS, 3, 0.5, lambda: seen.append(with_masks.view(2, 1).realism)) == []
@@ -138,22 +138,22 @@ def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with
     moved = [np.abs(picture(with_masks.view(1, strength).picture) - photo).mean() for strength in (0, 0.5, 1)]
     assert moved[0] < 1 < moved[1] < moved[2]  # but for the JPEG, strength 0 is the photo
     assert len(solves) == 1
-    shares = [share for share, _ in told]
+    shares = [share for share, _ in progress]
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
     with_masks.make(RegionSource.MASKS, 3, 1, 1)
     assert not with_masks.view(1, 0.5).is_draft and with_masks.view(2, 1).is_draft
 
 
 @pytest.mark.slow
-def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_masks, solves, told, tmp_path):
+def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_masks, solves, progress, tmp_path):
     seen = []
     with_masks.make(RegionSource.MASKS, 3, 1, 1, lambda: seen.append(with_masks.view(1, 1)))
     assert not any(view.is_whole for view in seen) and with_masks.view(1, 1).is_whole
     assert len({view.picture for view in seen}) > 1  # after the first stage, too
-    told.clear()
+    progress.clear()
     full, half = picture(written(with_masks)), picture(written(with_masks, 1, 0.5))
     assert len(solves) == 1 and "--strength 0.5" in with_masks.view(1, 0.5).command
-    assert {words for _, words in told} == {"writing content_restyled.png"}
+    assert {words for _, words in progress} == {"writing content_restyled.png"}
     photo = picture((DATA / "content.png").read_bytes())
     unclipped = (full > 0) & (full < 255)
     assert unclipped.mean() > 0.5
@@ -301,7 +301,7 @@ def test_a_page_closed_during_a_solve_ends_it_and_leaves_no_file(with_masks, tmp
     assert len([share for share in shares if share > 0]) == 1
 
 
-def test_warnings_are_told_with_names_and_without_those_of_other_threads(with_masks, monkeypatch):
+def test_warnings_have_names_and_exclude_those_of_other_threads(with_masks, monkeypatch):
     logger, run_job = logging.getLogger("dpst"), session_module.run_job
 
     def run(job, *rest):

@@ -149,7 +149,7 @@ def test_equal_colours_are_matched_before_near_ones(regions_of):
     np.testing.assert_allclose(regions.style.mean(axis=(0, 1)), [0.2, 0.8], atol=0.01)
 
 
-def test_a_soft_mask_may_differ_more_and_that_is_told(regions_of, caplog):
+def test_a_soft_mask_may_differ_more_with_a_warning(regions_of, caplog):
     hard = painted(SKY, (RED, 0.5, 1, 0, 1))
     soft = Image.fromarray(painted(RIVER, (RED, 0.5, 1, 0, 1))).filter(ImageFilter.GaussianBlur(2))
     assert set(regions_of(hard, soft).colours) == {SKY, RED}
@@ -269,7 +269,7 @@ def test_a_mask_that_is_upright_or_says_how_it_is_stored_is_not_turned_again(tmp
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_a_mask_whose_shape_does_not_say_how_it_is_stored_is_told(tmp_path, caplog, orientation):
+def test_a_mask_whose_shape_does_not_show_its_orientation_is_reported(tmp_path, caplog, orientation):
     size = (60, 60) if orientation == 6 else SIZE
     Image.fromarray(painted(BLUE, (RED, 0.5, 1, 0, 1), size=size)).save(tmp_path / "a.png")
     read_classes(str(tmp_path / "a.png"), np.full((*size, 3), 0.5, np.float32), Options(), orientation)

@@ -153,7 +153,7 @@ def test_the_start_is_left_as_it_was(minimize):
 
 
 @minimizers
-def test_iterations_that_ran_out_are_told(minimize):
+def test_iterations_that_ran_out_are_reported(minimize):
     assert "iterations" in minimize(Function(rosenbrock), START, 3, Steps()).reason
 
 
