@@ -55,7 +55,7 @@ def files(folder):
 
 
 def one_line(error):
-    """The message of an error that must be the only thing told."""
+    """The message of an error that must be the only output."""
     assert re.fullmatch(r"error: [^\n]+; [^\n]+[^.\n]\n", error), error
     return error.removeprefix("error: ").strip()
 
@@ -114,7 +114,7 @@ def test_help_has_every_option_in_its_group_with_its_default(capsys):
 def test_help_begins_with_commands_that_are_understood(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = [line.split() for line in capsys.readouterr().out.splitlines()[1:6] if line.startswith("  deep-photostyle ")]
+    commands = [line.split() for line in capsys.readouterr().out.splitlines()[:8] if line.startswith("  deep-photostyle ")]
     photo, folder, page = (Options(**vars(build_parser().parse_args(words[1:]))) for words in commands)
     assert (photo.content_image_path, photo.style_image_path, photo.output_image) == ("photo.jpg", "sunset.jpg", "result.jpg")
     assert (folder.batch, folder.style_image_path, folder.output_dir) == ("photos", "sunset.jpg", "results")

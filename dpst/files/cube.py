@@ -210,5 +210,5 @@ class _Reader:
     def _wrong(self, what: str) -> UserError:
         return UserError(f"LUT {self._path} has {what}")
 
-    def _wrong_line(self, what: str, mend: str = "export it again") -> UserError:
-        return UserError(f"LUT {self._path} line {self._number} has {what}; {mend}")
+    def _wrong_line(self, what: str, fix: str = "export it again") -> UserError:
+        return UserError(f"LUT {self._path} line {self._number} has {what}; {fix}")

@@ -240,7 +240,7 @@ def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels)
 
 
 def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
-    """The picture with its header read and its size checked; pixels come when asked for."""
+    """The picture with its header read and its size checked; pixels are decoded when they are needed."""
     if not os.path.exists(path):
         raise UserError(f"{role} {path} does not exist; check the path")
     if os.path.isdir(path):
