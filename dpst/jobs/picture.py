@@ -207,6 +207,8 @@ def _solve(
 
     with interrupts_deferred():
         check_result(output_images(options)[0], content_photo, options.drop_exif)
+    # While TensorFlow is imported, which keeps one core busy.
+    solved_regions = regions.with_edges(content) if options.solver_used == "maps" else regions
     if loading:
         loading.result()
     channels = networks.channels(options.vgg19_weights)
@@ -240,7 +242,7 @@ def _solve(
 
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
+            content, style, regions=solved_regions, options=options, network=networks, init=init, callback=follow
         )
     except BaseException as stop:  # also for bugs, the result so far is saved
         if best := watch.best:
@@ -255,8 +257,8 @@ def _solve(
         return Outcome(job.name, Status.STOPPED, job.options)
     if receiver:
         receiver.result(result)
-    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
-    scoring = background.submit(scores, result.content, style, result.image, solved_regions)
+    scored_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    scoring = background.submit(scores, result.content, style, result.image, scored_regions)
     lut_fits = {}
     if not receiver:
         write_results(result, content_photo, options, about)

@@ -418,14 +418,11 @@ class Session:
 
     def _report(self, share: float, words: str) -> None:
         """Passes progress on; raises if the session was closed or the call stopped."""
-        self._check_stop()
-        self._on_progress(share, next((plain for phase, plain in _PHASES.items() if words.startswith(phase)), words))
-
-    def _check_stop(self) -> None:
         if self._closed:
             raise PageClosed
         if self._stops[0].is_set():
             raise KeyboardInterrupt
+        self._on_progress(share, next((plain for phase, plain in _PHASES.items() if words.startswith(phase)), words))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
@@ -463,7 +460,7 @@ class Session:
         return kind, count if kind is RegionSource.FOUND else 0, input_hashes(options)
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
-        self._check_stop()
+        self._report(0, "preparing")
         return run_job(Job(options, self._command(options)), self._follow, self._networks, receiver).status
 
     def _command(self, options: Options) -> str:
