@@ -495,7 +495,7 @@ function open(facts) {
   Object.assign($("realism"), { min: facts.realisms[0], max: facts.realisms.at(-1), step, value: 1 });
   Object.assign($("strength"), { min: 0, max: facts.max_strength, step: 0.05, value: 1 });
   for (let count = 2; count <= facts.max_regions; count++) $("count").append(made("option", { value: count, textContent: count }));
-  document.querySelector("input[value=meaning]").parentNode.hidden = !facts.finds_by_meaning;
+  document.querySelector("input[value=semantic]").parentNode.hidden = !facts.finds_semantic;
   $("examples").append(...facts.examples.map((name) => {
     const button = made("button", { type: "button", className: "link", textContent: name });
     button.addEventListener("click", () => takeExample(name, facts.example_files));

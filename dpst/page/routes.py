@@ -73,7 +73,7 @@ _FACTS = {
     "max_strength": MAX_STRENGTH,
     "max_bytes": MAX_BYTES,
     "max_regions": MAX_REGIONS,
-    "finds_by_meaning": is_installed(),
+    "finds_semantic": is_installed(),
     "example_files": _EXAMPLE_FILES,
 }
 
