@@ -197,7 +197,7 @@ def test_a_file_that_changes_after_its_check_fails_its_own_job_alone(folder, mon
         raise UserError("so far it is read")
 
     monkeypatch.setattr(batch, "check_job", check_and_change)
-    monkeypatch.setattr(picture, "_network", no_network)
+    monkeypatch.setattr(picture.Networks, "channels", no_network)
     lines = []
     for name in "ab":
         job = {"output_image": f"{name}.png", "max_pixels": 1}
