@@ -30,7 +30,9 @@ _ADDRESS_SPACE = 1 << 29
 _NAMES = [field.name for field in dataclasses.fields(Options)]
 
 
-_USAGE = """%(prog)s [options]; for one photo, for a folder of photos, and in the browser:
+_USAGE = """%(prog)s [options]
+
+One photo, a folder of photos, and in the browser:
 
   %(prog)s --content_image_path photo.jpg --style_image_path sunset.jpg --output_image result.jpg
   %(prog)s --batch photos --style_image_path sunset.jpg --output_dir results
@@ -41,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error on one line, without the usage text, and takes abbreviations of the reference script's options."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
-        """As the parent's, but an unknown option is an error that names the one that was probably meant."""
+        """Like the method of the parent, but the error for an unknown option suggests a similar one."""
         arguments = sys.argv[1:] if args is None else args
         namespace, unknown = super().parse_known_args(list(map(_in_full, arguments)), namespace)
         for name in (each.partition("=")[0] for each in unknown if re.match("--?[a-z]", each)):
@@ -61,9 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="deep-photostyle",
         usage=_USAGE,
-        description="Gives a photo the look of another one, region by region, and keeps it a photo.",
-        epilog="Exit code: 0 done; 1 a file or anything else is wrong, or a job of a batch failed; 2 an option is invalid,\n"
-        "alone or combined with others; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
+        description="Transfers the look of one photo to another, region by region, so that the result still looks like a photo.",
+        epilog="Exit code: 0 success; 1 an error, or a job of a batch failed; 2 an option, or a combination of options,\n"
+        "is invalid; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -87,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _in_full(argument: str) -> str:
-    """The argument, an abbreviation that the reference script took for one of its options written in full."""
+    """The argument, with an abbreviated option of the reference script written in full."""
     name, equals, value = argument.partition("=")
     meant = [each for each in REFERENCE_OPTIONS if f"--{each}".startswith(name)]
     is_short = name.startswith("--") and name != "--" and name[2:] not in _NAMES and len(meant) == 1
@@ -125,8 +127,8 @@ def main(argv: list[str] | None = None) -> int:
     if os.name != "posix":  # Windows has neither the locks nor the signals that keep results safe
         print(f"error: the system {sys.platform} is not supported; use Linux, macOS, or Windows' WSL", file=sys.stderr)
         return 1
-    # The many small products of the sparse solvers and of the learned features lose more by sharing a product between threads
-    # than they gain, above all where other programs run; TensorFlow has threads of its own.
+    # The sparse solvers and the learned features compute many small matrix products, which several threads make slower, above all
+    # if other programs are running. TensorFlow has threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:] if argv is None else argv
     with lasting_console():
@@ -134,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             with signals_stop(), _messages():
                 return _exit_code(chosen, shlex.join(["deep-photostyle", *arguments]))
-        except KeyboardInterrupt:  # it came too late for anything else
+        except KeyboardInterrupt:  # outside of a run
             return INTERRUPTED
 
 
@@ -144,7 +146,7 @@ def _messages() -> Iterator[None]:
     handler = _AboveTheBar()
     handler.setFormatter(_OneLine())
     levels = [logger.level for logger in LOGGERS]
-    # What libraries warn of, in several lines, is nothing that a user could act on: it goes to a logger that nobody listens to.
+    # Warnings of libraries have several lines, and users cannot act on them: they go to a logger without a handler.
     logging.captureWarnings(True)
     try:
         with handled(handler):
@@ -156,7 +158,7 @@ def _messages() -> Iterator[None]:
 
 
 def _exit_code(chosen: dict[str, Any], command: str) -> int:
-    """Runs the tool with the options that were chosen; reports what a user can fix."""
+    """Runs the tool with the given options; prints errors that a user can fix."""
     try:
         return _run(Options(**chosen), command)
     except UserError as error:
@@ -164,8 +166,8 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         if isinstance(error, OptionError):
             return 2
     except MemoryError as error:
-        said = one_line(str(error))
-        wrong = f"there is not enough memory{f' ({said})' if said else ''}"
+        reason = one_line(str(error))
+        wrong = f"there is not enough memory{f' ({reason})' if reason else ''}"
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -173,12 +175,12 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         if not stop_requested():
             raise
         return INTERRUPTED  # a library has turned the KeyboardInterrupt into this
-    # A stop that was asked for while a file was written counts, too, where the file could not be.
+    # If a stop was requested during a write that failed, the exit code is that of the stop.
     return INTERRUPTED if stop_requested() else 1
 
 
 def _run(options: Options, command: str) -> int:
-    """Does what the options ask for; returns the exit code."""
+    """Runs the page, the batch or the single job; returns the exit code."""
     for logger in LOGGERS:
         logger.setLevel(logging.WARNING if options.quiet else logging.INFO)
     check_address_space(_ADDRESS_SPACE, "this program")

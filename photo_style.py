@@ -1,12 +1,12 @@
-"""Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): style options 0, 1 and 2, and the library's door.
+"""Deep Photo Style Transfer (Luan, Paris, Shechtman, Bala, CVPR 2017): the public functions of the library.
 
     from photo_style import read_photo, stylize, write_photo
     content, style = read_photo("content.jpg"), read_photo("style.jpg")
     result = stylize(content.pixels, style.pixels, style_option=2)
     write_photo("result.jpg", result.at(content), like=content)
 
-0 minimises the objective without its photorealism term (segmented style), 1 with it from an init image (refinement), 2 is both in
-sequence. `stylize` knows no files: arrays in, arrays out, and a callback that sees every step.
+Style option 0 minimises the objective without its photorealism term (segmented style), 1 with this term, starting from an init
+image (refinement), and 2 runs both in sequence. `stylize` takes and returns arrays and calls a function after each step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Opti
 from dpst.regions.finding import found_regions
 from dpst.regions.reading import read_regions, regions_of_masks
 from dpst.regions.regions import Regions, whole_image
-from dpst.solver.sizes import LEAST_SIDE, network_side
+from dpst.solver.sizes import MIN_SOLVE_SIDE, network_side
 from vgg19.networks import Networks
 from vgg19.process import check_process
 
@@ -63,7 +63,7 @@ __all__ = [
     "write_photo",
 ]
 
-# Names of the solver and the network, which are imported when they are first used; they take SciPy and TensorFlow.
+# Names that are imported on first use, because their modules import SciPy and TensorFlow.
 _IMPORTED_LATER = {
     "Network": "vgg19.network",
     "Progress": "dpst.solver.stages",
@@ -71,11 +71,11 @@ _IMPORTED_LATER = {
     "Result": "dpst.solver.result",
     "SEGMENTED": "dpst.solver.stages",
 }
-# Long side in pixels at which the pixels solver's smoothing has the radius asked for. Its results are calm already: at 512
-# pixels a radius of 6 instead of 8 looks the same and keeps a twentieth more of the style, for 2 % more residual.
+# Long side in pixels at which the smoothing of the pixels solver has the radius `f_radius`, which scales with the size. At 512
+# pixels, a radius of 6 instead of 8 looks the same and keeps 5 % more of the style, for 2 % more residual.
 _SMOOTHING_SIZE = 1280
-# Options of a picture that `stylize` has arguments or results for.
-_OF_THE_COMMAND_LINE = (
+# Options of a picture that are not keywords of `stylize`: it has arguments, results or functions for them.
+_NOT_KEYWORDS = (
     *INPUT_FILES,
     *OUTPUT_FILES,
     "apply_lut",
@@ -109,27 +109,27 @@ def stylize(
     Args:
         content: photo, sRGB, (H, W, 3): floats 0..1, uint8 or uint16; or a Pillow image.
         style: photo (h, w, 3), likewise; of any size.
-        content_mask: which region each pixel of the content belongs to: colours (., ., 3), labels or grey (., .), of any size; or
-            a Pillow image. Without masks, `auto_seg` says whether regions are found, or the whole photos correspond.
-        style_mask: the same of the style; the regions of one colour correspond.
+        content_mask: the region of each pixel of the content: colours (., ., 3), labels or grey (., .), of any size; or a Pillow
+            image. Without masks, `auto_seg` decides whether regions are found or the whole photos are matched.
+        style_mask: the same for the style; regions of the same colour are matched.
         options: every option at once, instead of by keywords.
         regions: corresponding regions, at any size, instead of masks.
-        network: feature extractor, or those of the calls before; by default the one that `vgg19_weights` asks for.
+        network: feature extractor, or the `Networks` of earlier calls; by default the one that `vgg19_weights` selects.
         init: picture to start from, of any size.
-        by_place: with the maps solver, whether equal colours may be changed differently from place to place within a region.
-            False is for the frames of a film, whose looks must not move.
-        callback: called with each step's `Progress`; what it raises ends the run, `Cancelled` for example.
+        by_place: with the maps solver, whether equal colours may be changed differently at different positions in a region. False
+            is for the frames of a film.
+        callback: called with the `Progress` after each step; an exception that it raises, such as `Cancelled`, ends the run.
         chosen: options by name, with values of their own types: `style_option=2`, `realism=(0, 1)`.
 
     Returns:
-        The result at the solve size, that is at most `options.solve_size` pixels on the long side; `Result.at` brings it to the
+        The result at the solve size, at most `options.solve_size` pixels on the long side; `Result.at` gives it at the
         photo's own size.
 
     Raises:
-        UserError: an array that is no such picture, an option that is none or belongs to the command line, no weights, a content
-            photo too narrow for the solve size, no GPU where `device` wants one, a process that was forked from one that has used
-            TensorFlow, or a loss that is not finite (`dpst.solver.optimum.NonFiniteLoss`).
-        MemoryError: there is too little memory, of a GPU too.
+        UserError: an array is not a picture, an option is unknown or only for the command line, there are no weights, the content
+            photo is too narrow for the solve size, `device` requires a GPU and there is none, the process was forked from one
+            that had used TensorFlow, or the loss is not finite (`dpst.solver.optimum.NonFiniteLoss`).
+        MemoryError: there is too little memory, in the machine or in the GPU.
     """
     check_process()
     for value, kind, name in ((options, Options, "options"), (regions, Regions, "regions")):
@@ -154,7 +154,7 @@ def stylize(
             raise UserError(f"masks of the {name} are of type {masks.dtype} or out of range; give numbers from 0 to 1")
     content, style = shrunk(content, options.solve_size), shrunk(style, options.solve_size)
     height, width = content.shape[:2]
-    if min(height, width) < LEAST_SIDE:
+    if min(height, width) < MIN_SOLVE_SIDE:
         raise UserError(f"content image is {width}x{height} at `max_size` {options.solve_size}, too narrow; raise `max_size`")
     regions = regions.resized(content.shape[:2], style.shape[:2])
     for region, mask in zip(regions.names, np.moveaxis(regions.style, -1, 0), strict=True):
@@ -188,37 +188,39 @@ def _solved(
     from dpst.solver.result import Result
     from dpst.solver.run import Pair
 
-    with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
-        extractor = beside.submit(_network, network, content, style, options)
-        masks, shown = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
+    with ThreadPoolExecutor(1) as background:  # features are learned while masks are refined
+        extractor = background.submit(_network, network, content, style, options)
+        masks, on_step = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
         network = extractor.result()
-    grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
+    grey = colourless(style, regions.style) & (
+        options.solver_used != "reference"
+    )  # the script does not treat grey styles specially
     if grey.any():
 
-        def shown(progress: Progress) -> None:
+        def on_step(progress: Progress) -> None:
             callback(neutral_progress(progress, grey, masks))
 
     pair = Pair(content, style, masks, regions.style)
     if options.solver_used == "maps":
-        looks, stages = solve_maps(network, options, shown, pair, init, by_place)
+        looks, stages = solve_maps(network, options, on_step, pair, init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}
         image = next(iter(looks.values())).apply(content, 0, content.shape[0])
     else:
         looks, solve = {}, solve_reference if options.solver_used == "reference" else solve_pixels
-        image, stages = solve(network, options, shown, pair, init)
+        image, stages = solve(network, options, on_step, pair, init)
         if options.style_option != 0 and options.apply_smooth:
             image = _smoothed(content, image, options)
         image = neutral(image, masks[..., grey].sum(-1))
     named_masks = dict(zip(regions.names, np.moveaxis(masks, -1, 0), strict=True))
     light = options.keep == LIGHT
     image = np.clip(image, 0, 1)
-    names = frozenset(name for name, without in zip(regions.names, grey, strict=True) if without)
+    grey_names = frozenset(name for name, is_grey in zip(regions.names, grey, strict=True) if is_grey)
     image = with_light(content, image) if light else image
-    return Result(image, content, stages, network.description, named_masks, looks, names, light)
+    return Result(image, content, stages, network.description, named_masks, looks, grey_names, light)
 
 
 def _network(network: Network | Networks | None, content: np.ndarray, style: np.ndarray, options: Options) -> Network:
-    """The feature extractor for two photos at the solve size; in any thread."""
+    """The feature extractor for two photos at the solve size; may run in any thread."""
     from vgg19.backend import on_device
     from vgg19.network import Network
 
@@ -227,23 +229,23 @@ def _network(network: Network | Networks | None, content: np.ndarray, style: np.
     side = network_side(content.shape[:2], options)
     networks = network or Networks()
     with on_device(options.device):
-        return networks.of_pair(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
+        return networks.for_photos(options.vgg19_weights, shrunk(content, side), shrunk(style, side), options.seed)
 
 
 def _options(options: Options | None, chosen: dict[str, object]) -> Options:
     """All options of a call.
 
     Raises:
-        UserError: some are given in both ways, there is none of a name, or it belongs to the command line.
+        UserError: options are given both as `options` and as keywords, or one is unknown or only for the command line.
     """
     if options is not None and chosen:
-        raise UserError(f"options are given, and also {', '.join(chosen)}; use only one way")
+        raise UserError(f"options are given, and also {', '.join(chosen)}; give options or keywords, not both")
     known = {field.name: field for field in dataclasses.fields(Options)}
     for name, value in chosen.items():
         if name not in known:
             near = nearest(name, known)
             raise UserError(f"{name} is not an option; {f'use {near[0]}' if near else 'see photo_style.Options'}")
-        if name in _OF_THE_COMMAND_LINE or (name not in PICTURE_OPTIONS and name != "device"):
+        if name in _NOT_KEYWORDS or (name not in PICTURE_OPTIONS and name != "device"):
             raise UserError(f"{name} {value!r} belongs to the command line; leave it out here")
         if name in ("realism", "auto_seg"):  # text on the command line
             chosen[name] = ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
@@ -269,10 +271,10 @@ def _own_regions(
 
 
 def _smoothed(content: np.ndarray, image: np.ndarray, options: Options) -> np.ndarray:
-    """The post-filter: the reference's with its solver, else one that keeps the content's grain.
+    """The smoothing after a solve: the reference script's with its solver, else one that keeps the grain of the content.
 
-    The reference's ridge pulls the colour maps towards 0 and so the picture towards flatness; smoothing the change from the
-    content instead pulls it towards the content. The radius scales with the size, to mean the same at every size.
+    The ridge term of the reference pulls the colour maps towards 0, which flattens the picture; smoothing the difference from the
+    content pulls the picture towards the content instead. The radius is relative to the size of the picture.
     """
     if options.solver_used == "reference":
         return smooth_local_affine(content, image, options.f_radius, options.f_edge)

@@ -49,7 +49,7 @@ def follow(solver: str, options: Options, content, style, regions, judge: Object
             rows.append((solver, now - begin - spent, sum(evaluations.values()), progress.losses["total"], of_picture))
             spent += time.perf_counter() - now
 
-    network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
+    network = Networks().for_photos(options.vgg19_weights, content, style, options.seed)
     options = dataclasses.replace(options, solver=solver)
     result = photo_style.stylize(content, style, regions=regions, options=options, network=network, callback=on_step)
     seconds = time.perf_counter() - begin - spent
@@ -83,7 +83,7 @@ def main() -> None:
     photos = [read_photo(paths[name], name) for name in ("content", "style")]
     content, style = (photo.resized(*fitted(photo.size, arguments.size)) for photo in photos)
     regions = read_regions(paths["content_seg"], paths["style_seg"], content, style, options)
-    network = Networks().of_pair(options.vgg19_weights, content, style, options.seed)
+    network = Networks().for_photos(options.vgg19_weights, content, style, options.seed)
     masks = regions.content, regions.style
     judge = Objective(network, content, style, masks, options, matting_laplacian(content))
     judge(content * 255)  # compiled before anything is timed

@@ -100,7 +100,7 @@ def watch(told: Path, words: list[str]) -> int:
         evaluations[objective.content.shape[:2]] += 1
 
     timed(picture, "load_tensorflow", "TensorFlow", watch_objective)
-    timed(Networks, "of_pair", "features", lambda network, *_: networks.append(network))
+    timed(Networks, "for_photos", "features", lambda network, *_: networks.append(network))
     for owner, name, stage in (
         (picture, "read_photo", "photos"),
         (picture, "read_regions", "masks"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 # Most characters of a message: whole paths of a usual length, and never a screen full of a stranger's text.
-MOST_CHARACTERS = 1000
+MAX_CHARACTERS = 1000
 
 
-def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
+def one_line(text: str, most: int = MAX_CHARACTERS) -> str:
     """Any text as one line that is safe to print: control characters escaped, and the middle of a long one left out."""
 
     def shortened(text: str) -> str:

@@ -66,12 +66,12 @@ def _check_value(name: str, value: object, field: dataclasses.Field) -> None:
         raise OptionError(f"{name} {value} is not a finite number; give a number")
     if "choices" in rule and not (_is_of(kind, value) and value in rule["choices"]):
         raise OptionError(f"{name} {value} is unknown; use one of {', '.join(map(str, rule['choices']))}")
-    if "least" in rule and value < rule["least"]:
-        raise OptionError(f"{name} {value} is too small; use {rule['least']} or more")
+    if "minimum" in rule and value < rule["minimum"]:
+        raise OptionError(f"{name} {value} is too small; use {rule['minimum']} or more")
     if "above" in rule and value <= rule["above"]:
         raise OptionError(f"{name} {value} is too small; use more than {rule['above']}")
-    if "most" in rule and value > rule["most"]:
-        raise OptionError(f"{name} {value} is too large; use {rule['most']} or less")
+    if "maximum" in rule and value > rule["maximum"]:
+        raise OptionError(f"{name} {value} is too large; use {rule['maximum']} or less")
     if isinstance(value, str):
         _check_text(name, value, is_path=rule.get("metavar", "").endswith(_PATHS))
     if "numbers_to" in rule:

@@ -13,19 +13,19 @@ from pathlib import PurePath
 
 from dpst.option_checks import check_options, numbers_in
 
-# Long sides at which a style is solved where `max_size` does not say: about ten seconds on two cores, and about five.
+# Long sides in pixels of a solve without `max_size`: it takes about ten seconds on two cores, and about five with `preview`.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
-# Most iterations of a stage of a preview.
+# Maximum iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
-# Above it, differences between photo and result have long left the range of colours.
-MOST_STRENGTH = 2.0
-# Beyond it nothing of a look is left but a weak colour grade.
-MOST_REALISM = 3.0
+# Above it, most colours are clipped.
+MAX_STRENGTH = 2.0
+# Above it, a look is only a weak colour grade.
+MAX_REALISM = 3.0
 
 # Beyond it single precision loses the other terms: at 256 pixels 1e7 led to foreign colours, and 1e8 to noise.
-MOST_AFFINE = 1e6
+MAX_AFFINE = 1e6
 # Single precision holds squares of no more; the variation's default is small, and its loss is an error of its own if too large.
-MOST_WEIGHT, MOST_TV = 1e18, 1e35
+MAX_WEIGHT, MAX_TV = 1e18, 1e35
 
 # The values of `auto_seg` besides a number of regions: the number is chosen, or the photos are labelled.
 AUTO, SEMANTIC = "auto", "semantic"
@@ -39,7 +39,7 @@ LUT_SIZES = (17, 33, 65)
 LUT_PROFILES = ("srgb", "adobe-rgb", "rec709")
 NOTHING, LIGHT = "nothing", "light"
 
-# Texts that stand for truth values.
+# Texts that are accepted for True and False.
 BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -49,7 +49,7 @@ MOST_USED = "most used"
 _LONGEST_NAME = 100
 
 
-def _option(default, group: str, text: str, *, scope: str = "picture", seen: bool = True, file: str = "", **how):
+def _option(default, group: str, text: str, *, scope: str = "picture", changes_result: bool = True, file: str = "", **how):
     """A field of `Options`.
 
     Args:
@@ -57,13 +57,14 @@ def _option(default, group: str, text: str, *, scope: str = "picture", seen: boo
         group: heading in `--help`.
         text: what it does, for `--help`.
         scope: what it belongs to: one "picture", the whole "batch", or the "console".
-        seen: whether it may change the picture; the contents of input files count for themselves.
+        changes_result: whether it may change the result; the contents of input files are compared separately.
         file: "input" or "output" for the path of one.
-        how: `metavar`, and the rules of `option_checks`: `choices`; bounds, `least` or `above` and `most`; `numbers_to`, of
+        how: `metavar`, and the rules of `option_checks`: `choices`; bounds, `minimum` or `above` and `maximum`; `numbers_to`, of
             lists of numbers; a `pattern` with what to use `instead`.
     """
     return dataclasses.field(
-        default=default, metadata={"group": group, "help": text, "scope": scope, "seen": seen, "file": file, **how}
+        default=default,
+        metadata={"group": group, "help": text, "scope": scope, "changes_result": changes_result, "file": file, **how},
     )
 
 
@@ -76,17 +77,19 @@ class Options:
         MOST_USED,
         "photo to restyle, or a clip: .mp4, .mov, .mkv and others (needs requirements-video.txt)",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
-    style_image_path: str = _option("", MOST_USED, "photo that gives the look", metavar="FILE", seen=False, file="input")
+    style_image_path: str = _option(
+        "", MOST_USED, "photo that gives the look", metavar="FILE", changes_result=False, file="input"
+    )
     content_seg_path: str = _option(
         "",
         MOST_USED,
-        "mask of the content photo, with one colour for each region; of a clip also a clip or folder, a mask for each frame; "
-        "without masks, regions of a photo are found (--auto_seg)",
+        "mask of the content photo, with one colour for each region; for a clip also a clip or a folder, with a mask for each "
+        "frame; without masks, regions of a photo are found (--auto_seg)",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     style_seg_path: str = _option(
@@ -94,7 +97,7 @@ class Options:
         MOST_USED,
         "mask of the style photo; each region of the content takes the look of the region with the same colour",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     init_image_path: str = _option(
@@ -102,7 +105,7 @@ class Options:
         "input",
         "picture to start from, and to refine with style option 1; by default the content photo",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
     max_pixels: float = _option(
@@ -110,54 +113,55 @@ class Options:
         "input",
         "largest picture to read, in megapixels; larger ones are refused before they are decoded",
         above=0,
-        seen=False,
+        changes_result=False,
     )
     apply_lut: str = _option(
         "",
         "input",
-        "instead of a style photo, a LUT to put on the content photo or, with --batch, on a folder of them, in seconds: .cube "
-        "(1D or 3D) or a HaldCLUT, this tool's or another's. With {region} in the name one for each region of --content_seg_path",
+        "instead of a style photo, a LUT to apply to the content photo or, with --batch, to a folder of photos, in seconds: "
+        ".cube (1D or 3D) or a HaldCLUT, of any program. With {region} in the name, one for each region of --content_seg_path",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="input",
     )
 
     output_image: str = _option(
         "best_stylized.png",
         MOST_USED,
-        "the result; PNG, JPEG, TIFF or WebP by its extension, of a clip .mp4, .mov or .mkv",
+        "the result; PNG, JPEG, TIFF or WebP by its extension, for a clip .mp4, .mov or .mkv",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     serial: str = _option(
         "",
         "output",
-        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the run's record, a .json. "
-        "Without it they are beside the result and named after it, as in result.jpg.json; with --batch in a folder of its name",
+        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the record of the run, a "
+        ".json. By default they are next to the result, with its name in front, such as result.jpg.json; with --batch, in a "
+        "folder with the name of the result",
         metavar="DIR",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     output_size: str = _option(
         "full",
         "output",
-        "full gives the result at the photo's own size, with all its detail; solve at the size where the style was solved",
+        "full: the photo's own size, with all its detail; solve: the size of the solve (--max_size)",
         choices=("full", "solve"),
     )
     strength: str = _option(
         "1",
         MOST_USED,
-        "how far to go from the photo, 0, to the result, 1: photo + A * (result - photo), so 0.5 is half way and above 1, up to "
-        "2, more than the result. 0.5,0.75,1 writes one file for each, name_0.5.png and so on, for the cost of one",
+        "strength of the effect: photo + A * (result - photo), so 0 is the photo, 1 the result, and up to 2 exaggerates it. "
+        "0.5,0.75,1 writes a file for each value, name_0.5.png and so on, and solves only once",
         metavar="A[,A...]",
-        numbers_to=MOST_STRENGTH,
+        numbers_to=MAX_STRENGTH,
     )
     lut: str = _option(
         "",
         "output",
-        "the look as a LUT for other photos and programs too, at strength 1: .cube, or .png for a HaldCLUT. With {region} in "
-        "the name one for each region, which can hold more of the look",
+        "also write the look as a LUT for other photos and programs, at strength 1: .cube, or .png for a HaldCLUT. With {region} "
+        "in the name, one LUT for each region, which is closer to the result",
         metavar="FILE",
         file="output",
     )
@@ -172,32 +176,31 @@ class Options:
     keep: str = _option(
         NOTHING,
         "output",
-        "light keeps the photo's own light (luma) and takes only the colours of the result, as the blend mode Colour of photo "
-        "editors does; of a style or of a LUT",
+        "light keeps the photo's own luma and changes only the colours, as the blend mode Colour of photo editors does; for "
+        "styles and LUTs",
         choices=(NOTHING, LIGHT),
     )
-    print_iter: int = _option(1, "output", "report the loss every N iterations", least=1, seen=False)
-    save_iter: int = _option(100, "output", "save a snapshot every N iterations", least=1, seen=False)
+    print_iter: int = _option(1, "output", "report the loss every N iterations", minimum=1, changes_result=False)
+    save_iter: int = _option(100, "output", "save a snapshot every N iterations", minimum=1, changes_result=False)
     drop_exif: bool = _option(
         False,
         "output",
-        "leave camera, date and place (EXIF, XMP, IPTC) out of the result; they are kept otherwise, IPTC from JPEG to JPEG",
+        "do not write camera, date and place (EXIF, XMP, IPTC) to the result; otherwise they are kept, IPTC from JPEG to JPEG",
     )
-    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", seen=False)
+    quiet: bool = _option(False, "output", "print only warnings and errors", scope="console", changes_result=False)
 
     video_codec: str = _option(
         H264,
         "film",
-        "how the frames of a clip are written: h264, which everything plays; hevc, smaller and slower; prores or ffv1 (lossless) "
-        "for editing, large",
+        "codec of a clip: h264 plays everywhere; hevc is smaller and slower; prores and ffv1 (lossless) are large, for editing",
         choices=(H264, HEVC, PRORES, FFV1),
     )
     crf: int = _option(
         16,
         "film",
-        "quality of h264 and hevc: 0 the best, 51 the worst; at 16 no difference can be seen, 23 takes half the space",
-        least=0,
-        most=51,
+        "quality of h264 and hevc, from 0 (best) to 51; at 16 no difference is visible, 23 takes half the space",
+        minimum=0,
+        maximum=51,
     )
 
     style_option: int = _option(
@@ -209,60 +212,60 @@ class Options:
     solver: str = _option(
         "auto",
         "optimisation",
-        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel "
-        "for itself and takes over the style's textures too; reference follows the reference script step by step, for hours. "
-        "auto takes pixels for style option 0 and maps for 1 and 2",
+        "maps solves for a field of colour maps, so that the result stays a photograph; pixels changes every pixel and also "
+        "transfers textures; reference follows the reference script step by step, which can take hours. auto is pixels for style "
+        "option 0 and maps for 1 and 2",
         choices=("auto", "maps", "pixels", "reference"),
     )
     realism: str = _option(
         "1",
         MOST_USED,
-        "with the maps solver, how much the result keeps of the photo: 0 takes all the style that colour maps can hold, with "
-        "glows and deep contrasts; 1 keeps all that can be seen of the photo's structure; 2 is little more than a colour grade "
-        "of each region. 0,1,2 writes one file for each, name_realism0.png and so on, for little more than the time of one",
+        "with the maps solver, how much of the photo is kept: 0 transfers as much style as colour maps can, with glows and "
+        "strong contrast; 1 keeps the visible structure of the photo; 2 is little more than a colour grade of each region. 0,1,2 "
+        "writes a file for each value, name_realism0.png and so on, in little more than the time of one",
         metavar="A[,A...]",
-        numbers_to=MOST_REALISM,
+        numbers_to=MAX_REALISM,
     )
     max_size: int = _option(
         0,
         "optimisation",
-        f"long side in pixels at which the style is solved, at most the photo's own; more is finer and slower. 0 takes "
-        f"{SOLVE_SIZE} ({PREVIEW_SIZE} with --preview), or less where memory is short",
-        least=0,
-        most=100_000,
+        f"long side in pixels of the solve, at most that of the photo; larger is finer and slower. 0 is {SOLVE_SIZE} "
+        f"({PREVIEW_SIZE} with --preview), or less if there is too little memory",
+        minimum=0,
+        maximum=100_000,
     )
     preview: bool = _option(
         False,
         MOST_USED,
-        "a quick draft for trying masks and weights: solved small, stopped early, written at full size",
+        "a quick preview for trying masks and weights: solved at a small size, stopped early, written at full size",
     )
     max_iter: int = _option(
         1000,
         "optimisation",
-        "most iterations of each stage (option 2 has two stages), and of each scale unless --solver is reference",
-        least=1,
-        most=1_000_000,
+        "largest number of iterations of each stage (style option 2 has two) and, except with --solver reference, of each scale",
+        minimum=1,
+        maximum=1_000_000,
     )
     lbfgs: bool = _option(
-        True, "optimisation", "of --solver reference: True L-BFGS-B, False Adam (slower, keeps more of the start image)"
+        True, "optimisation", "with --solver reference: True for L-BFGS-B, False for Adam (slower, keeps more of the start image)"
     )
     learning_rate: float = _option(1.0, "optimisation", "step of Adam in levels of 0..255", above=0)
     content_weight: float = _option(
-        5.0, "optimisation", "more keeps the content's objects, less lets the style in", least=0, most=MOST_WEIGHT
+        5.0, "optimisation", "more keeps the content's objects, less lets the style in", minimum=0, maximum=MAX_WEIGHT
     )
     style_weight: float = _option(
-        100.0, "optimisation", "more brings in more of the style's colours and textures", least=0, most=MOST_WEIGHT
+        100.0, "optimisation", "more brings in more of the style's colours and textures", minimum=0, maximum=MAX_WEIGHT
     )
-    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", least=0, most=MOST_TV)
+    tv_weight: float = _option(1e-3, "optimisation", "more removes noise and fine detail", minimum=0, maximum=MAX_TV)
     affine_weight: float = _option(
         1e4,
         "optimisation",
         "photorealism: more keeps edges straight and textures the content's own (options 1 and 2)",
-        least=0,
-        most=MOST_AFFINE,
+        minimum=0,
+        maximum=MAX_AFFINE,
     )
     seed: int = _option(
-        0, "optimisation", "seed of everything random; the same seed gives the same picture", least=0, most=2**64 - 1
+        0, "optimisation", "seed of everything random; the same seed gives the same picture", minimum=0, maximum=2**64 - 1
     )
     device: str = _option(
         "auto",
@@ -292,9 +295,9 @@ class Options:
     seg_scribbles: str = _option(
         "auto",
         "masks",
-        "masks may be a few strokes, which are completed to whole regions along the photo's edges. auto takes a mask for strokes "
-        "if less than a fifth of it is painted and the rest is transparent; always completes everything that is transparent, "
-        "never nothing; a colour, as ffffff, is the background that strokes are drawn on",
+        "whether masks are strokes, which are completed to whole regions along the photo's edges. auto: if less than a fifth is "
+        "painted and the rest is transparent; always: everything transparent is completed; never: nothing is; a colour, such as "
+        "ffffff: the background that strokes are drawn on",
         metavar="auto|always|never|COLOUR",
         pattern="auto|always|never|#?[0-9a-fA-F]{6}",
         instead="auto, always, never or a colour (ffffff)",
@@ -302,8 +305,8 @@ class Options:
     missing_class: str = _option(
         "ignore",
         "masks",
-        "a region that only the content mask has: ignore leaves it without a style of its own, merge joins it to the region "
-        "beside it, error stops",
+        "what to do with a region that only the content mask has: ignore leaves it without a style, merge joins it to the region "
+        "next to it, error stops",
         choices=("ignore", "merge", "error"),
     )
     refine_masks: bool = _option(
@@ -314,8 +317,8 @@ class Options:
         "masks",
         "without masks, find this many regions, 2 to 9, that both photos have; or semantic: regions by what they show, "
         "sky, water, plants and so on (needs requirements-semantic.txt). Their masks are written as "
-        "auto_content_seg.png and auto_style_seg.png (see --serial), to be corrected by hand and given. 0 finds none; auto takes "
-        "semantic where it is installed and its model is on this machine, else as many regions as both photos agree on, and "
+        "auto_content_seg.png and auto_style_seg.png (see --serial); you can correct copies of them and use those as masks. 0 "
+        "finds none. auto is semantic if it is installed and its model has been downloaded, otherwise up to four regions, and "
         "none for style option 0 and --solver reference",
         choices=(AUTO, "0", *map(str, range(2, 10)), SEMANTIC),
         metavar=f"{AUTO}|K|{SEMANTIC}",
@@ -332,33 +335,37 @@ class Options:
         "masks",
         "picture of both photos overlaid with their regions, written before solving",
         metavar="FILE",
-        seen=False,
+        changes_result=False,
         file="output",
     )
     dry_run: bool = _option(
         False,
         "masks",
-        "stop before solving, after the table of regions, --mask_preview and the masks of --auto_seg",
-        seen=False,
+        "stop before the solve, after the table of regions, --mask_preview and the masks of --auto_seg",
+        changes_result=False,
     )
 
     apply_smooth: bool = _option(
         True, "smoothing", "smooth the result along the content's edges after options 1 and 2; the maps solver does not need it"
     )
-    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", least=1, most=100)
+    f_radius: int = _option(15, "smoothing", "radius of that smoothing in pixels; larger is smoother", minimum=1, maximum=100)
     f_edge: float = _option(
-        0.1, "smoothing", "how different neighbours may be and still be smoothed together; larger is smoother", above=0, most=10
+        0.1,
+        "smoothing",
+        "how different neighbours may be and still be smoothed together; larger is smoother",
+        above=0,
+        maximum=10,
     )
 
     batch: str = _option(
         "",
         MOST_USED,
-        "many pictures: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
+        "run many jobs: a folder of input/in1.png, style/tar1.png, segmentation/in1.png and segmentation/tar1.png; "
         "a folder of content photos for one --style_image_path (masks of the same names in the folder --content_seg_path); "
         "or a manifest, .csv or .jsonl, of paths and any other options, one job per line. Finished jobs are skipped",
         metavar="PATH",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     output_dir: str = _option(
         "results",
@@ -366,57 +373,69 @@ class Options:
         "folder for the results, named after the content photos, and for report.html",
         metavar="DIR",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     allow_outside: bool = _option(
         False,
         "batch",
         "let a manifest write anywhere; by default its results must be in --output_dir, links followed",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     keep_going: bool = _option(
-        True, "batch", "skip jobs that cannot run; False runs no job if there is one that cannot", scope="batch", seen=False
+        True,
+        "batch",
+        "skip jobs that cannot run; with False, one such job stops the batch before it starts",
+        scope="batch",
+        changes_result=False,
     )
     workers: int = _option(
-        1, "batch", "jobs at a time; more than 1 needs Ray (requirements-ray.txt)", least=1, most=1024, scope="batch", seen=False
+        1,
+        "batch",
+        "jobs at a time; more than 1 needs Ray (requirements-ray.txt)",
+        minimum=1,
+        maximum=1024,
+        scope="batch",
+        changes_result=False,
     )
     ray_address: str = _option(
         "",
         "batch",
-        "run on a Ray cluster whose machines see the same files at the same paths; auto finds the one of this machine",
+        "run on a Ray cluster whose machines see the same files at the same paths; auto uses the cluster of this machine",
         metavar="ADDRESS",
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
     gpus_per_job: float = _option(
         0.0,
         "batch",
         "share of a GPU, and of its memory, for each worker, such as 0.5; 0 divides all GPUs among the workers",
-        least=0,
-        most=64,
+        minimum=0,
+        maximum=64,
         scope="batch",
-        seen=False,
+        changes_result=False,
     )
 
     app: bool = _option(
         False,
         "page",
-        "open a page in the browser: draw regions, try realism and strength, and download the result. It always makes "
-        "photo style transfer (--style_option 2); other options hold for it. It needs requirements-page.txt",
+        "open a page in the browser: draw regions, try realism and strength, and download the result. It always uses "
+        "--style_option 2; other options apply to all results. It needs requirements-page.txt",
         scope="console",
-        seen=False,
+        changes_result=False,
     )
     app_host: str = _option(
         "127.0.0.1",
         "page",
-        "address that the page listens on. The default is for this machine only; at any other, everyone who can reach it can "
-        "use the page",
+        "address of the page. The default is for this machine only; with any other, everyone who can reach the address can use "
+        "the page",
         metavar="ADDRESS",
         scope="console",
-        seen=False,
+        changes_result=False,
     )
-    app_port: int = _option(7860, "page", "port of the page; 0 takes a free one", least=0, scope="console", seen=False)
+    app_port: int = _option(
+        7860, "page", "port of the page; 0 chooses a free one", minimum=0, scope="console", changes_result=False
+    )
 
     def __post_init__(self):
         check_options(self)
@@ -453,12 +472,12 @@ class Options:
     @property
     def realisms(self) -> tuple[float, ...]:
         """The numbers of `realism`."""
-        return numbers_in("`realism`", self.realism, MOST_REALISM)
+        return numbers_in("`realism`", self.realism, MAX_REALISM)
 
     @property
     def strengths(self) -> tuple[float, ...]:
         """The numbers of `strength`."""
-        return numbers_in("`strength`", self.strength, MOST_STRENGTH)
+        return numbers_in("`strength`", self.strength, MAX_STRENGTH)
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
@@ -492,6 +511,6 @@ REFERENCE_OPTIONS = (
 )
 INPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "input")
 OUTPUT_FILES = tuple(field.name for field in _FIELDS if field.metadata["file"] == "output")
-# Options that a job of a batch can have for itself, and those that leave its picture as it is.
+# Options that can differ between the jobs of a batch, and those that do not change the result.
 PICTURE_OPTIONS = tuple(field.name for field in _FIELDS if field.metadata["scope"] == "picture")
-OPTIONS_WITHOUT_EFFECT = frozenset(field.name for field in _FIELDS if not field.metadata["seen"])
+OPTIONS_WITHOUT_EFFECT = frozenset(field.name for field in _FIELDS if not field.metadata["changes_result"])

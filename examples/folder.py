@@ -14,7 +14,7 @@ def main(folder: str, style_path: str, results: str) -> None:
     for path in sorted(Path(folder).glob("*.jpg")):
         try:
             content = read_photo(str(path))
-            network = networks.of_pair("auto", content.pixels, style)
+            network = networks.for_photos("auto", content.pixels, style)
             result = stylize(content.pixels, style, style_option=2, network=network)
             write_photo(str(Path(results) / path.name), result.at(content), like=content)
         except UserError as error:

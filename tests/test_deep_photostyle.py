@@ -55,7 +55,7 @@ def files(folder):
 
 
 def one_line(error):
-    """The message of an error that must be the only thing told."""
+    """The message of an error that must be the only output."""
     assert re.fullmatch(r"error: [^\n]+; [^\n]+[^.\n]\n", error), error
     return error.removeprefix("error: ").strip()
 
@@ -114,7 +114,7 @@ def test_help_has_every_option_in_its_group_with_its_default(capsys):
 def test_help_begins_with_commands_that_are_understood(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = [line.split() for line in capsys.readouterr().out.splitlines()[1:6] if line.startswith("  deep-photostyle ")]
+    commands = [line.split() for line in capsys.readouterr().out.splitlines()[:8] if line.startswith("  deep-photostyle ")]
     photo, folder, page = (Options(**vars(build_parser().parse_args(words[1:]))) for words in commands)
     assert (photo.content_image_path, photo.style_image_path, photo.output_image) == ("photo.jpg", "sunset.jpg", "result.jpg")
     assert (folder.batch, folder.style_image_path, folder.output_dir) == ("photos", "sunset.jpg", "results")
@@ -158,7 +158,7 @@ def test_help_and_wrong_arguments_answer_at_once_without_tensorflow(arguments, c
         assert min(seconds) < 0.5
 
 
-def test_a_system_without_locks_and_signals_is_told_in_one_line():
+def test_a_system_without_locks_and_signals_is_reported_in_one_line():
     code = """
 import os, signal, sys
 sys.modules["fcntl"] = sys.modules["resource"] = None
@@ -447,7 +447,7 @@ def test_a_mask_of_another_shape_is_stretched_with_a_warning(run, tmp_path):
     code, error = run("--quiet", content_seg_path=tmp_path / "wide.png")
     assert code == 0
     expected = (
-        f"content segmentation {tmp_path / 'wide.png'} is 100x45, another shape than its photo, 61x45; it is stretched to fit"
+        f"content segmentation {tmp_path / 'wide.png'} is 100x45 and its photo 61x45, another shape; the mask is stretched to fit"
     )
     assert error == f"warning: {expected}\n"
 
@@ -691,7 +691,7 @@ def test_a_dry_run_says_what_it_wrote(run, tmp_path):
     code, said = run("--dry_run", **chosen)
     result = tmp_path / "result.png"
     masks = f"{result}.auto_content_seg.png and {result}.auto_style_seg.png"
-    assert code == 0 and f"their masks are {masks}; to change them, edit copies and give those\n" in said
+    assert code == 0 and f"the masks of the regions are in {masks}; to change them, use edited copies\n" in said
     assert said.endswith(f"{tmp_path / 'regions.png'} shows the regions\ndry run: no result was written\n")
     assert files(tmp_path) == ["regions.png", "result.png.auto_content_seg.png", "result.png.auto_style_seg.png"]
 

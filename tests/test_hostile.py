@@ -32,7 +32,7 @@ def painted(monkeypatch):
     """Replaces the solve: the picture is the content photo. Returns the names of the jobs that were run."""
     names = []
 
-    def paint(job, tell, networks):
+    def paint(job, on_progress, networks):
         names.append(job.name)
         shutil.copy(job.options.content_image_path, job.options.output_image)
         return Outcome(job.name, Status.DONE, job.options, made_record(job.options))
@@ -197,7 +197,7 @@ def test_a_file_that_changes_after_its_check_fails_its_own_job_alone(folder, mon
         raise UserError("so far it is read")
 
     monkeypatch.setattr(batch, "check_job", check_and_change)
-    monkeypatch.setattr(picture, "_network", no_network)
+    monkeypatch.setattr(picture.Networks, "channels", no_network)
     lines = []
     for name in "ab":
         job = {"output_image": f"{name}.png", "max_pixels": 1}
@@ -377,7 +377,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_before_anything_is_solved(tmp_path, small_disk):
+def test_a_full_disk_is_reported_before_the_solve(tmp_path, small_disk):
     (small_disk / "full").write_bytes(bytes(200 * 1024))
     done = subprocess.run(command(tmp_path, output_image="disk/result.png"), capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
@@ -407,7 +407,7 @@ def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(t
     ("gibibytes", "user", "least"),
     [(0.2, "this program", 0.5), (1.5, "TensorFlow", 3), (1.9, "TensorFlow", 3), (2.2, "TensorFlow", 3), (2.9, "TensorFlow", 3)],
 )
-def test_a_small_address_space_is_told_in_one_line(tmp_path, gibibytes, user, least):
+def test_a_small_address_space_is_reported_in_one_line(tmp_path, gibibytes, user, least):
     line = command(tmp_path, max_iter=2)
     done = subprocess.run(
         line,

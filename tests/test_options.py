@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from dpst.errors import MOST_CHARACTERS, OptionError, UserError, one_line
+from dpst.errors import MAX_CHARACTERS, OptionError, UserError, one_line
 from dpst.options import Options
 
 FIELDS = {field.name: field for field in dataclasses.fields(Options)}
@@ -38,9 +38,9 @@ def test_numbers_are_finite(name, value):
         Options(**{name: value})
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "least" in field.metadata])
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "minimum" in field.metadata])
 def test_bounds_that_are_allowed_themselves(name):
-    least = FIELDS[name].metadata["least"]
+    least = FIELDS[name].metadata["minimum"]
     assert getattr(Options(**{name: least}), name) == least
     with pytest.raises(UserError, match=rf"^`{name}` {least - 1} is too small; use {least} or more$"):
         Options(**{name: least - 1})
@@ -102,9 +102,9 @@ def test_what_the_page_gives_or_cannot_do_is_no_option_beside_it(name, value):
     Options(app=True, solver="maps", style_option=2, max_size=300)
 
 
-@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "most" in field.metadata])
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if "maximum" in field.metadata])
 def test_upper_bounds_are_allowed_themselves(name):
-    most = FIELDS[name].metadata["most"]
+    most = FIELDS[name].metadata["maximum"]
     assert getattr(Options(**{name: most}), name) == most
     with pytest.raises(UserError) as error:
         Options(**{name: 2 * most})
@@ -137,8 +137,8 @@ def test_an_error_is_one_line_of_bounded_length_whatever_it_quotes():
     assert str(UserError("a\nb\x1b[31m\x85\u2028c; d")) == r"a\nb\x1b[31m\x85\u2028c; d"
     assert str(UserError("caf\u00e9 \u65e5\u672c; go")) == "caf\u00e9 \u65e5\u672c; go"
     long = str(UserError(f"file {'x' * 1_000_000} is missing; check the path"))
-    assert len(long) <= MOST_CHARACTERS and long.startswith("file xx") and long.endswith("x is missing; check the path")
-    assert len(one_line("\0" * 1_000_000)) <= MOST_CHARACTERS
+    assert len(long) <= MAX_CHARACTERS and long.startswith("file xx") and long.endswith("x is missing; check the path")
+    assert len(one_line("\0" * 1_000_000)) <= MAX_CHARACTERS
 
 
 WRONG_TYPES = {
@@ -150,7 +150,7 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_a_value_of_another_type_is_told(name):
+def test_a_value_of_another_type_is_reported(name):
     kind = type(FIELDS[name].default)
     for value in WRONG_TYPES[kind]:
         with pytest.raises(UserError, match=rf"^`{name}` .* is (unknown|of type {type(value).__name__}); (use one of|give) "):
@@ -162,7 +162,7 @@ def test_numbers_of_numpy_are_numbers():
     assert (options.max_size, options.style_weight, options.content_weight, options.seed) == (64, 2, 3, 1)
 
 
-def test_what_is_wrong_with_options_is_told_from_other_errors():
+def test_errors_of_options_are_distinguished_from_others():
     for wrong in (
         {"max_iter": 0},
         {"realism": "9"},

@@ -249,14 +249,14 @@ def test_tiny_and_narrow_photos(thin_network, size, solved):
     assert result.image.shape == (*solved, 3)
 
 
-def test_a_photo_too_narrow_to_solve_is_told(thin_network):
+def test_a_photo_too_narrow_to_solve_is_reported(thin_network):
     photo = np.zeros((16, 1600, 3), np.float32)
     with pytest.raises(UserError, match=r"^content image is 200x2 at `max_size` 200, too narrow; raise `max_size`$"):
         run((photo, photo), thin_network, max_size=200)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (np.zeros((20, 30), np.float32), r"has the shape \(20, 30\); give \(height, width, 3\)"),
         (np.zeros((20, 30, 4), np.float32), r"has the shape \(20, 30, 4\); give"),
@@ -265,9 +265,9 @@ def test_a_photo_too_narrow_to_solve_is_told(thin_network):
         (np.full((20, 30, 3), 255.0), "has values from 255 to 255; scale them to 0..1"),
     ],
 )
-def test_an_array_that_is_no_picture_is_told(photos, thin_network, wrong, told):
+def test_an_array_that_is_not_a_picture_is_refused(photos, thin_network, wrong, message):
     for pair in ((wrong, photos[1]), (photos[0], wrong)):
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match=message):
             run(pair, thin_network)
 
 
@@ -335,12 +335,12 @@ LIBRARY = {
     ),
     "holes in a picture": (lambda photo, result: write_photo("a.png", photo * np.nan), "image has values that are not finite; "),
     "weights without a name": (
-        lambda photo, result: Networks().of_pair([], photo, photo),
+        lambda photo, result: Networks().for_photos([], photo, photo),
         "the path of the weights is of type list; give text",
     ),
-    "no photo to learn from": (lambda photo, result: Networks().of_pair("learned", photo, photo[0]), "style has the shape ("),
+    "no photo to learn from": (lambda photo, result: Networks().for_photos("learned", photo, photo[0]), "style has the shape ("),
     "no seed": (
-        lambda photo, result: Networks().of_pair("learned", photo, photo, -1),
+        lambda photo, result: Networks().for_photos("learned", photo, photo, -1),
         "seed -1 is not a seed; use",
     ),
     "no weights": (
@@ -424,19 +424,19 @@ def test_masks_are_colours_labels_or_images(photos, thin_network):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "told"),
+    ("chosen", "message"),
     [
         ({"realsim": 1}, "realsim is not an option; use realism"),
         ({"output_image": "a.png"}, "output_image 'a.png' belongs to the command line; leave it out here"),
         ({"strength": 0.5}, "strength 0.5 belongs to the command line"),
         ({"workers": 3}, "workers 3 belongs to the command line"),
-        ({"options": Options(), "realism": 0}, "options are given, and also realism; use only one way"),
+        ({"options": Options(), "realism": 0}, "options are given, and also realism; give options or keywords, not both"),
         ({"device": "gpu"}, "there is no GPU"),
         ({"content_mask": np.zeros((4, 4), int)}, "style_mask is missing; give the masks of both photos or of neither"),
     ],
 )
-def test_what_the_library_cannot_do_is_refused_by_name(photos, thin_network, chosen, told):
-    with pytest.raises(UserError, match=told):
+def test_what_the_library_cannot_do_is_refused_by_name(photos, thin_network, chosen, message):
+    with pytest.raises(UserError, match=message):
         stylize(*photos, network=thin_network, **chosen)
 
 
@@ -510,7 +510,7 @@ def test_photos_of_a_colour_or_two_give_what_they_hold(photos, thin_network, sol
 
 
 @pytest.mark.parametrize(("solver", "style_option"), [("maps", 2), ("pixels", 2), ("reference", 1)])
-def test_the_light_of_the_photo_is_kept_where_that_is_asked_for(photos, thin_network, solver, style_option):
+def test_keep_light_keeps_the_light_of_the_photo(photos, thin_network, solver, style_option):
     content, style = photos
     weights = np.array([0.299, 0.587, 0.114])
     result, _ = run((content, 1 - style), thin_network, solver=solver, style_option=style_option, keep="light", realism="0")
@@ -601,7 +601,7 @@ def test_the_style_of_one_colour_gives_that_colour_whatever_the_photo(thin_netwo
 @pytest.mark.parametrize(("solver", "style_option"), [("maps", 1), ("pixels", 0), ("pixels", 2), ("reference", 1)])
 @pytest.mark.parametrize("weight", ["content_weight", "style_weight", "tv_weight", "affine_weight"])
 def test_extreme_weights_give_a_picture_or_an_error(photos, thin_network, solver, style_option, weight):
-    most = next(field.metadata["most"] for field in dataclasses.fields(Options) if field.name == weight)
+    most = next(field.metadata["maximum"] for field in dataclasses.fields(Options) if field.name == weight)
     for value in (0, 1e6, most):
         try:
             result, seen = run(photos, thin_network, solver=solver, style_option=style_option, max_iter=3, **{weight: value})

@@ -162,11 +162,11 @@ def test_snippets_run_as_they_stand(page, tmp_path, monkeypatch):
     assert not np.array_equal(read_photo("result.jpg").samples, read_photo("content.jpg").samples)
 
 
-def test_every_promise_names_tests_that_exist():
+def test_every_guarantee_names_tests_that_exist():
     rows = [line for line in (ROOT / "docs" / "tests.md").read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
-    promises = [row for row in rows if not row.startswith(("| promise |", "| --- |"))]
-    assert len(promises) > 20
-    for row in promises:
+    guarantees = [row for row in rows if not row.startswith(("| guarantee |", "| --- |"))]
+    assert len(guarantees) > 20
+    for row in guarantees:
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row.rsplit("|", 2)[1])
         assert named, row
         for file, name in named:

@@ -49,7 +49,7 @@ class Networks:
 
         return {name: WIDTHS[block_of(name) - 1] for name in LOSS_LAYERS}
 
-    def of_pair(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0) -> Network:
+    def for_photos(self, choice: str, content: np.ndarray, style: np.ndarray, seed: int = 0) -> Network:
         """The pretrained network, or one with features learned from the two photos.
 
         Args:
@@ -72,7 +72,7 @@ class Networks:
         return Network(learn_weights(photos, seed), _LEARNED)
 
     def description(self, choice: str) -> str:
-        """Where the weights of `of_pair` come from; raises as `pretrained`."""
+        """Where the weights of `for_photos` come from; raises as `pretrained`."""
         network = self.pretrained(choice)
         return network.description if network else _LEARNED
 

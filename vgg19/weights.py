@@ -51,10 +51,10 @@ DOWNLOAD_TIMEOUT = 10.0  # seconds
 
 # VGG19's largest tensor in double precision, and a header: a file that declares more is refused before memory is set aside.
 _LARGEST_BYTES = 3 * 3 * 512 * 512 * 8 + 1024
-_MOST_OPCODES = 10_000  # VGG19 with its dense layers takes about 1000
-_MOST_BYTES = 2**31  # of a file: VGG19 with its dense layers takes 1.15 GB in double precision
+_MAX_OPCODES = 10_000  # VGG19 with its dense layers takes about 1000
+_MAX_BYTES = 2**31  # of a file: VGG19 with its dense layers takes 1.15 GB in double precision
 # Groups and datasets of an HDF5 file, and how deep they lie: Keras nests 6 deep at most.
-_MOST_ITEMS, _MOST_DEPTH = 10_000, 10
+_MAX_ITEMS, _MAX_DEPTH = 10_000, 10
 _NAME = re.compile(r"(?:.*/)?(?:block|conv)(\d)_(?:conv)?(\d)[/_](?:W|kernel|filters|weights|(b|bias|biases))(?:_1)?(?::0)?")
 _KERAS_3_NAME = re.compile(r"layers/conv2d(?:_(\d+))?/vars/([01])")
 _ARRAY_GLOBALS = {
@@ -159,7 +159,7 @@ def load_weights(path: str | os.PathLike) -> Weights:
             before it, or is not finite.
     """
     check_weights_path(str(path))
-    if (size := os.path.getsize(path)) > _MOST_BYTES:
+    if (size := os.path.getsize(path)) > _MAX_BYTES:
         raise UserError(f"weights {path} have {size} bytes, more than any VGG19; use a VGG19 .npy, .h5 or .npz file")
     tensors: dict[tuple[str, int], np.ndarray] = {}
     try:
@@ -267,9 +267,9 @@ def _read_npy(path: str | os.PathLike) -> Iterator[Tensor]:
         # A first pass that makes nothing: every declared length must lie within the file, and no memo index may be huge.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             content.seek(file.tell())
-            most = {"PUT": _MOST_OPCODES, "LONG_BINPUT": _MOST_OPCODES, "FRAME": len(content)}
+            most = {"PUT": _MAX_OPCODES, "LONG_BINPUT": _MAX_OPCODES, "FRAME": len(content)}
             for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):  # type: ignore[arg-type]
-                if count > _MOST_OPCODES or (opcode.name in most and (argument or 0) > most[opcode.name]):
+                if count > _MAX_OPCODES or (opcode.name in most and (argument or 0) > most[opcode.name]):
                     raise ValueError("its pickle declares more than weights need")
         (layers,) = _ArrayUnpickler(file, encoding="latin1").load().state[-1]
     for layer, parts in layers.items():
@@ -287,7 +287,7 @@ def _read_h5(path: str | os.PathLike) -> Iterator[Tensor]:
             path_so_far, group, depth = groups.pop()
             for name in group:
                 items += 1
-                if items > _MOST_ITEMS or depth > _MOST_DEPTH:
+                if items > _MAX_ITEMS or depth > _MAX_DEPTH:
                     raise ValueError("it has more groups than weights need")
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                     continue

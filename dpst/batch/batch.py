@@ -1,6 +1,6 @@
-"""Many pictures: every job checked before it is needed, run, recorded and reported, whatever becomes of the others.
+"""Batches: checks the jobs, runs them and writes the report; a job that fails does not stop the others.
 
-One worker runs in this process. More, and those on a cluster, are Ray actors (`cluster`) that run the same `Worker`.
+A single worker runs in this process. Several, or those on a cluster, are Ray actors (`cluster`) with the same `Worker`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from dpst.batch.cluster import run_on_ray
 from dpst.batch.manifest import find_jobs
-from dpst.batch.report import Page
+from dpst.batch.report import Report
 from dpst.errors import UserError, one_line
 from dpst.files.atomic import remove_partials
 from dpst.jobs.files_in_use import FilesInUse
@@ -26,7 +26,7 @@ from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
 from dpst.jobs.places import by_products, log_path, make_folders, results
-from dpst.jobs.progress import ProgressLine, Tell
+from dpst.jobs.progress import OnProgress, ProgressLine
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import INTERRUPTED, check_stop
 from dpst.option_checks import REGION
@@ -35,10 +35,10 @@ from vgg19.networks import Networks
 
 logger = logging.getLogger(__name__)
 
-# Jobs that are checked ahead of the workers; a batch of no more is checked as a whole before the first runs.
+# Number of jobs that are checked ahead; a batch of at most this size is checked completely before the first job runs.
 CHECKED_AHEAD = 1000
-# Different warnings that are remembered, not to be repeated for each job.
-_REMEMBERED = 100
+# Number of warnings that are remembered, so that they are not repeated for each job.
+_WARNINGS_REMEMBERED = 100
 _BAR = "{percentage:3.0f}%|{bar:24}| {n_fmt}/{total_fmt} jobs{postfix}"
 
 
@@ -46,7 +46,7 @@ def run_batch(options: Options, command: str) -> int:
     """Runs all jobs of `--batch`; returns the exit code: 0, 1 if any failed, 130 after Ctrl-C.
 
     Raises:
-        UserError: nothing could be begun.
+        UserError: the batch cannot start.
     """
     found = find_jobs(options, command)
     total = len(found)
@@ -56,23 +56,23 @@ def run_batch(options: Options, command: str) -> int:
     except OSError as error:
         raise UserError(f"--output_dir {folder} cannot be created ({error.strerror}); choose another folder") from error
     tally, seconds = collections.Counter[Status](), 0.0
-    said: collections.deque[str] = collections.deque(maxlen=_REMEMBERED)
-    page = Page(folder / "report.html", options.batch, total)
-    remove_partials(page.path)
+    recent_warnings: collections.deque[str] = collections.deque(maxlen=_WARNINGS_REMEMBERED)
+    report = Report(folder / "report.html", options.batch, total)
+    remove_partials(report.path)
     progress_line = tqdm(total=total, disable=True if options.quiet else None, bar_format=_BAR)
     with contextlib.closing(FilesInUse()) as files, progress_line as bar:
-        for job in found:  # and once more below, as the first job must not replace what the last one reads
+        for job in found:  # the inputs of all jobs first, as the first job must not replace an input of the last one
             if isinstance(job, Job):
                 files.add_inputs(job.options)
         jobs = check_ahead(found, files, options.keep_going)
         with_ray = options.workers > 1 or options.ray_address
-        reports = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
+        outcomes = run_on_ray(jobs, options, Worker) if with_ray else _run_here(jobs, options)
         try:
-            for outcome in reports:
+            for outcome in outcomes:
                 tally[outcome.status] += 1
                 seconds += outcome.record.seconds if outcome.record and outcome.status is Status.DONE else 0
-                _announce(outcome, said)
-                page.add(outcome)
+                _log(outcome, recent_warnings)
+                report.add(outcome)
                 left = "?"
                 if done := tally[Status.DONE]:
                     left = tqdm.format_interval(round((total - sum(tally.values())) * seconds / done / options.workers))
@@ -85,10 +85,10 @@ def run_batch(options: Options, command: str) -> int:
         except KeyboardInterrupt:
             tally[Status.STOPPED] += 1
         finally:
-            reports.close()
-            page.write()
+            outcomes.close()
+            report.write()
     counts = ", ".join(f"{number} {status}" for status, number in sorted(tally.items()))
-    logger.info("%s; see %s", counts, page.path)
+    logger.info("%s; see %s", counts, report.path)
     if tally[Status.STOPPED]:
         return INTERRUPTED
     return 1 if tally[Status.FAILED] + tally[Status.LEFT_OUT] else 0
@@ -97,23 +97,23 @@ def run_batch(options: Options, command: str) -> int:
 def check_ahead(
     found: Iterable[Job | Outcome], files: FilesInUse, keep_going: bool = True, ahead: int = CHECKED_AHEAD
 ) -> Iterator[Job | Outcome]:
-    """The jobs, `ahead` of them checked before the first is handed out; for one that cannot run, the outcome that it failed.
+    """Yields the jobs, `ahead` of them checked before the first one; for a job that cannot run, its outcome.
 
     Args:
-        found: the jobs; for one that cannot be made, the outcome that it failed.
-        files: what all of them read is in it.
-        keep_going: leave out jobs that cannot run.
-        ahead: how many are checked before the first is handed out.
+        found: the jobs; for a line of a manifest that is not a job, its outcome.
+        files: has the inputs of all jobs; outputs are added.
+        keep_going: whether to skip jobs that cannot run.
+        ahead: number of jobs that are checked before the first one is yielded.
 
     Raises:
-        UserError: without `keep_going`, that jobs cannot run, after all of these have been listed that are known by then.
+        UserError: without `keep_going`, if any of the jobs checked so far cannot run; their errors have been logged.
     """
     window: collections.deque[Job | Outcome] = collections.deque()
-    bad = 0
+    refused = 0
 
-    def stop_for_bad() -> None:
-        if bad and not keep_going:
-            raise UserError(f"{bad} jobs cannot run; fix them, or skip them with --keep_going")
+    def check_refused() -> None:
+        if refused and not keep_going:
+            raise UserError(f"{refused} jobs cannot run; fix them, or skip them with --keep_going")
 
     for job in found:
         if isinstance(job, Job):
@@ -123,28 +123,28 @@ def check_ahead(
             except UserError as error:
                 files.remove_inputs(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=str(error))
-            except Exception as failure:  # whatever one job's files do, the others go on
+            except Exception as failure:  # a bug that one job's files cause does not stop the others
                 files.remove_inputs(job.options)
                 job = Outcome(job.name, Status.LEFT_OUT, job.options, error=_in_one_line(failure))
         if isinstance(job, Outcome):
             logger.error("%s: %s", job.name, job.error)
-            bad += 1
+            refused += 1
         window.append(job)
         if len(window) > ahead:
-            stop_for_bad()
+            check_refused()
             yield window.popleft()
-    stop_for_bad()
+    check_refused()
     yield from window
 
 
 class Worker:
-    """Runs jobs one after another in one process and keeps what they share: TensorFlow and the pretrained network."""
+    """Runs jobs one after another in one process, which keeps TensorFlow and the network loaded."""
 
     def __init__(self):
         self._networks = Networks()
 
-    def run(self, job: Job, tell: Tell) -> Outcome:
-        """Runs a job if it is not done already. A failure that is not the user's is tried once more."""
+    def run(self, job: Job, on_progress: OnProgress) -> Outcome:
+        """Runs a job unless it is finished and unchanged. After an error other than `UserError` it tries once more."""
         options, error, log = job.options, "", log_path(job.options)
         with warnings_caught() as warnings:
             for _ in range(2):
@@ -155,12 +155,12 @@ class Worker:
                     for _, path in (*results(options), *by_products(options)):
                         remove_partials(path.replace(REGION, "*"))
                     make_folders(options)
-                    outcome = run_job(job, tell, self._networks)
+                    outcome = run_job(job, on_progress, self._networks)
                     if outcome.record:
                         write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)
                     return dataclasses.replace(outcome, warnings=tuple(warnings))
-                except UserError as mistake:
-                    error = str(mistake)
+                except UserError as failure:
+                    error = str(failure)
                     break
                 except Exception as failure:
                     check_stop()
@@ -168,7 +168,7 @@ class Worker:
                     with contextlib.suppress(OSError):  # a full disk may be why it failed
                         log.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
                 finally:
-                    gc.collect()  # compiled functions and what they hold are cycles, large ones
+                    gc.collect()  # compiled functions and their arrays are in reference cycles
             return Outcome(job.name, Status.FAILED, options, error=error, warnings=tuple(warnings))
 
 
@@ -183,12 +183,12 @@ def _run_here(jobs: Iterable[Job | Outcome], options: Options) -> Generator[Outc
             yield job if isinstance(job, Outcome) else worker.run(job, line)
 
 
-def _announce(outcome: Outcome, said: collections.deque[str]) -> None:
-    """Reports an outcome; not its warnings that are among those `said`, such as each worker's that there are no weights."""
+def _log(outcome: Outcome, recent_warnings: collections.deque[str]) -> None:
+    """Logs an outcome and its warnings, except those logged recently: many jobs may warn that there are no weights."""
     for warning in outcome.warnings if outcome.status is not Status.UNCHANGED else ():
-        if warning not in said:
+        if warning not in recent_warnings:
             logger.warning("%s: %s", outcome.name, warning)
-            said.append(warning)
+            recent_warnings.append(warning)
     if outcome.status is Status.FAILED:
         logger.error("%s: %s", outcome.name, outcome.error)
     if outcome.status is Status.DONE and outcome.record:

@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 # The folder that holds the tool's modules, for workers that start elsewhere.
 ROOT = Path(__file__).parents[2]
 # A job is given up when this many workers were lost with it, the batch when this many in a row are lost before they are ready.
-MOST_LOST = 3
+MAX_LOST = 3
 
 
 def run_on_ray(jobs: Iterator[Job | Outcome], options: Options, worker_class: type) -> Generator[Outcome]:
-    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, tell)`.
+    """Runs jobs on `options.workers` actors, each of them one `worker_class()` with a method `run(job, on_progress)`.
 
     A job is taken from `jobs` when a worker is free, and no earlier. The job of a lost worker goes to the next free one.
 
@@ -117,10 +117,10 @@ def _run(ray, jobs: Iterator[Job | Outcome], actor, workers: int) -> Iterator[Ou
         except ray.exceptions.RayError as error:  # workers, machines, memory, disks and outcomes can be lost, each in its own way
             if job is None:
                 lost_starting += 1
-                if lost_starting == MOST_LOST:
+                if lost_starting == MAX_LOST:
                     raise UserError(f"--workers {workers} cannot start ({_reason(error, -1)}); check Ray's logs") from error
-            elif losses + 1 == MOST_LOST:
-                wrong = f"{MOST_LOST} workers were lost with it ({_reason(error)}); give it more memory, or check Ray's logs"
+            elif losses + 1 == MAX_LOST:
+                wrong = f"{MAX_LOST} workers were lost with it ({_reason(error)}); give it more memory, or check Ray's logs"
                 yield Outcome(job.name, Status.FAILED, job.options, error=wrong)
             else:
                 logger.warning("%s: its worker was lost (%s); it will be run again", job.name, _reason(error))

@@ -27,7 +27,7 @@ from dpst.solver.stages import Stage
 logger = logging.getLogger(__name__)
 
 # Results on the page, the newest ones, about 100 kB each; and failures, one line each.
-SHOWN, SHOWN_FAILED = 150, 50
+MAX_SHOWN, MAX_FAILED_SHOWN = 150, 50
 # Long sides of the small pictures.
 _LARGE, _SMALL = 480, 320
 # The page is written no more often, in seconds, and not for more than this share of the time.
@@ -82,7 +82,7 @@ class _Card:
     pictures: dict[str, str] | None = None  # by role; made when the page is first written with them
 
 
-class Page:
+class Report:
     """Collects reports and writes `report.html`."""
 
     def __init__(self, path: Path, title: str, total: int):
@@ -90,8 +90,8 @@ class Page:
         self.path = path
         self._title, self._total = title, total
         self._tally = collections.Counter[Status]()
-        self._failed: collections.deque[_Card] = collections.deque(maxlen=SHOWN_FAILED)
-        self._others: collections.deque[_Card] = collections.deque(maxlen=SHOWN)
+        self._failed: collections.deque[_Card] = collections.deque(maxlen=MAX_FAILED_SHOWN)
+        self._others: collections.deque[_Card] = collections.deque(maxlen=MAX_SHOWN)
         self._due = 0.0
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
         self._template = environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))

@@ -31,12 +31,12 @@ _ENCODERS = {H264: "libx264", HEVC: "libx265", PRORES: "prores_ks", FFV1: "ffv1"
 _FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _EXTENSIONS = {PRORES: (".mov", ".mkv"), FFV1: (".mkv", ".mov")}
 # Most bits a sample, of those that hold less than 16, and the least.
-_MOST_BITS, _LEAST_BITS = {H264: 10, HEVC: 12, PRORES: 10}, {PRORES: 10}
+_MAX_BITS, _MIN_BITS = {H264: 10, HEVC: 12, PRORES: 10}, {PRORES: 10}
 _WITH_ALPHA = (PRORES, FFV1)
 # Fields are told by the stream itself.
 _INTERLACED = {"flags": "+ildct+ilme"}
 # Bytes of frames, and packets, that wait between two steps.
-_WAITING_BYTES, _MOST_WAITING = 2**27, 16
+_WAITING_BYTES, _MAX_WAITING = 2**27, 16
 # How long one step waits before it looks whether the others have ended, in seconds.
 _PATIENCE = 0.2
 # Notes on the coding of the former file, by the beginnings of their names.
@@ -144,7 +144,7 @@ def _write(
 ) -> tuple[int, BaseException | None]:
     """Writes what the new file holds; returns the number of frames, and what has ended it before the clip's own end."""
     written, stop = 0, None
-    room = min(_MOST_WAITING, max(2, _WAITING_BYTES // (6 * clip.size[0] * clip.size[1])))
+    room = min(_MAX_WAITING, max(2, _WAITING_BYTES // (6 * clip.size[0] * clip.size[1])))
     read = _ahead(_read(source, clip, output.copied), room)
     with contextlib.closing(_ahead(grading(read, clip), room)) as items:
         try:
@@ -296,8 +296,8 @@ def _encoded_pixels(clip: Clip, codec: str) -> str:
         logger.warning("clip %s has transparency, which %s does not hold; use `video_codec` %s", clip.path, codec, PRORES)
         alpha = False
     depths = (8, 10, 12, 16)
-    depth = next(depth for depth in depths if depth >= min(bits, 16) or depth == _MOST_BITS.get(codec, 16))
-    depth = max(depth, _LEAST_BITS.get(codec, 8))
+    depth = next(depth for depth in depths if depth >= min(bits, 16) or depth == _MAX_BITS.get(codec, 16))
+    depth = max(depth, _MIN_BITS.get(codec, 8))
     if depth < bits:
         logger.warning("clip %s has %d bits a sample, and %s holds %d; use `video_codec` %s", clip.path, bits, codec, depth, FFV1)
     chroma = {(1, 1): "444", (2, 1): "422", (2, 2): "420"}.get((across, down), "444")

@@ -27,7 +27,7 @@ from dpst.options import CLIP_EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
-_LEAST_VERSION = (17, 1)
+_MIN_VERSION = (17, 1)
 # Containers that are read, by FFmpeg's names of their readers: no playlists, which would open other files.
 _READERS = "mov,matroska,avi,mpegts,mpeg,mxf,mxf_opatom"
 # Curves of light (ITU-T H.273, table 3) that are not graded as sRGB, and FFmpeg's names of colour matrices (table 4).
@@ -39,10 +39,10 @@ _UNSPECIFIED = (0, 2)
 _AREA, _BICUBIC, _EXACT = 0x20, 0x4, 0x40000 | 0x2000
 _SCALERS = {"bt709": 1, "fcc": 4, "bt601": 5, "smpte240m": 7, "bt2020": 9}
 # Of a clip that does not tell its matrix: players take BT.601 for the sizes of standard definition.
-_MOST_OF_SD = (1024, 576)
+_MAX_SD_SIZE = (1024, 576)
 _FULL_RANGE = 2
 # Frames that are decoded for one near the middle of a clip.
-_MOST_TO_MIDDLE = 300
+_MAX_TO_MIDDLE = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def pyav() -> ModuleType:
         import av
     except ImportError as error:
         raise UserError(f"clips need PyAV ({error}); pip install -r requirements-video.txt") from error
-    if tuple(int(number) for number in re.findall(r"\d+", av.__version__)[:2]) < _LEAST_VERSION:
+    if tuple(int(number) for number in re.findall(r"\d+", av.__version__)[:2]) < _MIN_VERSION:
         raise UserError(f"PyAV {av.__version__} is too old for clips; pip install -r requirements-video.txt")
     return av
 
@@ -193,14 +193,14 @@ class Damage:
 
     def __init__(self, path: str):
         """Takes the path, for the warning."""
-        self._path, self._told, self._errors = path, False, pyav().error.FFmpegError
+        self._path, self._has_warned, self._errors = path, False, pyav().error.FFmpegError
 
     def packets(self, container: Any, *streams: Any) -> Iterator[Any]:
         """The packets of streams, up to where the file breaks off."""
         try:
             yield from container.demux(*streams)
         except self._errors as error:
-            self._tell(f"breaks off ({reason_of(error)}); what is before is used")
+            self._warn(f"breaks off ({reason_of(error)}); what is before is used")
 
     def frames(self, packet: Any) -> list[Any]:
         """The frames that a packet completes."""
@@ -208,12 +208,12 @@ class Damage:
             return packet.decode()
         except self._errors as error:
             where = f" at {float(packet.pts * packet.time_base):.1f} s" if packet.pts is not None else ""
-            self._tell(f"is damaged{where} ({reason_of(error)}); frames there may be missing")
+            self._warn(f"is damaged{where} ({reason_of(error)}); frames there may be missing")
             return []
 
-    def _tell(self, wrong: str) -> None:
-        if not self._told:
-            self._told = True
+    def _warn(self, wrong: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             logger.warning("clip %s %s", self._path, wrong)
 
 
@@ -251,7 +251,7 @@ def clip_thumbnail(path: str, long_side: int, max_pixels: float) -> bytes:
         with contextlib.suppress(pyav().error.FFmpegError):  # of a file without an index: it is read from its beginning
             container.seek(middle)
         frame = None
-        for frame in itertools.islice(decoded(container, stream), _MOST_TO_MIDDLE):
+        for frame in itertools.islice(decoded(container, stream), _MAX_TO_MIDDLE):
             if frame.time is None or frame.time * 1e6 >= middle:
                 break
         small = next(small_frames(clip, long_side)) if frame is None else _shrinking(clip, *fitted(clip.size, long_side))(frame)
@@ -301,5 +301,5 @@ def _matrix(path: str, role: str, frame: Any) -> str:
         if not frame.format.is_rgb:
             raise UserError(f"{role} {path} has colours of a kind that is not supported ({told} in H.273); convert it to BT.709")
         return "bt709"
-    width, height = _MOST_OF_SD
+    width, height = _MAX_SD_SIZE
     return _MATRICES.get(told) or ("bt601" if frame.width <= width and frame.height <= height else "bt709")

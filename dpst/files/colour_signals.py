@@ -36,7 +36,7 @@ _SRGB_GAMMA, _ANY_GAMMA = (1 / 0.47, 1 / 0.44), (0.2, 5.0)
 # Primaries that differ less are the same.
 _SAME = 0.003
 # X, Y or Z of a primary colour, of which three make up white.
-_MOST_XYZ = 2.0
+_MAX_XYZ = 2.0
 # Chunks, and bytes, before a picture's pixels, in which colours are looked for.
 _CHUNKS, _BYTES = 1000, 1 << 16
 _D50 = (0.9642, 1.0, 0.8249)
@@ -121,7 +121,7 @@ def _profile(primaries: Primaries, curve: Callable[[np.ndarray], np.ndarray]) ->
     xyz = to_xyz(primaries)
     scales = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ xyz.sum(1)))
     colours = np.linalg.inv(_BRADFORD) @ scales @ _BRADFORD @ xyz
-    if np.abs(colours).max() > _MOST_XYZ:
+    if np.abs(colours).max() > _MAX_XYZ:
         return b""
     light = np.rint(65535 * curve(np.linspace(0, 1, 4096))).astype(">u2")
     tags = {

@@ -22,11 +22,11 @@ from dpst.files.inputs import open_input
 from dpst.imaging.vips import reason
 
 # Nodes a side that the specification allows, by the keyword that gives them; with two tables the curves come first.
-_MOST_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
+_MAX_NODES = {"LUT_1D_SIZE": 65536, "LUT_3D_SIZE": 256}
 # Keywords for the lowest and the highest colour of the table; the second kind is DaVinci Resolve's, a pair for all channels.
 _DOMAIN, _RANGE = ("DOMAIN_MIN", "DOMAIN_MAX"), ("LUT_1D_INPUT_RANGE", "LUT_3D_INPUT_RANGE")
 # The largest number in a table or its domain, far beyond what films and displays need; the least width of a domain.
-_MOST_NUMBER, _LEAST_RANGE = 1e6, 1e-6
+_MAX_NUMBER, _MIN_RANGE = 1e6, 1e-6
 # A file is read no further if its header has more lines, or a line more characters, or if it has more bytes for each row that
 # the header promises. The specification allows 250 characters a line.
 _HEADER_LINES, _LINE, _ROW_BYTES = 1000, 1000, 250
@@ -117,8 +117,8 @@ class _Reader:
             raise
         except ValueError as error:
             raise self._wrong_line(f"'{self._line[:40]}', not three numbers") from error
-        if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MOST_NUMBER):
-            raise self._wrong(f"numbers that are not finite or above {_MOST_NUMBER:g}; get a complete copy")
+        if not np.isfinite(table).all() or (table.size and np.abs(table).max() > _MAX_NUMBER):
+            raise self._wrong(f"numbers that are not finite or above {_MAX_NUMBER:g}; get a complete copy")
         if len(table) != rows:
             found = f"{len(table)} rows" if len(table) < rows else "more rows"
             raise self._wrong(f"{found}, not the {rows} of {promised}; get a complete copy")
@@ -139,7 +139,7 @@ class _Reader:
                 least, most = self._ends[name]
                 low, high = (least,) * 3, (most,) * 3
         low, high = self._ends.get(_DOMAIN[0], low), self._ends.get(_DOMAIN[1], high)
-        if not all(high - low >= _LEAST_RANGE for low, high in zip(low, high, strict=True)):
+        if not all(high - low >= _MIN_RANGE for low, high in zip(low, high, strict=True)):
             raise self._wrong(f"a domain from {low} to {high}, which is empty; export it again")
         return Table(rows, low, high)
 
@@ -175,7 +175,7 @@ class _Reader:
         return values
 
     def _keyword(self, keyword: str, values: list[str]) -> None:
-        if keyword in _MOST_NODES:
+        if keyword in _MAX_NODES:
             after = "a row of the table" if self._in_table else next(reversed(self._sizes), "")
             if after and (after, keyword) != ("LUT_1D_SIZE", "LUT_3D_SIZE"):
                 raise self._wrong_line(f"{keyword} after {after}")
@@ -192,7 +192,7 @@ class _Reader:
             raise self._wrong_line("a domain for two tables", "give each its LUT_1D_INPUT_RANGE or LUT_3D_INPUT_RANGE")
 
     def _nodes(self, keyword: str, values: list[str]) -> int:
-        most = _MOST_NODES[keyword]
+        most = _MAX_NODES[keyword]
         if len(values) != 1 or not (values[0].isascii() and values[0].isdigit()) or not 2 <= int(values[0][:9]) <= most:
             raise self._wrong_line(f"{keyword} {' '.join(values)[:40]}, not a number from 2 to {most}")
         return int(values[0])
@@ -202,13 +202,13 @@ class _Reader:
             numbers = tuple(float(value) for value in values)
         except ValueError:
             numbers = ()
-        if len(numbers) != count or not all(abs(number) <= _MOST_NUMBER for number in numbers):
-            wanted = f"{count} numbers up to {_MOST_NUMBER:g}"
+        if len(numbers) != count or not all(abs(number) <= _MAX_NUMBER for number in numbers):
+            wanted = f"{count} numbers up to {_MAX_NUMBER:g}"
             raise self._wrong_line(f"{keyword} {' '.join(values)[:40]}, not {wanted}")
         return numbers
 
     def _wrong(self, what: str) -> UserError:
         return UserError(f"LUT {self._path} has {what}")
 
-    def _wrong_line(self, what: str, mend: str = "export it again") -> UserError:
-        return UserError(f"LUT {self._path} line {self._number} has {what}; {mend}")
+    def _wrong_line(self, what: str, fix: str = "export it again") -> UserError:
+        return UserError(f"LUT {self._path} line {self._number} has {what}; {fix}")

@@ -36,7 +36,7 @@ _HALD_LEVELS = range(3, 17)
 # The level that other tables are brought to, if it is fine enough: 512x512 pixels, which every program takes.
 _HALD_LEVEL = 8
 # Nodes a side of the largest table: a level of 16, which has 4096 x 4096 pixels.
-_MOST_SIZE = 256
+_MAX_SIZE = 256
 # Pixels that one thread looks up at a time: what is computed for them stays in a processor's cache.
 _PIXELS = 32768
 
@@ -82,8 +82,8 @@ class Lut:
         Raises:
             UserError: it is no whole number from 2 to 256.
         """
-        if isinstance(size, bool) or not isinstance(size, Integral) or not 2 <= size <= _MOST_SIZE:
-            raise UserError(f"LUT size {size} is unknown; use a whole number from 2 to {_MOST_SIZE}")
+        if isinstance(size, bool) or not isinstance(size, Integral) or not 2 <= size <= _MAX_SIZE:
+            raise UserError(f"LUT size {size} is unknown; use a whole number from 2 to {_MAX_SIZE}")
         nodes = np.linspace(0, 1, size, dtype=np.float32)
         return cls(np.stack(np.meshgrid(nodes, nodes, nodes, indexing="ij"), -1))
 

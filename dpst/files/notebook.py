@@ -8,14 +8,14 @@ from dpst.imaging.resizing import shrunk
 from dpst.imaging.vips import pyvips
 
 # Long side in pixels of what is shown.
-SHOWN = 640
+DISPLAY_SIZE = 640
 # Width and height of a chart of colours, and the height of its greys.
 _CHART, _GREYS, _GAP = (384, 96), 16, 8
 
 
 def png(picture: np.ndarray) -> bytes:
     """A picture (H, W, 3), 0..1, as a PNG of 8 bits and at most 640 pixels a side."""
-    levels = np.rint(255 * np.clip(shrunk(picture, SHOWN), 0, 1)).astype(np.uint8)
+    levels = np.rint(255 * np.clip(shrunk(picture, DISPLAY_SIZE), 0, 1)).astype(np.uint8)
     return pyvips.Image.new_from_array(levels).copy(interpretation="srgb").pngsave_buffer()
 
 

@@ -21,7 +21,7 @@ from dpst.files import colour_profiles, kinds, tiff_exif, xmp
 from dpst.files.bmp import is_bmp, read_bmp
 from dpst.files.colour_profiles import to_srgb
 from dpst.files.colour_signals import read_signal
-from dpst.files.notebook import SHOWN, png
+from dpst.files.notebook import DISPLAY_SIZE, png
 from dpst.imaging.pictures import check_number, check_path, check_side
 from dpst.imaging.resizing import fitted, resize_vips
 from dpst.imaging.strips import STRIP, strips_of
@@ -38,7 +38,7 @@ _ON_ITS_SIDE = range(5, 9)
 # Marks a JPEG that has a gain map, among the metadata of libvips' picture.
 _GAIN_MAP = "deep-photostyle-gain-map"
 # Pixels per millimetre that libvips can write.
-_MOST_RESOLUTION = 1e6
+_MAX_RESOLUTION = 1e6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # as arrays have many answers to ==, a photo equals itself alone
@@ -66,7 +66,7 @@ class Photo:
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""
-        return png(self.resized(*fitted(self.size, SHOWN)))
+        return png(self.resized(*fitted(self.size, DISPLAY_SIZE)))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -125,7 +125,7 @@ def read_photo(path: str, role: str = "content image", max_pixels: float = Optio
     except pyvips.Error as error:
         raise UserError(f"{role} {path} is damaged or truncated ({reason(error)}); get a complete copy") from error
     resolution = (image.xres, image.yres)
-    if not all(0 <= each <= _MOST_RESOLUTION for each in resolution):  # damaged
+    if not all(0 <= each <= _MAX_RESOLUTION for each in resolution):  # damaged
         resolution = Photo.resolution
     return Photo(samples, profile, _metadata(image, role, path), resolution, orientation)
 
@@ -240,7 +240,7 @@ def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels)
 
 
 def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
-    """The picture with its header read and its size checked; pixels come when asked for."""
+    """The picture with its header read and its size checked; pixels are decoded when they are needed."""
     if not os.path.exists(path):
         raise UserError(f"{role} {path} does not exist; check the path")
     if os.path.isdir(path):

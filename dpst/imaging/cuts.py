@@ -18,7 +18,7 @@ _LUMA_BINS, _CHROMA_BINS = 32, 12
 WINDOW = 4
 # Share of the pixels, 0..1, that must have changed their colours. A cut that is missed for that costs little: both shots have
 # nearly the same colours. And how many times as much as the most between other frames nearby, and as the usual there.
-_LEAST_CHANGE, _OF_MOST, _OF_USUAL = 0.15, 2.0, 3.0
+_MIN_CHANGE, _OF_MOST, _OF_USUAL = 0.15, 2.0, 3.0
 # Histograms are blurred, so that a little more light is a little change.
 _BLUR = np.array([1, 4, 6, 4, 1]) / 16
 
@@ -56,10 +56,10 @@ def _is_cut(near: collections.deque[np.ndarray], steps: collections.deque[float]
     """Whether a shot begins at a place among the newest frames."""
     step, known, behind = steps[place], list(steps), list(near)
     others = [*known[max(0, place - WINDOW + 1) : place], *known[place + 1 :]]
-    if step < max(_LEAST_CHANGE, _OF_MOST * max(others, default=0), _OF_USUAL * float(np.median(others or [0]))):
+    if step < max(_MIN_CHANGE, _OF_MOST * max(others, default=0), _OF_USUAL * float(np.median(others or [0]))):
         return False
     before, after = behind[max(0, place - WINDOW) : place], behind[place:]
-    return _distance(np.median(before, 0), np.median(after, 0)) >= _LEAST_CHANGE
+    return _distance(np.median(before, 0), np.median(after, 0)) >= _MIN_CHANGE
 
 
 def _features(frame: np.ndarray) -> np.ndarray:

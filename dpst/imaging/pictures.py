@@ -22,7 +22,7 @@ Mask = Union[np.ndarray, "Image"]
 # How far rounding may have taken a picture out of 0..1.
 _ROUNDING = 1e-3
 # Most pixels of a side that libvips knows.
-_MOST_SIDE = 10_000_000
+_MAX_SIDE = 10_000_000
 
 
 def check_picture(array: object, name: str) -> np.ndarray:
@@ -142,8 +142,8 @@ def check_side(value: object, name: str) -> None:
     Raises:
         UserError: it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= _MOST_SIDE:
-        raise UserError(f"{name} {value!r} is not a side of a picture; give a whole number from 1 to {_MOST_SIDE}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 1 <= int(value) <= _MAX_SIDE:
+        raise UserError(f"{name} {value!r} is not a side of a picture; give a whole number from 1 to {_MAX_SIDE}")
 
 
 def check_path(path: object, name: str) -> str:

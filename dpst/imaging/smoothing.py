@@ -8,8 +8,8 @@ from dpst.imaging.local_affine import moments, products, ridge_regression
 
 SMOOTHING_RIDGE = 1e-3  # of the reference: added to the colours of the normal matrix of a window, not to its constant
 BLOCK = 8  # pixels on a side that share one matrix of weights; larger shares more but wastes more outside the windows
-LEAST_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
-LEAST_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
+MIN_EDGE = 1e-3  # a quarter of a level of 8 bits: nothing unlike is averaged, and float32 still holds the exponents
+MIN_EXPONENT = -80.0  # exp of less is below float32's normal numbers, which slow the processor down
 
 
 def smooth_local_affine(
@@ -41,7 +41,7 @@ def smooth_local_affine(
     # the last channel counts the weights: 1 in the image, 0 in the margin
     values = np.pad(np.concatenate([maps, np.ones_like(maps[..., :1])], -1), pad)
     content = np.pad(content.astype(np.float32), pad)
-    colours = content / np.float32(np.sqrt(3) * max(edge, LEAST_EDGE))
+    colours = content / np.float32(np.sqrt(3) * max(edge, MIN_EDGE))
     norm = -0.5 * (colours**2).sum(-1, keepdims=True)
     one = np.ones_like(norm)
     here, near = np.concatenate([colours, norm, one], -1), np.concatenate([colours, one, norm], -1).swapaxes(1, 2)
@@ -60,7 +60,7 @@ def smooth_local_affine(
             # a product for each row of the window: so small that BLAS does not spend more on sharing it between threads
             exponent = here[block].reshape(-1, 5) @ near[rows, :, columns]
             exponent += closeness
-            np.clip(exponent, LEAST_EXPONENT, 0, out=exponent)
+            np.clip(exponent, MIN_EXPONENT, 0, out=exponent)
             total = (np.exp(exponent, out=exponent) @ values[rows, columns]).sum(0)
             averaged = (total[:, :12] / total[:, 12:]).reshape(BLOCK, BLOCK, 3, 4)
             smoothed[block] = np.einsum("hwij,hwj->hwi", averaged[..., :3], content[block]) + averaged[..., 3]

@@ -27,11 +27,11 @@ from dpst.jobs.grading import check_luts_to_apply
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.kept_looks import KeptLooks
 from dpst.jobs.places import looks_folder, output_images, record_path, shot_path
-from dpst.jobs.progress import Tell
+from dpst.jobs.progress import OnProgress
 from dpst.jobs.records import fingerprint, input_hashes, output_hashes
 from dpst.jobs.stopping import check_stop, interrupts_deferred, stop_requested
 from dpst.options import FFV1, PRORES, Options
-from dpst.regions.reading import check_both
+from dpst.regions.reading import check_mask_pair
 from vgg19.networks import Networks
 from vgg19.weights import check_weights_path
 
@@ -65,7 +65,7 @@ def check_clip(options: Options) -> None:
                 check_readable(path, role, options.max_pixels)
         if of_frames and options.refine_masks:
             logger.warning("--refine_masks is not used; masks for each frame are used as they are")
-        check_both(options.content_seg_path, options.style_seg_path)
+        check_mask_pair(options.content_seg_path, options.style_seg_path)
         check_weights_path(options.vgg19_weights)
     for path in output_images(options):
         check_clip_writable(path, options.video_codec, clip)
@@ -80,14 +80,14 @@ def check_clip(options: Options) -> None:
     check_place(str(record_path(options)), "record")
 
 
-def run_clip(job: Job, tell: Tell, networks: Networks) -> Outcome:
+def run_clip(job: Job, on_progress: OnProgress, networks: Networks) -> Outcome:
     """Restyles a clip, at each strength; with `dry_run` only its shots are listed, and with `preview` their first frames made.
 
     A stop leaves a file with the frames that are done.
 
     Args:
         job: the clip to make.
-        tell: is told how far it is.
+        on_progress: is told how far it is.
         networks: those of the runs before.
 
     Raises:
@@ -102,19 +102,19 @@ def run_clip(job: Job, tell: Tell, networks: Networks) -> Outcome:
             if options.apply_lut:
                 looks = GivenLook(options, clip, folder)
             else:
-                looks = FoundLooks(options, clip, folder, networks, tell)
+                looks = FoundLooks(options, clip, folder, networks, on_progress)
                 _list_shots(looks.firsts, clip)
             if options.dry_run:
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.prepare()
             hashes |= input_hashes(options, ["vgg19_weights"]) if not options.apply_lut else {}  # of a download, too
             if options.preview:
-                _write_previews(looks, clip, options, tell)
+                _write_previews(looks, clip, options, on_progress)
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.kept = KeptLooks(looks_folder(options), fingerprint(looks.options, hashes))
             if count := looks.kept.count():
                 logger.info("looks: %d of %d are kept from a run that was stopped", count, len(looks.firsts))
-            _write_clips(looks, clip, options, tell)
+            _write_clips(looks, clip, options, on_progress)
             looks.kept.remove()
     except KeyboardInterrupt:
         return Outcome(job.name, Status.STOPPED, job.options)
@@ -148,19 +148,19 @@ def _time(seconds: float) -> str:
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
-def _write_previews(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None:
+def _write_previews(looks: Looks, clip: Clip, options: Options, on_progress: OnProgress) -> None:
     """Writes the first frame of each shot, restyled."""
     masks, firsts = looks.masks() or itertools.repeat(None), set(looks.firsts)
     masks_at = (mask for number, mask in enumerate(masks) if number in firsts)
     for number, (frame, mask) in enumerate(zip(frames_at(clip, looks.firsts), masks_at, strict=False), 1):
         check_stop()
         write_photo(shot_path(options, number), looks.restyled(number - 1, frame, mask, options.strengths[0]))
-        tell(FINDING + (1 - FINDING) * number / len(looks.firsts), f"shot {number} of {len(looks.firsts)}")
+        on_progress(FINDING + (1 - FINDING) * number / len(looks.firsts), f"shot {number} of {len(looks.firsts)}")
     logger.info("the first frame of each shot is in %s", shot_path(options, "*"))
 
 
 @interrupts_deferred()
-def _write_clips(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None:
+def _write_clips(looks: Looks, clip: Clip, options: Options, on_progress: OnProgress) -> None:
     """Writes the clip at each strength. After a stop it ends early, and nothing more is begun."""
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         written = write_clip(
@@ -171,7 +171,7 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None
             looks.masks(),
             options.video_codec,
             options.crf,
-            _Following(tell, clip, done, len(options.strengths)),
+            _Following(on_progress, clip, done, len(options.strengths)),
             options.drop_exif,
         )
         if stop_requested():
@@ -183,8 +183,8 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, tell: Tell) -> None
 class _Following:
     """Tells how far the writing of a clip is."""
 
-    def __init__(self, tell: Tell, clip: Clip, done: int, clips: int):
-        self._tell, self._clip, self._done, self._clips = tell, clip, done, clips
+    def __init__(self, on_progress: OnProgress, clip: Clip, done: int, clips: int):
+        self._on_progress, self._clip, self._done, self._clips = on_progress, clip, done, clips
         self._begin = self._newest = time.monotonic()
         self._pauses = 0.0  # in which a look was solved for
 
@@ -199,5 +199,5 @@ class _Following:
         left = tqdm.format_interval(round((total - written) / rate)) if total > written and rate else ""
         of = f" of {total}" if total else ""
         share = (self._done + min(1, written / total)) / self._clips if total else 0
-        self._tell(FINDING + (1 - FINDING) * share, f"frame {written}{of}, {rate:.1f} frames/s", left)
+        self._on_progress(FINDING + (1 - FINDING) * share, f"frame {written}{of}, {rate:.1f} frames/s", left)
         return not stop_requested()

@@ -22,7 +22,7 @@ from dpst.jobs.clip_masks import FrameMasks, StillMasks
 from dpst.jobs.grading import read_lut
 from dpst.jobs.job import RegionShare
 from dpst.jobs.kept_looks import KeptLooks
-from dpst.jobs.progress import Tell
+from dpst.jobs.progress import OnProgress
 from dpst.jobs.start import load_tensorflow
 from dpst.jobs.stopping import check_stop
 from dpst.options import LIGHT, Options
@@ -111,16 +111,16 @@ class GivenLook(Looks):
 class FoundLooks(Looks):
     """Looks that are solved for, each when its first frame is wanted, and kept as files."""
 
-    def __init__(self, options: Options, clip: Clip, folder: Path, networks: Networks, tell: Tell):
+    def __init__(self, options: Options, clip: Clip, folder: Path, networks: Networks, on_progress: OnProgress):
         """Finds the shots, and reads the style photo and the masks."""
         super().__init__(options, clip, folder)
-        self._networks, self._tell, self._frames = networks, tell, clip.frames
+        self._networks, self._on_progress, self._frames = networks, on_progress, clip.frames
         small = small_frames(clip, max(2, options.solve_size // 2))
         of_frames = are_frame_masks(options.content_seg_path, options.style_seg_path)
         # One mask for all frames belongs to a camera that stands still: they are one shot then.
         with_cuts = of_frames or not options.content_seg_path
         self._shots = []
-        for number, shot in enumerate(find_shots(_followed(small, clip, tell), with_cuts)):
+        for number, shot in enumerate(find_shots(_followed(small, clip, on_progress), with_cuts)):
             np.save(self._samples_path(number), shot.samples)
             self._shots.append(dataclasses.replace(shot, samples=shot.samples[:0]))
         self.firsts = [shot.first for shot in self._shots]
@@ -130,7 +130,7 @@ class FoundLooks(Looks):
         if options.content_seg_path:
             frame = self._samples(0)[0]
             if of_frames:
-                tell(FINDING, "reading the masks")
+                on_progress(FINDING, "reading the masks")
                 self._masks = FrameMasks(options, clip, self._shots, folder, self._style, style.orientation)
             else:
                 self._masks = StillMasks(options, frame, self._style, style.orientation)
@@ -153,7 +153,7 @@ class FoundLooks(Looks):
         side = network_side(fitted(picture.shape[:2], options.solve_size), options)
         # One network for all shots, so that they are judged alike.
         pair = shrunk(picture, side), shrunk(self._style, side)
-        self._network = self._networks.of_pair(options.vgg19_weights, *pair, options.seed)
+        self._network = self._networks.for_photos(options.vgg19_weights, *pair, options.seed)
         self.features = self._network.description
         logger.info("features: %s", self.features)
 
@@ -182,7 +182,7 @@ class FoundLooks(Looks):
         def follow(progress: Progress) -> None:
             check_stop()
             share = self.firsts[shot] / self._frames if self._frames else 0
-            self._tell(FINDING + (1 - FINDING) * share, f"look {shot + 1} of {len(self.firsts)}, {progress.phase}")
+            self._on_progress(FINDING + (1 - FINDING) * share, f"look {shot + 1} of {len(self.firsts)}, {progress.phase}")
 
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow
@@ -223,10 +223,10 @@ def _plain(lut: Lut, strength: float, keeps_light: bool) -> Lut:
     return Lut(look.apply(picture, 0, len(picture), strength).reshape(colours.shape))
 
 
-def _followed(frames: Iterator[np.ndarray], clip: Clip, tell: Tell) -> Iterator[np.ndarray]:
+def _followed(frames: Iterator[np.ndarray], clip: Clip, on_progress: OnProgress) -> Iterator[np.ndarray]:
     """The frames, and how far they are is told."""
     for number, frame in enumerate(frames, 1):
         check_stop()
         share = FINDING * min(1, number / clip.frames) if clip.frames else 0
-        tell(share, f"finding the shots, frame {number}{f' of {clip.frames}' if clip.frames else ''}")
+        on_progress(share, f"finding the shots, frame {number}{f' of {clip.frames}' if clip.frames else ''}")
         yield frame

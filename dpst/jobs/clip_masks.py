@@ -19,7 +19,7 @@ from dpst.regions.reading import read_regions
 from dpst.regions.regions import Regions
 
 # Pixels of the sampled masks that are looked at together for their classes.
-_MOST_PIXELS = 2**22
+_MAX_PIXELS = 2**22
 
 
 class StillMasks:
@@ -87,7 +87,7 @@ class FrameMasks:
         if count != frames:
             wrong = f"content segmentation {self._path} has masks for {count} frames, and the clip has {frames}"
             raise UserError(f"{wrong}; give one for each frame, or a picture for all of them")
-        every = -(-len(wanted) * self._size[0] * self._size[1] // (4 * _MOST_PIXELS))
+        every = -(-len(wanted) * self._size[0] * self._size[1] // (4 * _MAX_PIXELS))
         sampled = np.stack([np.load(self._kept(number))[::2, ::2] for number in sorted(wanted)[::every]])
         name = f"content segmentation {self._path}"
         self._film = read_film_regions(name, sampled, options.style_seg_path, style, options, orientation)

@@ -18,7 +18,7 @@ from dpst.imaging.resizing import fitted
 from dpst.imaging.strips import restyled
 from dpst.jobs.job import Job, Outcome, Record, Status
 from dpst.jobs.places import output_images
-from dpst.jobs.progress import Tell
+from dpst.jobs.progress import OnProgress
 from dpst.jobs.records import input_hashes, output_hashes
 from dpst.jobs.region_files import region_files, region_path
 from dpst.jobs.stopping import interrupts_deferred
@@ -52,7 +52,7 @@ def check_luts_to_apply(options: Options) -> None:
         read_lut(path)
 
 
-def run_grading(job: Job, tell: Tell) -> Outcome:
+def run_grading(job: Job, on_progress: OnProgress) -> Outcome:
     """Puts LUTs on a photo at each strength; nothing is written with `dry_run`.
 
     Raises:
@@ -65,7 +65,7 @@ def run_grading(job: Job, tell: Tell) -> Outcome:
     if options.dry_run:
         return Outcome(job.name, Status.CHECKED, options)
     about = {"command": job.command, "version": __version__}
-    _write(look, photo, options, about, tell)
+    _write(look, photo, options, about, on_progress)
     record = Record(
         version=__version__,
         command=job.command,
@@ -79,14 +79,14 @@ def run_grading(job: Job, tell: Tell) -> Outcome:
 
 
 @interrupts_deferred()
-def _write(look: LutLook, photo: Photo, options: Options, about: dict, tell: Tell) -> None:
+def _write(look: LutLook, photo: Photo, options: Options, about: dict, on_progress: OnProgress) -> None:
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         if options.output_size == "full":
             write_photo(path, restyled(look, photo.strips(), photo.size[0], strength), photo, about, options.drop_exif)
         else:
             small = photo.resized(*fitted(photo.size, options.solve_size))
             write_photo(path, look.apply(small, 0, len(small), strength), photo, about, options.drop_exif)
-        tell((done + 1) / len(options.strengths), f"writing {path}")
+        on_progress((done + 1) / len(options.strengths), f"writing {path}")
 
 
 def _look(options: Options, photo: Photo) -> LutLook:

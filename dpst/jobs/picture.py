@@ -1,6 +1,6 @@
 """One picture, from files to files: check the job, run it, save its pictures and its record.
 
-Nothing that takes time happens before everything about a job that can be checked is checked. TensorFlow is imported after that.
+A job is checked as far as possible before anything that takes time, such as the import of TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
 from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
-from dpst.jobs.progress import ProgressLine, Tell, Watch, log_terms
+from dpst.jobs.progress import OnProgress, ProgressLine, Watch, log_terms
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
 from dpst.jobs.results import write_results
@@ -38,7 +38,7 @@ from dpst.options import LIGHT, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
-from dpst.regions.reading import check_both, read_regions
+from dpst.regions.reading import check_mask_pair, read_regions
 from dpst.regions.regions import Regions, table
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
@@ -51,11 +51,11 @@ logger = logging.getLogger(__name__)
 
 
 def check_job(options: Options) -> None:
-    """Looks at every path of a job, without TensorFlow and without reading whole pictures, and makes nothing.
+    """Checks every path of a job, without TensorFlow, without reading whole pictures and without creating files.
 
     Raises:
-        UserError: a file is missing, no picture or too large, a mask lacks its partner, or the output cannot be written.
-        OptionError: a photo is not given, or two outputs have one name.
+        UserError: a file is missing, not a picture or too large, only one photo has a mask, or an output cannot be written.
+        OptionError: a photo is not given, or two outputs have the same name.
     """
     check_names(options)
     if options.is_clip:
@@ -76,7 +76,7 @@ def check_job(options: Options) -> None:
     if options.apply_lut:
         check_luts_to_apply(options)
     else:
-        check_both(options.content_seg_path, options.style_seg_path)
+        check_mask_pair(options.content_seg_path, options.style_seg_path)
     if options.content_seg_path and options.auto_seg not in (Options.auto_seg, "0"):
         logger.warning("--auto_seg %s is not used; %s gives the regions", options.auto_seg, options.content_seg_path)
     if options.auto_seg_used == SEMANTIC:
@@ -98,13 +98,13 @@ def check_job(options: Options) -> None:
 
 
 def run_one(options: Options, command: str) -> int:
-    """The command line's single picture, with a progress line; returns the exit code.
+    """Runs the job of a command line without `--batch`, with a progress bar; returns the exit code.
 
     Raises:
         UserError: see `check_job` and `run_job`.
     """
     for role, path in results(options):
-        # A folder that --batch would make is here a slip, most often.
+        # A batch creates missing folders; here they are most often a typing error.
         if role != "record" and not os.path.isdir(os.path.dirname(path) or os.curdir):
             raise UserError(f"{role} {path} is in a folder that does not exist; create it, or check the path")
     check_job(options)
@@ -125,64 +125,68 @@ def run_one(options: Options, command: str) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Receiver:
-    """Takes what a run finds in memory; the run then writes no result, LUT, mask preview or record.
+    """Gets the results of a run in memory instead of in files: the run writes no result, LUT, mask preview or record.
 
     Attributes:
         regions: called with the regions.
-        result: called with the result and, before that, after each stage with what there is of it.
+        result: called after each stage with the result so far, and at the end with the result.
     """
 
     regions: Callable[[Regions], None]
     result: Callable[[Result], None]
 
 
-def run_job(job: Job, tell: Tell = log_terms, networks: Networks | None = None, receiver: Receiver | None = None) -> Outcome:
-    """Makes one picture, with its snapshots; with `dry_run` it only finds the regions and shows them.
+def run_job(
+    job: Job, on_progress: OnProgress = log_terms, networks: Networks | None = None, receiver: Receiver | None = None
+) -> Outcome:
+    """Runs one job; with `dry_run` it only finds the regions and shows them.
 
-    Whatever ends the optimisation early, the best image so far is saved first.
+    If the solve is interrupted or fails, the best image so far is saved first.
 
     Args:
         job: the picture to make.
-        tell: is told how far it is.
-        networks: those of the runs before.
+        on_progress: called with the progress.
+        networks: feature extractors of earlier jobs, to be used again.
         receiver: gets the regions and the result instead of files.
 
     Returns:
         `DONE`, with the record unless there is a receiver, `CHECKED`, or `STOPPED` by Ctrl-C or SIGTERM.
 
     Raises:
-        UserError: the input is no good, or the loss is not finite.
+        UserError: an input is wrong, or the loss is not finite.
     """
     if job.options.is_clip:
-        return run_clip(job, tell, networks or Networks())
+        return run_clip(job, on_progress, networks or Networks())
     if job.options.apply_lut:
-        return run_grading(job, tell)
-    beside = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
+        return run_grading(job, on_progress)
+    background = ThreadPoolExecutor(1)  # imports TensorFlow while masks are read, and scores the result while it is written
     try:
-        return _solve(job, tell, networks or Networks(), receiver, beside)
-    finally:  # after an error nobody waits for it
-        beside.shutdown(wait=False, cancel_futures=True)
+        return _solve(job, on_progress, networks or Networks(), receiver, background)
+    finally:  # without waiting for it after an error
+        background.shutdown(wait=False, cancel_futures=True)
 
 
-def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, beside: ThreadPoolExecutor) -> Outcome:
+def _solve(
+    job: Job, on_progress: OnProgress, networks: Networks, receiver: Receiver | None, background: ThreadPoolExecutor
+) -> Outcome:
     """Finds the regions, solves, writes and scores; see `run_job`."""
     options = _as_preview(job.options)
     begin = time.perf_counter()
     hashes = input_hashes(options)
-    with interrupts_deferred():  # libvips calls Python back
+    with interrupts_deferred():  # libvips calls back into Python
         content_photo = read_photo(options.content_image_path, "content image", options.max_pixels)
         style_photo = read_photo(options.style_image_path, "style image", options.max_pixels)
         content, style = (photo.resized(*fitted(photo.size, options.solve_size)) for photo in (content_photo, style_photo))
         init = _read_init(options, content_photo, content.shape[:2])
-    with_network = not options.dry_run or (options.auto_seg_used and needs_tensorflow(options))
-    loading = beside.submit(load_tensorflow, options.device, options.gpus_per_job) if with_network else None
+    needs_network = not options.dry_run or (options.auto_seg_used and needs_tensorflow(options))
+    loading = background.submit(load_tensorflow, options.device, options.gpus_per_job) if needs_network else None
     if options.auto_seg_used:
         if loading and needs_tensorflow(options):
             loading.result()
         regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("their masks are %s and %s; to change them, edit copies and give those", *mask_paths(options))
+            logger.info("the masks of the regions are in %s and %s; to change them, use edited copies", *mask_paths(options))
     else:
         orientations = content_photo.orientation, style_photo.orientation
         with interrupts_deferred():
@@ -205,22 +209,24 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
         check_result(output_images(options)[0], content_photo, options.drop_exif)
     if loading:
         loading.result()
-    options, features = _network(options, content, style, content_photo, networks)
-    hashes |= input_hashes(options, ["vgg19_weights"])  # of a download, too
+    channels = networks.channels(options.vgg19_weights)
+    options = within_memory(options, content.shape[:2], style.shape[:2], channels, content_photo.samples.nbytes)
+    features = networks.description(options.vgg19_weights)
+    hashes |= input_hashes(options, ["vgg19_weights"])  # again, as they may have been downloaded
     is_learned = networks.pretrained(options.vgg19_weights) is None
-    if options.vgg19_weights == "learned" or not is_learned:  # else a warning has said so
+    if options.vgg19_weights == "learned" or not is_learned:  # otherwise there has been a warning
         logger.info("features: %s", features)
     if options.style_option == 0 and is_learned:
         logger.warning("learned features do not capture brush strokes; a painting needs VGG19's weights (--vgg19_weights FILE)")
     import photo_style
 
     check_stop()
-    watch = Watch(options, tell)
+    watch = Watch(options, on_progress)
     about = about_result(job, features)
     stage = 0
 
     def so_far(progress: Progress, realisms: tuple[float, ...]) -> Result:
-        """What there is of the result; those of the realisms that are not finished have the look of the stage that runs."""
+        """The result so far; for realisms that are not finished, with the look of the running stage."""
         looks = {**dict.fromkeys(realisms, progress.look), **progress.looks} if progress.look else {}
         small = shrunk(content, options.solve_size)
         return Result(progress.image, small, features=features, looks=looks, keeps_light=options.keep == LIGHT)
@@ -236,7 +242,7 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
         result = photo_style.stylize(
             content, style, regions=regions, options=options, network=networks, init=init, callback=follow
         )
-    except BaseException as stop:  # whatever it is, the time spent must not be lost
+    except BaseException as stop:  # also for bugs, the result so far is saved
         if best := watch.best:
             with interrupts_deferred():
                 if receiver:
@@ -250,7 +256,7 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
     if receiver:
         receiver.result(result)
     solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
-    scoring = beside.submit(scores, result.content, style, result.image, solved_regions)
+    scoring = background.submit(scores, result.content, style, result.image, solved_regions)
     lut_fits = {}
     if not receiver:
         write_results(result, content_photo, options, about)
@@ -279,12 +285,12 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
 
 
 def about_result(job: Job, features: str) -> dict[str, object]:
-    """What a result tells of itself, for `write_results`; `features` says where these came from."""
+    """The metadata that is written into a result, for `write_results`; `features` describes the feature extractor."""
     return {"command": job.command, "seed": job.options.seed, "version": __version__, "features": features}
 
 
 def _as_preview(options: Options) -> Options:
-    """`Options.as_preview`, with a line that says so."""
+    """`Options.as_preview`, with a message if it is one."""
     options = options.as_preview
     if options.preview:
         size = " and written at the photo's own size" if options.output_size == "full" else ""
@@ -292,15 +298,8 @@ def _as_preview(options: Options) -> Options:
     return options
 
 
-def _network(options: Options, content: np.ndarray, style: np.ndarray, photo: Photo, networks: Networks) -> tuple[Options, str]:
-    """Returns the options with a size for which there is memory, and where the features come from."""
-    channels = networks.channels(options.vgg19_weights)
-    options = within_memory(options, content.shape[:2], style.shape[:2], channels, photo.samples.nbytes)
-    return options, networks.description(options.vgg19_weights)
-
-
 def _read_init(options: Options, content_photo: Photo, size: tuple[int, int]) -> np.ndarray | None:
-    """The init image at the size (height, width) where the style is solved."""
+    """The init image at the size (height, width) of the solve."""
     if not options.init_image_path:
         return None
     init_photo = read_photo(options.init_image_path, "init image", options.max_pixels)

@@ -1,4 +1,4 @@
-"""Following a run: the progress line, the snapshots, the best image so far, and the warnings."""
+"""Progress of a run: the progress bar, the snapshots and the best image so far."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ logger = logging.getLogger(__name__)
 _BAR = "{percentage:3.0f}%|{bar:24}| {elapsed}{postfix}  {desc}"
 
 
-class Tell(Protocol):
-    """Whoever follows a job: a line on the console, the page, a log. What it raises ends the job."""
+class OnProgress(Protocol):
+    """Shows the progress of a job: a progress bar, the page, a log. An exception that it raises ends the job."""
 
     def __call__(self, share: float, doing: str, left: str = "", terms: str = "") -> None:
-        """Takes the share of the work that is done, 0..1, what is being done, the time left, and the terms of the loss."""
+        """Gets the share of the work that is done, 0..1, the current step, the remaining time, and the terms of the loss."""
 
 
 def log_terms(share: float, doing: str, left: str = "", terms: str = "") -> None:
-    """Follows a job by the terms of the loss in the log."""
+    """Logs the terms of the loss."""
     if terms:
         logger.info("%s (%s)", doing, terms)
 
 
 class ProgressLine:
-    """Follows jobs by a line on the console; where there is none, or the messages go to a file, by the terms in the log."""
+    """Shows a progress bar on the console; without one, or if messages go to a file, logs the terms of the loss."""
 
     def __init__(self, quiet: bool, **appearance: object):
-        """Takes whether nothing is drawn at all, and tqdm's settings."""
+        """With `quiet`, nothing is drawn; `appearance` are settings of tqdm."""
         self.bar = tqdm(total=1, disable=True if quiet else None, **({"bar_format": _BAR} | appearance))
 
     def __enter__(self) -> ProgressLine:
@@ -57,17 +57,17 @@ class ProgressLine:
 
 
 class Watch:
-    """Follows a run: reports how far it is, saves snapshots, and keeps the best step of the stage that is running."""
+    """Called after each step of a run: reports progress, saves snapshots, and keeps the best step of the running stage."""
 
-    def __init__(self, options: Options, tell: Tell):
+    def __init__(self, options: Options, on_progress: OnProgress):
         self.best: Progress | None = None
-        self._options, self._tell, self._saves = options, tell, True
+        self._options, self._on_progress, self._saves = options, on_progress, True
         self._phase, self._stage, self._least, self._steps = "", -1, np.inf, 0
         self._first: tuple[float, float] | None = None  # time and share of the first report
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
-            if self._phase:  # the reference hands its first stage's result on in this file
+            if self._phase:  # the reference script writes the result of its first stage to this file
                 self._save(FIRST_STAGE)
             self._phase = progress.phase
         if progress.stage != self._stage:
@@ -87,10 +87,10 @@ class Watch:
         height, width = progress.image.shape[:2]
         doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
         terms = ", ".join(f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
-        self._tell(progress.share, doing, self._left(progress.share), terms)
+        self._on_progress(progress.share, doing, self._left(progress.share), terms)
 
     def _left(self, share: float) -> str:
-        """The time that is left, by that since the first report: loading and compiling come before, and once."""
+        """The remaining time, from the rate since the first report; loading and compiling happen only once, before it."""
         now = time.monotonic()
         if self._first is None:
             self._first = now, share
@@ -103,6 +103,6 @@ class Watch:
             return
         try:
             write_photo(by_product_path(self._options, name), self.best.image)
-        except UserError as error:  # a full disk, most often; the result matters more
+        except UserError as error:  # most often a full disk; the run goes on
             self._saves = False
             logger.warning("%s; no more snapshots are saved", str(error).split(";")[0])

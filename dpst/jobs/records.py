@@ -26,7 +26,7 @@ from dpst.options import OPTIONS_WITHOUT_EFFECT, Options
 from dpst.solver.stages import Stage
 
 # Bytes of the largest file that is read as a record: the losses of a million iterations take less.
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 
 
 def input_hashes(options: Options, only: Collection[str] | None = None) -> dict[str, str]:
@@ -80,7 +80,7 @@ def read_record(path: Path) -> Record:
         OSError: it cannot be read.
         ValueError: it is not a record of this program.
     """
-    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         raise ValueError(f"{path} is no file of a record's size")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def finished(options: Options) -> Record | None:
         record = read_record(record_path(options))
         unchanged = (
             record.version == __version__
-            and _seen(record.options) == _seen(dataclasses.asdict(options))
+            and _with_effect(record.options) == _with_effect(dataclasses.asdict(options))
             and record.outputs == output_hashes(options)
             and record.luts == lut_hashes(record.luts)
             and record.inputs == input_hashes(options)
@@ -123,8 +123,8 @@ def finished(options: Options) -> Record | None:
 
 def fingerprint(options: Options, hashes: dict[str, str]) -> str:
     """What tells a job by its inputs, its options and this program from all others; as hexadecimal digits."""
-    told = [__version__, _seen(dataclasses.asdict(options)), hashes]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    parts = [__version__, _with_effect(dataclasses.asdict(options)), hashes]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: str) -> str:
@@ -149,6 +149,6 @@ def _sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def _seen(options: dict) -> dict:
+def _with_effect(options: dict) -> dict:
     """Those options that may have changed the picture."""
     return {name: value for name, value in options.items() if name not in OPTIONS_WITHOUT_EFFECT}

@@ -34,7 +34,7 @@ _FOREIGN = 10.0
 # Every so many pixels along each side are looked at for foreign colours.
 _EVERY = 2
 # A region that fills less of either photo has too few colours to compare; if all do, the whole photos are compared.
-_LEAST_SHARE = 0.005
+_MIN_SHARE = 0.005
 
 
 def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: Regions) -> dict[str, float]:
@@ -200,7 +200,7 @@ def colour_distance(content: np.ndarray, style: np.ndarray, result: np.ndarray, 
 def _region_pairs(content: np.ndarray, style: np.ndarray, regions: Regions) -> list[tuple[np.ndarray, np.ndarray]]:
     """The pixels of each region in both photos, bool; the whole photos where no region is large enough."""
     pairs = [(regions.content[..., r] > 0.5, regions.style[..., r] > 0.5) for r in range(len(regions.names))]
-    pairs = [pair for pair in pairs if min(pair[0].mean(), pair[1].mean()) >= _LEAST_SHARE]
+    pairs = [pair for pair in pairs if min(pair[0].mean(), pair[1].mean()) >= _MIN_SHARE]
     return pairs or [(np.ones(content.shape[:2], bool), np.ones(style.shape[:2], bool))]
 
 

@@ -8,25 +8,25 @@ from collections.abc import Callable
 # Does a job.
 Job = Callable[[], None]
 # Gets the number of jobs that come first.
-TellPlace = Callable[[int], None]
+OnPlace = Callable[[int], None]
 
 
 class Line:
-    """Runs jobs in a thread of its own, one after the other, and tells those who wait how many come first."""
+    """Runs jobs in a thread of its own, one after the other, and reports to those that wait how many come first."""
 
     def __init__(self) -> None:
-        self._jobs: list[tuple[object, Job, TellPlace]] = []  # the first one is running
+        self._jobs: list[tuple[object, Job, OnPlace]] = []  # the first one is running
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
-    def join(self, owner: object, job: Job, tell: TellPlace) -> None:
+    def join(self, owner: object, job: Job, on_place: OnPlace) -> None:
         """Adds a job, which must not raise, at the end of the line."""
         with self._changed:
-            self._jobs.append((owner, job, tell))
+            self._jobs.append((owner, job, on_place))
             if len(self._jobs) > 1:
-                tell(len(self._jobs) - 1)
+                on_place(len(self._jobs) - 1)
             self._changed.notify()
 
     def count(self, owner: object) -> int:
@@ -41,7 +41,7 @@ class Line:
             has_left = len(staying) < len(self._jobs[1:])
             if has_left:
                 self._jobs[1:] = staying
-                self._tell_all()
+                self._report_places()
             return has_left
 
     def close(self) -> None:
@@ -51,9 +51,9 @@ class Line:
             self._changed.notify()
         self._thread.join()
 
-    def _tell_all(self) -> None:
-        for place, (_, _, tell) in enumerate(self._jobs[1:], 1):
-            tell(place)
+    def _report_places(self) -> None:
+        for place, (_, _, on_place) in enumerate(self._jobs[1:], 1):
+            on_place(place)
 
     def _work(self) -> None:
         while True:
@@ -65,4 +65,4 @@ class Line:
             job()
             with self._changed:
                 self._jobs.pop(0)
-                self._tell_all()
+                self._report_places()

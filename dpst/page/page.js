@@ -7,13 +7,13 @@ import { draw } from "./strokes.js";
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
 const percent = (share) => share > 0 && share < 0.01 ? "less than 1%" : `${Math.round(100 * share)}%`;
 let session = "";
-let mostBytes = Infinity;
+let maxBytes = Infinity;
 
 // Asking
 
 async function ask(method, what, body) {
-  if (body?.size > mostBytes) {
-    showError(`The file is too large; choose one of ${mostBytes / 2 ** 20} MiB at most.`);
+  if (body?.size > maxBytes) {
+    showError(`The file is too large; choose one of ${maxBytes / 2 ** 20} MiB at most.`);
     return null;
   }
   let answer, value;
@@ -287,9 +287,9 @@ const chooseRegions = (kind) => document.querySelector(`input[name=regions][valu
 
 function showTools() {
   const kind = chosen("regions"), isDrawing = kind === "strokes";
-  for (const each of ["strokes", "alike", "masks"]) $(`for-${each}`).hidden = kind !== each;
+  for (const each of ["strokes", "found", "masks"]) $(`for-${each}`).hidden = kind !== each;
   $("show-row").hidden = kind === "whole";
-  $("correct").hidden = kind !== "alike" && kind !== "meaning";
+  $("correct").hidden = kind !== "found" && kind !== "semantic";
   document.body.classList.toggle("drawing", isDrawing);
   for (const photo of [content, style]) photo.frame.fit();
   changed();
@@ -488,14 +488,14 @@ const TITLE = document.title;
 
 function open(facts) {
   session = facts.session;
-  mostBytes = facts.most_bytes;
+  maxBytes = facts.max_bytes;
   colours = Object.entries(facts.colours);
   showBrushes();
   const step = facts.realisms[1] - facts.realisms[0];
   Object.assign($("realism"), { min: facts.realisms[0], max: facts.realisms.at(-1), step, value: 1 });
-  Object.assign($("strength"), { min: 0, max: facts.most_strength, step: 0.05, value: 1 });
-  for (let count = 2; count <= facts.most_regions; count++) $("count").append(made("option", { value: count, textContent: count }));
-  document.querySelector("input[value=meaning]").parentNode.hidden = !facts.finds_by_meaning;
+  Object.assign($("strength"), { min: 0, max: facts.max_strength, step: 0.05, value: 1 });
+  for (let count = 2; count <= facts.max_regions; count++) $("count").append(made("option", { value: count, textContent: count }));
+  document.querySelector("input[value=semantic]").parentNode.hidden = !facts.finds_semantic;
   $("examples").append(...facts.examples.map((name) => {
     const button = made("button", { type: "button", className: "link", textContent: name });
     button.addEventListener("click", () => takeExample(name, facts.example_files));

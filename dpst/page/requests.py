@@ -9,24 +9,24 @@ from collections.abc import Callable
 from typing import Any
 
 from dpst.errors import UserError, one_line
-from dpst.options import MOST_REALISM, MOST_STRENGTH
-from dpst.page.session import Kind, PageClosed, Session, What
+from dpst.options import MAX_REALISM, MAX_STRENGTH
+from dpst.page.session import Download, PageClosed, RegionSource, Session
 
 logger = logging.getLogger(__name__)
 
 # Requests that take time; one of all pages' runs at a time.
 TASKS = ("regions", "draft", "make", "write")
 # Most regions that can be looked for.
-MOST_REGIONS = 9
+MAX_REGIONS = 9
 
 
 class BadRequest(Exception):
     """A value is missing from a request, of the wrong kind or out of range."""
 
 
-def _regions(request: bytes) -> tuple[Kind, int]:
+def _regions(request: bytes) -> tuple[RegionSource, int]:
     """Where the regions come from, and how many."""
-    return _values(request, regions=Kind, count=_number(int, MOST_REGIONS))
+    return _values(request, regions=RegionSource, count=_number(int, MAX_REGIONS))
 
 
 def realism_and_strength(request: bytes) -> tuple[float, float]:
@@ -35,7 +35,7 @@ def realism_and_strength(request: bytes) -> tuple[float, float]:
     Raises:
         BadRequest: one is missing, no number or out of range.
     """
-    return _values(request, realism=_number(float, MOST_REALISM), strength=_number(float, MOST_STRENGTH))
+    return _values(request, realism=_number(float, MAX_REALISM), strength=_number(float, MAX_STRENGTH))
 
 
 def _number(kind: type[int] | type[float], most: float) -> Callable[[Any], Any]:
@@ -60,43 +60,43 @@ def _values(request: bytes, **kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
         raise BadRequest(one_line(str(error))) from error
 
 
-def task(session: Session, what: str, request: bytes, tell: Callable[[dict], None]) -> Callable[[], dict]:
-    """One of `TASKS` as a function that does it and returns the message that answers it; `tell` gets those that come before.
+def task(session: Session, what: str, request: bytes, send: Callable[[dict], None]) -> Callable[[], dict]:
+    """One of `TASKS` as a function that does it and returns the message that answers it; `send` gets those that come before.
 
     Raises:
         BadRequest: a value is missing, of the wrong kind or out of range.
     """
     if what == "write":
-        (file,), numbers = _values(request, what=What), realism_and_strength(request)
+        (file,), numbers = _values(request, what=Download), realism_and_strength(request)
         return lambda: {"kind": what, "file": session.write(file, *numbers)}
     regions = _regions(request)
     if what == "regions":
         return lambda: {"kind": what} | dataclasses.asdict(session.show_regions(*regions))
     realism, strength = realism_and_strength(request)
 
-    def tell_view() -> None:
-        tell({"kind": "view"})
+    def on_view() -> None:
+        send({"kind": "view"})
 
     if what == "draft":
-        return lambda: {"kind": what, "warnings": session.draft(*regions, realism, tell_view)}
+        return lambda: {"kind": what, "warnings": session.draft(*regions, realism, on_view)}
 
     def make() -> dict:
-        warnings = session.make(*regions, realism, strength, tell_view)
+        warnings = session.make(*regions, realism, strength, on_view)
         return {"kind": "stopped"} if warnings is None else {"kind": what, "warnings": warnings}
 
     return make
 
 
-def run_task(task: Callable[[], dict], tell: Callable[[dict], None]) -> None:
-    """Runs what `task` returned and tells the page how it ended; raises nothing."""
+def run_task(task: Callable[[], dict], send: Callable[[dict], None]) -> None:
+    """Runs what `task` returned and sends the page how it ended; raises nothing."""
     try:
-        tell(task())
+        send(task())
     except PageClosed:
         pass
     except KeyboardInterrupt:
-        tell({"kind": "stopped"})
+        send({"kind": "stopped"})
     except UserError as error:
-        tell({"kind": "error", "error": str(error)})
+        send({"kind": "error", "error": str(error)})
     except Exception as failure:  # a bug must not end the other pages; the console has the traceback
         logger.exception("the page's task failed")
-        tell({"kind": "error", "error": f"the program failed ({failure!r}); the console says more"})
+        send({"kind": "error", "error": f"the program failed ({failure!r}); the console says more"})

@@ -23,9 +23,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 
 from dpst.errors import UserError
-from dpst.options import MOST_STRENGTH, Options
+from dpst.options import MAX_STRENGTH, Options
 from dpst.page.line import Line
-from dpst.page.requests import MOST_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
+from dpst.page.requests import MAX_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
 from dpst.page.session import REALISMS, ROLES, PageClosed, Session
 from dpst.regions.mask_classes import REFERENCE_COLOURS
 from dpst.regions.segformer import is_installed
@@ -35,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 # Most pages that are open at the same time: each one has a stream, which keeps a thread.
-MOST_PAGES = 8
+MAX_PAGES = 8
 # Most requests of one page that wait or run; the page itself waits for each one's end.
-MOST_TASKS = 4
+MAX_TASKS = 4
 # Most bytes of a photo or mask, and of a request without one. 512 MiB are 90 megapixels of 16 bits, uncompressed.
-MOST_BYTES, MOST_WORDS = 512 << 20, 64 << 10
+MAX_BYTES, MAX_WORDS = 512 << 20, 64 << 10
 
 _HERE = Path(__file__).parent
 _PARTS = {f"/{name}": name for name in ("page.css", "page.js", "dom.js", "frame.js", "strokes.js")} | {"/": "page.html"}
@@ -70,10 +70,10 @@ _NAME, _EXTENSION = 120, 20
 _FACTS = {
     "colours": {name: f"#{bytes(colour).hex()}" for name, colour in REFERENCE_COLOURS.items()},
     "realisms": REALISMS,
-    "most_strength": MOST_STRENGTH,
-    "most_bytes": MOST_BYTES,
-    "most_regions": MOST_REGIONS,
-    "finds_by_meaning": is_installed(),
+    "max_strength": MAX_STRENGTH,
+    "max_bytes": MAX_BYTES,
+    "max_regions": MAX_REGIONS,
+    "finds_semantic": is_installed(),
     "example_files": _EXAMPLE_FILES,
 }
 
@@ -92,14 +92,14 @@ class Pages:
         """A new session's secret name; None if there are as many as there may be."""
         messages: queue.SimpleQueue = queue.SimpleQueue()
 
-        def tell(share: float, words: str) -> None:
+        def on_progress(share: float, words: str) -> None:
             messages.put({"kind": "progress", "share": share, "words": words})
 
         with self._lock:
-            if self._closed or len(self.sessions) >= MOST_PAGES:
+            if self._closed or len(self.sessions) >= MAX_PAGES:
                 return None
             name = secrets.token_urlsafe(16)
-            self.sessions[name] = Session(self._root, self._options, self._networks, tell), messages
+            self.sessions[name] = Session(self._root, self._options, self._networks, on_progress), messages
             return name
 
     def close(self, name: str) -> None:
@@ -135,7 +135,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         is_local: whether requests under names of other machines are refused.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BYTES
     app.url_map.merge_slashes = False  # another path is another path
 
     def found(name: str) -> tuple[Session, queue.SimpleQueue]:
@@ -176,7 +176,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         session, _ = found(name)
         if option not in ROLES:
             abort(404)
-        shown = session.take(option, _file_name(request.args.get("name", "")), iter(lambda: request.stream.read(_CHUNK), b""))
+        shown = session.add_file(option, _file_name(request.args.get("name", "")), iter(lambda: request.stream.read(_CHUNK), b""))
         return jsonify(shown=shown)
 
     @app.post("/<name>/stop")
@@ -200,7 +200,7 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
         if what not in TASKS:
             abort(404)
         job = task(session, what, request.get_data(), messages.put)
-        if pages.line.count(session) >= MOST_TASKS:
+        if pages.line.count(session) >= MAX_TASKS:
             abort(429)
         stop = session.start()
 
@@ -238,9 +238,9 @@ def _refusal(error: Exception) -> tuple[int, str]:
     known = {
         403: "only the page itself may ask",
         404: f"{request.path} is not here; load the page again",
-        429: f"{MOST_TASKS} requests of this page are waiting; wait for one to end",
-        413: f"the request is too large; send a file of {MOST_BYTES >> 20} MiB at most, or {MOST_WORDS >> 10} KiB without one",
-        503: f"{MOST_PAGES} pages are open, and no more can be; close one of them",
+        429: f"{MAX_TASKS} requests of this page are waiting; wait for one to end",
+        413: f"the request is too large; send a file of {MAX_BYTES >> 20} MiB at most, or {MAX_WORDS >> 10} KiB without one",
+        503: f"{MAX_PAGES} pages are open, and no more can be; close one of them",
     }
     match error:
         case UserError():
@@ -270,7 +270,7 @@ def refusal_of_head(method: str, path: str, header: Callable[[str], str | None],
     """
     if not _is_from_page(path, header, is_local):
         return 403
-    return 413 if method != "PUT" and length > MOST_WORDS else None
+    return 413 if method != "PUT" and length > MAX_WORDS else None
 
 
 def _is_from_page(path: str, header: Callable[[str], str | None], is_local: bool) -> bool:

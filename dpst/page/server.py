@@ -18,18 +18,18 @@ from waitress.utilities import BadRequest, InternalServerError
 
 from dpst.jobs.stopping import check_stop
 from dpst.options import Options
-from dpst.page.routes import LOCAL, MOST_BYTES, MOST_PAGES, Pages, page_app, refusal_of_head
+from dpst.page.routes import LOCAL, MAX_BYTES, MAX_PAGES, Pages, page_app, refusal_of_head
 
 logger = logging.getLogger(__name__)
 
 # Most connections at the same time; others wait for one to end. A browser opens up to six for a page.
-MOST_CONNECTIONS = 100
+MAX_CONNECTIONS = 100
 # Threads that answer: one for the stream of each page, and some for all other requests.
-THREADS = MOST_PAGES + 4
+THREADS = MAX_PAGES + 4
 # Seconds in which a request must have arrived whole, and after which a connection without one is closed.
 SECONDS = 60
 # Most bytes of a request's head. waitress takes time by the square of the spaces in a line of it: 14 seconds for 64 KiB.
-MOST_HEAD = 8 << 10
+MAX_HEAD = 8 << 10
 # Seconds after which a loop without requests looks whether it shall end.
 _PULSE = 1.0
 
@@ -120,11 +120,11 @@ class Server:
             self._sockets,
             sockets=[listener],
             threads=THREADS,
-            connection_limit=MOST_CONNECTIONS + 2,  # its own two sockets count
+            connection_limit=MAX_CONNECTIONS + 2,  # its own two sockets count
             channel_timeout=SECONDS,
             cleanup_interval=max(1, SECONDS // 10),
-            max_request_body_size=MOST_BYTES,
-            max_request_header_size=MOST_HEAD,
+            max_request_body_size=MAX_BYTES,
+            max_request_header_size=MAX_HEAD,
             log_socket_errors=False,
             ident=None,
         )

@@ -1,7 +1,6 @@
-"""What one open page holds: files in a folder of its own, and what was solved last.
+"""The session of one open page: its files, in a folder of their own, and its results.
 
-Everything is done by the functions behind the command line, with the same options; they are only called here. The folder is
-removed when the page is closed.
+The work is done by the same functions and options as on the command line. The folder is deleted when the page is closed.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ from dpst.solver.result import Result
 from dpst.solver.stages import REFINEMENT, SEGMENTED
 from vgg19.networks import Networks
 
-# Long side in pixels at which the page shows photos and takes strokes: a browser draws it without delay, and a stroke of a few
-# pixels is still fine.
-SHOWN = 1000
-# The realisms between which the page's slider moves; a draft has them all.
+# Long side in pixels at which the page shows photos and takes strokes: small enough for a browser to draw it without delay, large
+# enough for thin strokes.
+DISPLAY_SIZE = 1000
+# The values of realism that a draft is solved for; the slider of the page has this range.
 REALISMS = (0.0, 0.5, 1.0, 1.5, 2.0)
 
-# The options that take a file from the page, and what messages call it.
+# The options whose files the page uploads, and how messages name these files.
 ROLES = {
     "content_image_path": "content image",
     "style_image_path": "style image",
@@ -51,40 +50,40 @@ ROLES = {
     "style_seg_path": "style segmentation",
 }
 _PHOTOS, _MASKS = tuple(ROLES)[:2], tuple(ROLES)[2:]
-# How the command that makes the same begins: as it is installed, or as it is run from a checkout.
+# The program in the command line that the page shows: the script in a checkout, otherwise the installed command.
 _PROGRAM = "python deep_photostyle.py" if (Path(__file__).parents[2] / "pyproject.toml").is_file() else "deep-photostyle"
-# Options as messages name them, and what the page calls them; others lose their dashes.
+# Options in messages, and what the page calls them; of others only the dashes are removed.
 _OPTION = re.compile(r"--(\w+)")
-_PLAIN = {
+_PAGE_NAMES = {
     "content_image_path": "your photo",
     "style_image_path": "the other photo",
     "content_seg_path": "the mask of your photo",
     "style_seg_path": "the mask of the other photo",
     "auto_seg": "number of regions",
 }
-# What is being done, by how it is called elsewhere.
+# How the page describes the phases of a solve.
 _PHASES = {SEGMENTED: "matching colours and textures", REFINEMENT: "keeping it a photo"}
-# The share of the time to write a picture in which its pixels are made; then they are compressed.
-_RESTYLING = 0.7
-# Most bytes of all files that a session is given.
-MOST_GIVEN = 1 << 30
+# The share of the time for writing a picture that is spent on its pixels; the rest is compression.
+_PIXELS_SHARE = 0.7
+# Largest total size in bytes of the files of a session.
+MAX_SESSION_BYTES = 1 << 30
 
 
-class Kind(str, enum.Enum):
+class RegionSource(str, enum.Enum):
     """Where the regions come from."""
 
-    WHOLE = "whole"  # there are none
+    WHOLE = "whole"  # no regions: the whole photos are matched
     STROKES = "strokes"
     MASKS = "masks"
-    FOUND = "alike"  # `--auto_seg` with a number, or "auto" for 0
-    SEMANTIC = "meaning"  # `--auto_seg semantic`
+    FOUND = "found"  # `--auto_seg` with a number, or "auto" for 0
+    SEMANTIC = "semantic"  # `--auto_seg semantic`
 
 
 class PageClosed(Exception):
-    """The page was closed; whatever is being done for it ends."""
+    """The page was closed, so its work ends."""
 
 
-class What(str, enum.Enum):
+class Download(str, enum.Enum):
     """What can be downloaded, besides the masks."""
 
     PICTURE = "picture"
@@ -97,11 +96,11 @@ class View:
 
     Attributes:
         picture: a JPEG.
-        realism: of the picture; the nearest to the requested one that has been solved.
+        realism: of the picture: the solved value nearest to the requested one.
         is_draft: whether it is from a draft.
-        is_whole: False while it is made, and after that was stopped: it is the best result so far.
-        command: the command line that makes it from files of the same names; "" of a draft.
-        masks: names of the files with its regions, of the content and of the style, for `Session.file`.
+        is_whole: False for an intermediate result, while the solve is running or after it was stopped.
+        command: the command line that gives the same result from files of the same names; "" for a draft.
+        masks: names of the mask files of the content and of the style, for `Session.file`.
     """
 
     picture: bytes
@@ -118,7 +117,7 @@ class ShownRegion:
 
     Attributes:
         name: of the region.
-        colour: as #rrggbb; "" of one that only one photo has, which the other's masks do not show.
+        colour: as #rrggbb; "" for a region that only one photo has, which is not in the masks.
         content: the share of the content that it fills, 0..1.
         style: the same of the style.
     """
@@ -134,9 +133,9 @@ class ShownRegions:
     """The regions of both photos.
 
     Attributes:
-        regions: those of both photos, then those of one.
-        masks: pictures of them in flat colours, of the content and of the style, for `Session.file`.
-        warnings: one line each.
+        regions: first those that both photos have, then those that one has.
+        masks: names of the mask files of the content and of the style, for `Session.file`.
+        warnings: of one line each.
     """
 
     regions: list[ShownRegion]
@@ -146,7 +145,7 @@ class ShownRegions:
 
 @dataclasses.dataclass(frozen=True)
 class _Solved:
-    """A result, the options and files that it was made with, and whether it was solved to the end."""
+    """A result, the options and files that it was made with, and whether the solve was completed."""
 
     result: Result
     options: Options
@@ -155,16 +154,16 @@ class _Solved:
 
 
 class Session:
-    """The files and results of one open page. Methods may be called from any thread, those that solve from one at a time."""
+    """The files and results of one open page. Methods may be called from any thread, but only one solve may run at a time."""
 
-    def __init__(self, root: Path, base: Options, networks: Networks, tell: Callable[[float, str], None]):
+    def __init__(self, root: Path, base: Options, networks: Networks, on_progress: Callable[[float, str], None]):
         """A session with a new folder in `root`.
 
         Args:
             root: an existing folder.
-            base: options that hold for all sessions.
+            base: options for all sessions.
             networks: shared by all sessions.
-            tell: gets the progress of what is solved.
+            on_progress: called with the progress: a share from 0 to 1, and a description of the step.
         """
         self._folder = Path(tempfile.mkdtemp(dir=root))
         names = ("new", "given", "made", "trials")
@@ -172,38 +171,38 @@ class Session:
         for folder in self._folders:
             folder.mkdir()
         self._base = dataclasses.replace(base, app=False, style_option=2, serial=str(self._made), print_iter=1)
-        self._networks, self._tell, self._numbers = networks, tell, itertools.count()
+        self._networks, self._on_progress, self._numbers = networks, on_progress, itertools.count()
         self._files: dict[str, str] = {}
-        self._shown: dict[str, str] = {}  # pictures of photos and regions, of which the page shows the last
+        self._shown: dict[str, str] = {}  # names of the newest pictures of photos and regions, for the page to show
         self._content: np.ndarray | None = None
         self._draft: _Solved | None = None
         self._full: dict[float, _Solved] = {}  # by realism, all of the same photos and regions
-        self._lock, self._at_work, self._closed = threading.Lock(), 0, False
-        self._taking = threading.Lock()  # one file at a time, so that the bound holds for all together
-        self._stops = [threading.Event()]  # of what is being done, and then of what waits
+        self._lock, self._active_calls, self._closed = threading.Lock(), 0, False
+        self._adding = threading.Lock()  # one file at a time, so that the limit on their total size holds
+        self._stops = [threading.Event()]  # of the running call, then of those that wait
 
-    def take(self, option: str, name: str, chunks: Iterable[bytes]) -> str:
-        """Writes a photo or mask into the session; returns the name of a JPEG of a photo, "" of a mask.
+    def add_file(self, option: str, name: str, chunks: Iterable[bytes]) -> str:
+        """Adds a photo or mask to the session; returns the name of a JPEG of a photo, and "" for a mask.
 
         Args:
-            option: which of `ROLES` it is for.
-            name: the file's own name.
-            chunks: what is in the file.
+            option: one of `ROLES`.
+            name: of the file.
+            chunks: the content of the file.
 
         Raises:
-            UserError: it is no picture, damaged or too large, alone or with the others. The file that was there stays.
+            UserError: it is not a picture, damaged, or too large, by itself or with the other files. The previous file is kept.
         """
-        with self._working(), self._taking:
+        with self._working(), self._adding:
             own, role = self._new / name, ROLES[option]
             shown = ""
             try:
                 with own.open("wb") as file:
-                    file.writelines(self._within_bound(option, chunks))
+                    file.writelines(self._within_limit(option, chunks))
                 check_readable(str(own), role, self._base.max_pixels)
                 if option in _PHOTOS:
                     photo = read_photo(str(own), role, self._base.max_pixels)
-                    pixels = photo.resized(*fitted(photo.size, SHOWN))
-                    shown = self._new_shown(option, "shown.jpg")
+                    pixels = photo.resized(*fitted(photo.size, DISPLAY_SIZE))
+                    shown = self._new_display_name(option, "shown.jpg")
                     write_photo(str(self._made / shown), pixels)
                     self._draft, self._full = None, {}
                     if option == "content_image_path":
@@ -219,28 +218,28 @@ class Session:
             self._files[option] = str(own.rename(given))
             return shown
 
-    def _within_bound(self, option: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks of an option's new file, as long as the session may be given them."""
-        left = MOST_GIVEN - sum(Path(path).stat().st_size for other, path in self._files.items() if other != option)
+    def _within_limit(self, option: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The chunks of the new file of an option, up to the limit on the total size."""
+        left = MAX_SESSION_BYTES - sum(Path(path).stat().st_size for other, path in self._files.items() if other != option)
         for chunk in chunks:
             left -= len(chunk)
             if left < 0:
-                raise UserError(f"the files are larger than {MOST_GIVEN >> 20} MiB together; give smaller ones")
+                raise UserError(f"the files are larger than {MAX_SESSION_BYTES >> 20} MiB together; give smaller ones")
             yield chunk
 
-    def _new_shown(self, of: str, name: str) -> str:
-        """The name of a new picture for the page to show; the one before it is removed."""
+    def _new_display_name(self, of: str, name: str) -> str:
+        """A name for a new picture that the page shows; the previous picture is deleted."""
         if of in self._shown:
             (self._made / self._shown[of]).unlink(missing_ok=True)
         self._shown[of] = f"{next(self._numbers)}_{name}"
         return self._shown[of]
 
-    def show_regions(self, kind: Kind, count: int) -> ShownRegions:
+    def show_regions(self, kind: RegionSource, count: int) -> ShownRegions:
         """Finds or completes the regions.
 
         Args:
             kind: where they come from.
-            count: how many, with `Kind.FOUND`; 0 for as many as there are.
+            count: the number of regions for `RegionSource.FOUND`; 0 chooses it.
         """
         with self._working(), warnings_here() as warnings:
             found: list[Regions] = []
@@ -248,7 +247,7 @@ class Session:
             check_job(options)
             self._run(options, Receiver(found.append, lambda result: None))
             (regions,) = found
-            masks = [self._new_shown(f"regions of the {photo}", f"{photo}_regions.png") for photo in ("content", "style")]
+            masks = [self._new_display_name(f"regions of the {photo}", f"{photo}_regions.png") for photo in ("content", "style")]
             write_masks(regions, *(str(self._made / name) for name in masks))
             shares = zip(regions.content.mean(axis=(0, 1)), regions.style.mean(axis=(0, 1)), strict=True)
             shown = [
@@ -256,16 +255,16 @@ class Session:
                 for name, colour, (in_content, in_style) in zip(regions.names, regions.colours, shares, strict=True)
             ]
             shown += [ShownRegion(each.name, "", each.content_share, each.style_share) for each in regions.unmatched]
-            return ShownRegions(shown, masks, self._plain(warnings))
+            return ShownRegions(shown, masks, self._for_page(warnings))
 
-    def draft(self, kind: Kind, count: int, realism: float, tell_view: Callable[[], None] = lambda: None) -> list[str]:
+    def draft(self, kind: RegionSource, count: int, realism: float, on_view: Callable[[], None] = lambda: None) -> list[str]:
         """Solves a draft at all `REALISMS`, for `view`; returns warnings.
 
         Args:
             kind: see `show_regions`.
             count: see `show_regions`.
-            realism: is solved first; the others follow by their distance from it.
-            tell_view: called whenever `view` has something new.
+            realism: solved first; the others follow in the order of their distance from it.
+            on_view: called when there is a new result for `view`.
         """
         with self._working(), warnings_here() as warnings:
             realisms = [realism, *sorted((each for each in REALISMS if each != realism), key=lambda each: abs(each - realism))]
@@ -277,25 +276,25 @@ class Session:
             def keep(result: Result) -> None:
                 self._draft = _Solved(result, options, source, is_whole=True)
                 self._full = self._of_source(source)
-                tell_view()
+                on_view()
 
             self._run(options, Receiver(lambda regions: None, keep))
-            return self._plain(warnings)
+            return self._for_page(warnings)
 
     def make(
-        self, kind: Kind, count: int, realism: float, strength: float, tell_view: Callable[[], None] = lambda: None
+        self, kind: RegionSource, count: int, realism: float, strength: float, on_view: Callable[[], None] = lambda: None
     ) -> list[str] | None:
-        """Makes the result in full, for `view` and `write`; what has been solved is not solved again.
+        """Solves at full quality, for `view` and `write`, unless this has been solved before.
 
         Args:
             kind: see `show_regions`.
             count: see `show_regions`.
             realism: see `Options.realism`.
             strength: see `Options.strength`.
-            tell_view: see `draft`.
+            on_view: see `draft`.
 
         Returns:
-            Warnings; None if it was stopped before there was a picture.
+            Warnings; None if it was stopped before the first picture.
         """
         with self._working(), warnings_here() as warnings:
             content = Path(self._files.get("content_image_path", "photo.png"))
@@ -306,24 +305,24 @@ class Session:
             source = self._source(kind, count, options)
             known = self._of_source(source)
             if realism in known and known[realism].is_whole:
-                return self._plain(warnings)
+                return self._for_page(warnings)
             solved: list[_Solved] = []
 
             def keep(result: Result) -> None:
                 solved.append(_Solved(result, options, source, is_whole=False))
                 self._full = known | {realism: solved[-1]}
-                tell_view()
+                on_view()
 
             if self._run(options, Receiver(lambda regions: None, keep)) is Status.DONE:
                 self._full = known | {realism: dataclasses.replace(solved[-1], is_whole=True)}
-            return self._plain(warnings) if solved else None
+            return self._for_page(warnings) if solved else None
 
     def _of_source(self, source: tuple) -> dict[float, _Solved]:
         """The results of these photos and regions, by realism."""
         return {realism: solved for realism, solved in self._full.items() if solved.source == source}
 
     def view(self, realism: float, strength: float) -> View | None:
-        """The result, or else the draft, at this realism or at the nearest one that has been solved; nothing is solved.
+        """The result, or else the draft, at the solved value of realism nearest to this one.
 
         Returns:
             None if there is neither.
@@ -346,16 +345,16 @@ class Session:
             masks = [Path(path).name for path in paths if Path(path).is_file()]
             return View(picture, nearest, False, shown.is_whole, self._command(options), masks)
 
-    def write(self, what: What, realism: float, strength: float) -> str:
-        """Writes the result that `view` shows with the same numbers; returns the name of the file, for `file`.
+    def write(self, what: Download, realism: float, strength: float) -> str:
+        """Writes the result that `view` shows for the same numbers; returns the name of the file, for `file`.
 
         Args:
             what: the picture, at the photo's own size, or its LUT, at strength 1.
-            realism: that it was made at.
+            realism: one that has been solved at full quality.
             strength: see `Options.strength`.
 
         Raises:
-            UserError: there is no result at this realism, or no room for it.
+            UserError: there is no result at this realism, or no disk space.
         """
         with self._working(), warnings_here():
             solved = self._full.get(realism)
@@ -363,9 +362,9 @@ class Session:
                 raise UserError("this result has not been made yet; make it first")
             result, options = solved.result, dataclasses.replace(solved.options, strength=f"{strength:g}")
             photo_path = Path(options.content_image_path)
-            path = Path(options.output_image) if what is What.PICTURE else self._made / f"{photo_path.stem}_look.cube"
+            path = Path(options.output_image) if what is Download.PICTURE else self._made / f"{photo_path.stem}_look.cube"
             self._report(0, f"writing {path.name}")
-            if what is What.LUT:
+            if what is Download.LUT:
                 result.lut(size=options.lut_size, realism=realism).write(str(path))
                 return path.name
             photo = read_photo(str(photo_path), ROLES["content_image_path"], options.max_pixels)
@@ -379,13 +378,13 @@ class Session:
                 for strip in result.restyler(photo, realism)(strength):
                     yield strip
                     rows += len(strip)
-                    self._report(_RESTYLING * rows / photo.size[0], f"writing {path.name}")
+                    self._report(_PIXELS_SHARE * rows / photo.size[0], f"writing {path.name}")
 
             write_photo(str(path), strips(), photo, about, options.drop_exif)
             return path.name
 
     def file(self, name: str) -> bytes | None:
-        """What is in a file of the session."""
+        """The content of a file of the session; None if there is none of this name."""
         with self._working():
             for folder in (self._made, self._given):
                 if name in (path.name for path in folder.iterdir()):
@@ -393,79 +392,79 @@ class Session:
             return None
 
     def start(self) -> threading.Event:
-        """Comes before each call that takes time: a `stop` from here on is meant for that. Returns what `begin` needs."""
+        """Announces a call that takes time, so that `stop` also stops it while it waits; returns the event to give to `begin`."""
         self._stops.append(threading.Event())
         return self._stops[-1]
 
     def begin(self, stop: threading.Event) -> None:
-        """Comes right before the call that `start` announced."""
+        """To be called right before the call that `start` announced."""
         self._stops = self._stops[self._stops.index(stop) :]
 
     def stop(self) -> None:
-        """Stops what is being done at its next step, and what waits; the best picture so far is kept."""
+        """Stops the running call at its next step, and those that wait; the best picture so far is kept."""
         for stop in self._stops:
             stop.set()
 
     def close(self) -> None:
-        """Ends the session: what runs stops at its next step, and then, or now, everything is deleted."""
+        """Ends the session: the running call stops at its next step, and then all files are deleted."""
         with self._lock:
             if not self._closed:
                 self._closed = True
                 self._delete_when_idle()
 
     def _follow(self, share: float, doing: str, left: str = "", terms: str = "") -> None:
-        """Follows a job; see `jobs.progress.Tell`."""
+        """The `jobs.progress.OnProgress` of this session."""
         self._report(share, doing)
 
     def _report(self, share: float, words: str) -> None:
-        """Hands progress on; raises where nobody waits for the result, as Ctrl-C does on the console."""
+        """Passes progress on; raises if the session was closed or the call stopped."""
         if self._closed:
             raise PageClosed
         if self._stops[0].is_set():
             raise KeyboardInterrupt
-        self._tell(share, next((plain for phase, plain in _PHASES.items() if words.startswith(phase)), words))
+        self._on_progress(share, next((plain for phase, plain in _PHASES.items() if words.startswith(phase)), words))
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:
-        """Whoever touches the files does so in here, so that none is deleted too early or made too late."""
+        """Every use of the files is in this context, so that they are only deleted when no call uses them."""
         with self._lock:
             if self._closed:
                 raise PageClosed
-            self._at_work += 1
+            self._active_calls += 1
         try:
             yield
         except UserError as error:
-            raise UserError(*self._plain([str(error)])) from error
+            raise UserError(*self._for_page([str(error)])) from error
         finally:
             with self._lock:
-                self._at_work -= 1
+                self._active_calls -= 1
                 self._delete_when_idle()
 
     def _delete_when_idle(self) -> None:
-        if self._closed and not self._at_work:
+        if self._closed and not self._active_calls:
             shutil.rmtree(self._folder)
             self._draft, self._full, self._content = None, {}, None
 
-    def _options(self, kind: Kind, count: int, **changes) -> Options:
+    def _options(self, kind: RegionSource, count: int, **changes) -> Options:
         given: dict[str, Any] = {option: self._files.get(option, "") for option in _PHOTOS} | {"auto_seg": "0"}
-        if kind in (Kind.STROKES, Kind.MASKS):
+        if kind in (RegionSource.STROKES, RegionSource.MASKS):
             given |= {option: self._files.get(option, "") for option in _MASKS}
-        if kind is Kind.STROKES:
+        if kind is RegionSource.STROKES:
             given["seg_scribbles"] = "always"
-        if kind in (Kind.FOUND, Kind.SEMANTIC):
-            given["auto_seg"] = SEMANTIC if kind is Kind.SEMANTIC else str(count) if count else AUTO
+        if kind in (RegionSource.FOUND, RegionSource.SEMANTIC):
+            given["auto_seg"] = SEMANTIC if kind is RegionSource.SEMANTIC else str(count) if count else AUTO
         return dataclasses.replace(self._base, **given, **changes)
 
-    def _source(self, kind: Kind, count: int, options: Options) -> tuple:
-        """What a result depends on besides realism and strength."""
-        return kind, count if kind is Kind.FOUND else 0, input_hashes(options)
+    def _source(self, kind: RegionSource, count: int, options: Options) -> tuple:
+        """Everything that a result depends on, except realism and strength."""
+        return kind, count if kind is RegionSource.FOUND else 0, input_hashes(options)
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
         self._report(0, "preparing")
         return run_job(Job(options, self._command(options)), self._follow, self._networks, receiver).status
 
     def _command(self, options: Options) -> str:
-        """The command line that does the same, with files of the same names in the folder where it is given."""
+        """The command line with the same result, for files of the same names in the working folder."""
         words = []
         for field in dataclasses.fields(Options):
             value = getattr(options, field.name)
@@ -474,17 +473,19 @@ class Session:
         return f"{_PROGRAM} {shlex.join(words)}"
 
     def _readable(self, message: str) -> str:
-        """A message with the names of the session's files for their paths."""
+        """A message with names instead of paths of the session's files."""
         for folder in self._folders:
             message = message.replace(f"{folder}/", "")
         return message
 
-    def _plain(self, messages: Iterable[str]) -> list[str]:
-        """Messages in the page's words: no paths, no names of options, and the page's own names of the files."""
-        return [self._plain_line(message) for message in messages]
+    def _for_page(self, messages: Iterable[str]) -> list[str]:
+        """Messages for the page: without paths and names of options, with the page's names of the files."""
+        return [self._line_for_page(message) for message in messages]
 
-    def _plain_line(self, message: str) -> str:
-        line = _OPTION.sub(lambda found: _PLAIN.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(message)))
+    def _line_for_page(self, message: str) -> str:
+        line = _OPTION.sub(
+            lambda found: _PAGE_NAMES.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(message))
+        )
         for option, role in ROLES.items():
-            line = line.replace(f"the {role}", _PLAIN[option]).replace(role, _PLAIN[option])
+            line = line.replace(f"the {role}", _PAGE_NAMES[option]).replace(role, _PAGE_NAMES[option])
         return line

@@ -50,7 +50,7 @@ _FAIR = 0.1
 # Where the number of regions is chosen: the most, the least agreement (see `_agreement`), and `_FAIR` there.
 _MOST, _AGREED, _FAIRER = 4, 0.8, 0.5
 # Cells on a photo's shorter side, and standard deviation of its colours, 0..1, below which there is nothing to tell apart.
-_LEAST_CELLS, _LEAST_CONTRAST = 4, 2 / 255
+_MIN_CELLS, _MIN_CONTRAST = 4, 2 / 255
 
 
 def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: int = 0) -> Regions:
@@ -68,7 +68,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     """
     small = [resize(photo, *fitted(photo.shape[:2], _SIDE)) for photo in (content, style)]
     grids = [_grid(photo) for photo in small]
-    is_plain = min(map(min, grids)) < _LEAST_CELLS or min(photo.std((0, 1)).max() for photo in small) < _LEAST_CONTRAST
+    is_plain = min(map(min, grids)) < _MIN_CELLS or min(photo.std((0, 1)).max() for photo in small) < _MIN_CONTRAST
     if not count and is_plain:
         return whole_image(content, style)
     both_descriptors = [descriptors(photo) for photo in small]

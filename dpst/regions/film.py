@@ -22,19 +22,19 @@ class FilmRegions:
         regions: those of the style photo and of the sampled frames, one below the other.
         classes: names of the K classes of the film's masks; some may be no regions.
         is_grey: whether these masks have no colours.
-        tell: from samples of a mask and a size to the classes, (H, W, K).
+        classify: from samples of a mask and a size to the classes, (H, W, K).
         merges: whether what is in no region joins the nearest one.
     """
 
     regions: Regions
     classes: Sequence[str]
     is_grey: bool
-    tell: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
+    classify: Callable[[np.ndarray, tuple[int, int]], np.ndarray]
     merges: bool
 
     def masks(self, samples: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """The regions in a frame, float32 (H, W, R), sum over R at most 1, by its mask, uint8 (h, w, 3)."""
-        classes = self.tell(samples[..., 0] if self.is_grey else samples, size)
+        classes = self.classify(samples[..., 0] if self.is_grey else samples, size)
         names = self.regions.names
         masks = classes @ np.array([[own == name for name in names] for own in self.classes], np.float32)
         lost = classes[..., [own not in names for own in self.classes]].sum(-1)
@@ -75,5 +75,5 @@ def read_film_regions(
     classes, palette = classes_of_samples(names, (stacked, style_samples), sizes, listed, options, can_be_strokes=(False, True))
     content, of_style = classes
     regions = match(content, of_style, palette, listed, options.missing_class)
-    assert content.tell is not None
-    return FilmRegions(regions, content.names, is_grey, content.tell, options.missing_class == "merge")
+    assert content.classify is not None
+    return FilmRegions(regions, content.names, is_grey, content.classify, options.missing_class == "merge")

@@ -42,7 +42,7 @@ SAME = 48
 # A class has at least this share of its mask; less is a speck. (An eye in a portrait has 2e-3, specks of compression 1e-5.)
 SPECK = 2e-4
 # More classes than this are a gradient, not labels.
-MOST_CLASSES = 64
+MAX_CLASSES = 64
 # Share of a mask's pixels in flat colours: above the first its edges are hard, below the second it is worth a warning, below the
 # third it is a photo.
 HARD, FLAT, PHOTO = 0.999, 0.9, 0.5
@@ -97,7 +97,7 @@ def is_label_image(samples: np.ndarray) -> bool:
     if samples.ndim == 3:
         return False
     values = _flat_colours(samples, 0)
-    if not 0 < len(values) <= MOST_CLASSES or set(values) <= _GREYS:
+    if not 0 < len(values) <= MAX_CLASSES or set(values) <= _GREYS:
         return False
     return bool(nearest(samples, values, 0)[1].mean() > HARD)
 
@@ -164,9 +164,9 @@ def flat_classes(file: str, samples: np.ndarray, size: tuple[int, int], labels: 
         return FlatClasses(_BLACK_AND_WHITE, SAME, NOISE, "soft")
     if share < PHOTO:
         raise UserError(f"{file} is flat in only {share:.0%} of it, like a photo; paint each region in one colour of its own")
-    if len(colours) > MOST_CLASSES:
+    if len(colours) > MAX_CLASSES:
         raise UserError(
-            f"{file} has more than {MOST_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
+            f"{file} has more than {MAX_CLASSES} flat colours, like a drawing; paint each region in one colour of its own"
         )
     if share < FLAT:
         logger.warning("%s has no flat colour in %.0f %% of it; those pixels join the nearest region", file, 100 * (1 - share))
@@ -238,7 +238,7 @@ def _exact_colours(samples: np.ndarray) -> list[Colour]:
     Two of them that are near each other are two classes if both fill areas; what stands along edges is noise of the other.
     """
     found = _flat_colours(samples, 0)
-    if not 0 < len(found) <= MOST_CLASSES:
+    if not 0 < len(found) <= MAX_CLASSES:
         return []
     index, sure = nearest(samples, found, 0)
     if sure.mean() <= HARD:
@@ -258,7 +258,7 @@ def peaks(colours: np.ndarray, noise: int, least: float) -> list[Colour]:
     codes, counts = np.unique(colours @ np.array([1 << 32, 1 << 16, 1]), return_counts=True)
     levels = np.stack([codes >> 32, codes >> 16 & 65535, codes & 65535], axis=-1)  # (colours, 3)
     found: list[Colour] = []
-    for _ in range(2 * MOST_CLASSES):
+    for _ in range(2 * MAX_CLASSES):
         if not counts.size:
             break
         peak = levels[counts.argmax()]

@@ -1,4 +1,4 @@
-"""Masks from files to regions: read, tell the classes, complete strokes, match. Each step is a function of the one before."""
+"""Regions from mask files: read the files, find the classes, complete strokes, match the classes of both masks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dpst.files.writing import EXTENSIONS
 from dpst.imaging.pictures import check_kind, check_path, check_picture
 from dpst.options import Options
 from dpst.regions.classes import Classes, classes_of_folders, classes_of_samples, listed_classes
-from dpst.regions.mask_classes import HARD, MOST_CLASSES, Colour, flat_labels, is_label_image
+from dpst.regions.mask_classes import HARD, MAX_CLASSES, Colour, flat_labels, is_label_image
 from dpst.regions.matching import match
 from dpst.regions.regions import Regions, whole_image
 
 logger = logging.getLogger(__name__)
 
-# What a mask is to the user, its path, its photo, and how that is stored, by EXIF's numbers.
+# Role of a mask in messages, its path, its photo, and the photo's EXIF orientation.
 _Mask = tuple[str, str, np.ndarray, int]
 
 
@@ -31,20 +31,20 @@ def read_samples(
 ) -> np.ndarray:
     """Samples of a mask: uint8 (h, w), (h, w, 3) or, with alpha, (h, w, 4); or labels of 16 bits, uint16 (h, w).
 
-    Warns where bringing the mask to its photo's `size` (height, width) distorts it. A mask of more than `max_pixels` megapixels
-    is refused. A mask that is as its photo is stored, by EXIF's `orientation`, is turned with it.
+    A warning says so if the mask has another shape than its photo, whose `size` is (height, width). A mask of more than
+    `max_pixels` megapixels is refused. If the mask is rotated as the photo is stored (EXIF `orientation`), it is rotated back.
     """
     samples = read_mask_samples(path, role, max_pixels, size, orientation)
     height, width = samples.shape[:2]
     if not same_shape((height, width), size):
         shapes = (width, height, size[1], size[0])
-        logger.warning("%s %s is %dx%d, another shape than its photo, %dx%d; it is stretched to fit", role, path, *shapes)
+        logger.warning("%s %s is %dx%d and its photo %dx%d, another shape; the mask is stretched to fit", role, path, *shapes)
     if samples.dtype == np.uint8 or is_label_image(samples):
         return samples
     labels = flat_labels(samples)
     if np.isin(samples, labels).mean() > HARD:
         raise UserError(
-            f"{role} {path} has {len(labels)} labels, more than {MOST_CLASSES}; merge some, or save a soft mask with 8 bits"
+            f"{role} {path} has {len(labels)} labels, more than {MAX_CLASSES}; merge some, or save a soft mask with 8 bits"
         )
     return np.rint(samples / 257).astype(np.uint8)
 
@@ -52,14 +52,14 @@ def read_samples(
 def read_folder(
     role: str, folder: str, size: tuple[int, int], max_pixels: float = Options.max_pixels, orientation: int = 1
 ) -> dict[str, np.ndarray]:
-    """The samples of each picture of a folder, as `read_samples` gives them, by the name of the region, that of the file.
+    """The samples of each picture in a folder, see `read_samples`, by region; the file name is the name of the region.
 
-    Other files, such as the lists that networks write beside masks, are passed over.
+    Files that are not pictures, such as lists that networks write next to masks, are ignored.
     """
     kinds = EXTENSIONS | OTHER_EXTENSIONS
     paths = sorted(path for path in Path(folder).iterdir() if path.suffix.lower() in kinds and not path.name.startswith("."))
-    if not 0 < len(paths) <= MOST_CLASSES:
-        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MOST_CLASSES} at most")
+    if not 0 < len(paths) <= MAX_CLASSES:
+        raise UserError(f"{role} {folder} holds {len(paths)} pictures; give one for each region, {MAX_CLASSES} at most")
     regions: dict[str, Path] = {}
     for path in paths:
         if (other := regions.setdefault(path.stem, path)) != path:
@@ -77,19 +77,19 @@ def read_regions(
 ) -> Regions:
     """Reads and matches the masks of both photos.
 
-    By default every pixel joins the nearest of the flat colours that its mask really has, near in colour and in place, so that
-    the odd colours along soft or compressed edges neither become classes nor fall to a third one. With `options.strict_masks`
-    the nine colours and the thresholds of the reference decide, and a pixel may be in no class. Strokes are completed to regions
-    along the photo, as `options.seg_scribbles` says.
+    By default each pixel is assigned to a flat colour of its mask that is near in colour and in position, so that the colours
+    along soft or compressed edges neither become classes nor are assigned to a third class. With `options.strict_masks` the nine
+    colours and the thresholds of the reference script are used, and a pixel may be in no class. Strokes are completed to regions
+    according to `options.seg_scribbles`.
 
     Args:
         content_seg_path: mask of the content photo, a file, or a folder of grey files, one per region and named after it.
-            Without either mask there is one region, the whole image.
+            Without both masks there is one region, the whole image.
         style_seg_path: mask of the style photo; a folder if the content's is one.
-        content: the content photo, float32 (H, W, 3), 0..1, to whose size its mask is brought.
+        content: the content photo, float32 (H, W, 3), 0..1; its mask is resized to it.
         style: the style photo, float32 (h, w, 3).
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `missing_class` are used.
-        orientations: how the files of the two photos store them, by EXIF's numbers; masks may be stored likewise.
+        orientations: EXIF orientations of the files of both photos; masks may be stored in the same way.
 
     Raises:
         UserError: a mask is missing or unreadable or has no flat colours, or the two have no class in common.
@@ -100,14 +100,14 @@ def read_regions(
     check_kind(options, Options, "options", is_optional=False)
     if not content_seg_path and not style_seg_path:
         return whole_image(content, style)
-    check_both(content_seg_path, style_seg_path)
-    both = (
+    check_mask_pair(content_seg_path, style_seg_path)
+    masks = (
         ("content segmentation", content_seg_path, content, orientations[0]),
         ("style segmentation", style_seg_path, style, orientations[1]),
     )
     listed = listed_classes(options)
-    (of_content, of_style), palette = _read_classes(both, listed, options)
-    return match(of_content, of_style, palette, listed, options.missing_class)
+    (content_classes, style_classes), palette = _read_classes(masks, listed, options)
+    return match(content_classes, style_classes, palette, listed, options.missing_class)
 
 
 def regions_of_masks(
@@ -115,18 +115,19 @@ def regions_of_masks(
 ) -> Regions:
     """Matches masks that are arrays of samples, as `imaging.pictures.as_mask` gives them; see `read_regions`."""
     files, listed = ("content mask", "style mask"), listed_classes(options)
-    (of_content, of_style), palette = classes_of_samples(files, (content_mask, style_mask), (content, style), listed, options)
-    return match(of_content, of_style, palette, listed, options.missing_class)
+    masks, photos = (content_mask, style_mask), (content, style)
+    (content_classes, style_classes), palette = classes_of_samples(files, masks, photos, listed, options)
+    return match(content_classes, style_classes, palette, listed, options.missing_class)
 
 
 def read_classes(path: str, photo: np.ndarray, options: Options, orientation: int = 1) -> tuple[list[str], np.ndarray]:
-    """The classes of the mask of a content photo alone, named as `read_regions` names them.
+    """The classes of the mask of a content photo without a style, named as by `read_regions`.
 
     Args:
         path: a file, or a folder of grey files, one per class and named after it.
-        photo: the photo, float32 (H, W, 3), 0..1, to whose size the mask is brought.
+        photo: the photo, float32 (H, W, 3), 0..1; the mask is resized to it.
         options: `strict_masks`, `seg_classes`, `seg_scribbles` and `max_pixels` are used.
-        orientation: how the photo's file stores it, by EXIF's number.
+        orientation: EXIF orientation of the photo's file.
 
     Returns:
         K different names, and float32 (H, W, K), sum over K at most 1.
@@ -143,19 +144,19 @@ def read_classes(path: str, photo: np.ndarray, options: Options, orientation: in
 
 
 def _read_classes(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[Classes], dict[str, Colour]]:
-    """The classes of each mask, all of files or all of folders, and the palette of all."""
+    """The classes of each mask, which are either all files or all folders, and their common palette."""
     files, photos = [f"{role} {path}" for role, path, *_ in masks], [photo for _, _, photo, _ in masks]
     folders = [os.path.isdir(path) for _, path, *_ in masks]
     if any(folders) and not all(folders):
-        wrong = files[folders.index(False)]
-        raise UserError(f"{wrong} is a file and the other mask a folder; give two folders with files of the same names")
-    placed = [(role, path, photo.shape[:2], options.max_pixels, orientation) for role, path, photo, orientation in masks]
+        single = files[folders.index(False)]
+        raise UserError(f"{single} is a file and the other mask a folder; give two folders with files of the same names")
+    arguments = [(role, path, photo.shape[:2], options.max_pixels, orientation) for role, path, photo, orientation in masks]
     if all(folders):
-        return classes_of_folders(files, [read_folder(*each) for each in placed], photos, options)
-    return classes_of_samples(files, [read_samples(*each) for each in placed], photos, listed, options)
+        return classes_of_folders(files, [read_folder(*each) for each in arguments], photos, options)
+    return classes_of_samples(files, [read_samples(*each) for each in arguments], photos, listed, options)
 
 
-def check_both(content_seg_path: str, style_seg_path: str) -> None:
+def check_mask_pair(content_seg_path: str, style_seg_path: str) -> None:
     """Raises `UserError` if only one photo has a mask."""
     if bool(content_seg_path) != bool(style_seg_path):
         missing = "`style_seg_path`" if content_seg_path else "`content_seg_path`"

@@ -30,7 +30,7 @@ _LITTLE = 0.2
 # Alpha from which a pixel is painted.
 _OPAQUE = 128
 # A colour has at least this share of the strokes. Less is where two of them mix.
-_LEAST_SHARE = 1e-3
+_MIN_SHARE = 1e-3
 # Long side in pixels of the solve. On eleven pairs of photos 200, 300 and 400 pixels agree equally well with masks drawn by hand;
 # 300 still shows thin things, and takes a second.
 _SIDE = 300
@@ -92,7 +92,7 @@ def find_strokes(file: str, samples: np.ndarray, choice: str) -> tuple[list[Colo
     colours, index, flat = _paint(samples, painted)
     if choice == "auto" and flat < mask_classes.FLAT:
         return None  # a subject cut out
-    if flat < mask_classes.PHOTO or len(colours) > mask_classes.MOST_CLASSES:
+    if flat < mask_classes.PHOTO or len(colours) > mask_classes.MAX_CLASSES:
         raise UserError(f"{file} is flat in only {flat:.0%} of its strokes; draw each in one colour, without blending")
     if len(colours) == 1:
         one = f"{file} is painted in one colour alone, #{bytes(colours[0]).hex()}"
@@ -190,7 +190,7 @@ def _painted(file: str, samples: np.ndarray, choice: str, may_be_empty: bool = F
 def _paint(samples: np.ndarray, painted: np.ndarray) -> tuple[list[Colour], np.ndarray, float]:
     """K colours of what is painted, int8 (h, w) of their numbers, -1 elsewhere, and the share of the paint in these colours."""
     colours_of, inner = mask_classes.rgb(samples)[painted], _inner(painted)[painted]  # (n, 3), (n,)
-    colours = mask_classes.peaks(colours_of[inner], mask_classes.NOISE, _LEAST_SHARE * inner.sum())
+    colours = mask_classes.peaks(colours_of[inner], mask_classes.NOISE, _MIN_SHARE * inner.sum())
     number, sure = mask_classes.nearest(colours_of[None], colours, mask_classes.NOISE)  # (1, n)
     if sure[0, inner].mean() <= mask_classes.HARD:  # compressed
         colours = mask_classes.distinct(colours)

@@ -33,7 +33,7 @@ from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from dpst.solver.palette import Palette, colour_grade
 from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
-from dpst.solver.sizes import LEAST_SIDE
+from dpst.solver.sizes import MIN_SOLVE_SIDE
 from dpst.solver.terms import Scales, Scene, compiled_terms
 from vgg19.backend import tf
 from vgg19.network import Network
@@ -144,7 +144,7 @@ class LookObjective:
         self._roughness = self.grid.roughness().astype(np.float32)
         check()
         # A ribbon that is narrower than a window has none.
-        self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= LEAST_SIDE else None
+        self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= MIN_SOLVE_SIDE else None
         check()
         self._palettes: list[tuple[np.ndarray, float, Palette]] = []  # pixels, for how many each stands, and colours
         for mask, palette in zip(masks.T, palettes, strict=True):

@@ -24,10 +24,10 @@ from vgg19.network import Network
 
 # Cells of the grid on the photo's longer side.
 _CELLS = 48
-# Most steps at the coarsest scale and at the others, of the segmented stage, and for each further realism.
+# Maximum steps at the coarsest scale, at the others, of the segmented stage, and for each further value of realism.
 _COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 20, 4, 20
-# It stops when the picture has changed by less than this, root mean square in levels, over this many steps.
-_LEAST_CHANGE, _CHANGE_STEPS = 0.35, 4
+# A stage stops when the picture has changed by less than this, as root mean square in levels, over this many steps.
+_MIN_CHANGE, _CHANGE_STEPS = 0.35, 4
 
 
 def solve_maps(
@@ -38,20 +38,20 @@ def solve_maps(
     init: np.ndarray | None,
     by_place: bool = True,
 ) -> tuple[dict[float, Look], list[Stage]]:
-    """A field of affine maps, coarse to fine; one look for each value of realism, each starting from the one before.
+    """Solves for a field of affine maps, coarse to fine; one look for each value of realism, each starting from the previous one.
 
-    In style option 2 the segmented stage, without photorealism, comes first, at the coarsest scale; the others refine its result.
+    With style option 2, the segmented stage without photorealism comes first, at the coarsest scale.
 
     Args:
         network: feature extractor.
         options: of the picture.
-        callback: gets each step's progress.
-        pair: photos and masks; those of the content best refined to the photo's edges.
+        callback: called with the progress of each step.
+        pair: photos and masks; the content's masks should be refined to the photo's edges.
         init: picture to start from, (H, W, 3), 0..1.
-        by_place: whether the maps may vary from place to place within a region.
+        by_place: whether the maps of a region may vary with the position.
 
     Returns:
-        A look by the value of realism, and what each stage did.
+        The looks by realism, and the records of the stages.
     """
     masks = FittedMasks.fitted(pair.content_masks, pair.content)
     sizes = scales(fitted(pair.size, network_side(pair.size, options)))
@@ -63,7 +63,7 @@ def solve_maps(
     run = Run(network, options, callback, [(shape, min(most, options.max_iter)) for shape, most in plan])
 
     def minimize(objective: LookObjective, start: np.ndarray | None, inverse: InverseHessian, begin: float) -> np.ndarray:
-        """Starts from these coefficients, by default from those that the grade term pulls towards."""
+        """Starts from these coefficients, by default from those of the colour grade."""
         if init is not None:
             grade = objective.fitted(resize(init, *objective.content.shape[:2]))
         else:
@@ -78,29 +78,29 @@ def solve_maps(
             raise concurrent.futures.CancelledError
 
     def prepare(number: int) -> LookObjective:
-        with on_device(options.device):  # TensorFlow asks each thread anew
+        with on_device(options.device):  # TensorFlow's device is set for each thread
             cells = _CELLS if by_place else 0
             return LookObjective(network, pair.at(sizes[number]), colours, cells, weights, check_end)
 
     begin, weights = time.perf_counter(), Weights.of(options, options.realisms[0])
     colours = palettes(pair.at(sizes[-1]))
     objective, coefficients = prepare(0), None
-    # The field is the same at every scale, and so is most of the curvature: what one stage learns of it, the next one uses.
+    # The field is the same at every scale, and its curvature nearly so: each stage continues with the L-BFGS history of the last.
     inverse = InverseHessian(objective.unchanged().size, PAIRS)
-    ahead = concurrent.futures.ThreadPoolExecutor(1)  # prepares the next scale while this one runs
+    background = concurrent.futures.ThreadPoolExecutor(1)  # prepares the next scale during a solve
     try:
-        coming = [ahead.submit(prepare, number) for number in range(1, len(sizes))]
+        prepared = [background.submit(prepare, number) for number in range(1, len(sizes))]
         if options.style_option == 2:
             objective.weights = weights.segmented
             coefficients = minimize(objective, None, inverse, begin)
             objective.weights, begin = weights, time.perf_counter()
         coefficients = minimize(objective, coefficients, inverse, begin)
-        for prepared in coming:
-            begin, objective = time.perf_counter(), prepared.result()
+        for future in prepared:
+            begin, objective = time.perf_counter(), future.result()
             coefficients = minimize(objective, coefficients, inverse, begin)
-    finally:  # after a stop nothing is prepared any more, and nobody waits for the step that runs
+    finally:  # after a stop, preparation ends at its next step, without waiting for that
         ended.set()
-        ahead.shutdown(wait=False, cancel_futures=True)
+        background.shutdown(wait=False, cancel_futures=True)
     run.looks[options.realisms[0]] = objective.look(coefficients, masks)
     for realism in options.realisms[1:]:
         begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
@@ -113,8 +113,8 @@ def solve_maps(
 def _minimize_look(
     run: Run, objective: LookObjective, start: np.ndarray, inverse: InverseHessian, masks: FittedMasks, begin: float
 ) -> np.ndarray:
-    """The plan's next stage, from some coefficients; returns the best ones."""
-    test = settled(_LEAST_CHANGE, _CHANGE_STEPS)
+    """Runs the next stage of the plan from `start`; returns the best coefficients."""
+    test = settled(_MIN_CHANGE, _CHANGE_STEPS)
 
     def minimize(callback) -> Optimum:
         return minimize_preconditioned(
@@ -125,4 +125,4 @@ def _minimize_look(
         return objective.look(found, masks)
 
     phase = REFINEMENT if objective.weights.photograph else SEGMENTED
-    return run.follow(phase, objective, minimize, begin, look).levels
+    return run.follow(phase, objective, minimize, begin, look).solution

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MIB, GIB = 2**20, 2**30
 # The smallest size at which a style can be recognised.
-LEAST_SIZE = 64
+MIN_SIZE = 64
 
 # Bytes: compiled functions and libraries that load late; copies of each filter, of which TensorFlow reorders some.
 _START, _FILTER_COPIES = 60 * MIB, 4
@@ -125,7 +125,7 @@ def within_memory(
     long_side = max(content_size)
     if fits(long_side):
         return options
-    least, most = LEAST_SIZE, long_side  # most does not fit
+    least, most = MIN_SIZE, long_side  # most does not fit
     if not fits(least):
         raise UserError(f"free memory {_described(free)} is not enough to solve even {least} pixels; close other programs")
     while most - least > 1:

@@ -17,7 +17,7 @@ from vgg19.network import Network
 
 CONTENT_LAYER = "conv4_2"
 # A style region's mask at a layer is at least so sharp, in shares of the content's: else less than a tenth is left of the style.
-_LEAST_SHARP = 0.1
+_MIN_SHARP = 0.1
 STYLE_LAYERS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
 
 
@@ -32,7 +32,7 @@ def matched_masks(content_masks: np.ndarray, style_masks: np.ndarray) -> tuple[d
         content, style = (
             (mask**2).sum((0, 1)) / np.maximum(mask.sum((0, 1)), 1e-30) for mask in (of_content[layer], of_style[layer])
         )
-        of_content[layer] = of_content[layer] * (style > _LEAST_SHARP * content)
+        of_content[layer] = of_content[layer] * (style > _MIN_SHARP * content)
     return of_content, of_style
 
 

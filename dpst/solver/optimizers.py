@@ -26,7 +26,7 @@ PAIRS = 30
 # Armijo's constant and the bounds of one backtracking step (Nocedal, Wright 2006, ch. 3.1 and 3.5).
 _SUFFICIENT_DECREASE = 1e-4
 _BACKTRACK_LEAST, _BACKTRACK_MOST = 0.1, 0.5
-_MOST_BACKTRACKS = 12
+_MAX_BACKTRACKS = 12
 
 
 def minimize_lbfgsb(evaluate: Evaluate, start: np.ndarray, max_iter: int, callback: Callback) -> Optimum:
@@ -136,7 +136,7 @@ def minimize_preconditioned(
         gradient = current.gradient * free
         direction = -inverse(gradient, smoothed if free.all() else precondition(gradient)) * free
         length, found, beyond = 1.0, None, None
-        for _ in range(_MOST_BACKTRACKS):
+        for _ in range(_MAX_BACKTRACKS):
             trial_x = np.clip(x + length * direction, lower, upper)
             slope = float(np.vdot(trial_x - x, current.gradient))
             parabola = _BACKTRACK_LEAST

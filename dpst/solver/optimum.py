@@ -40,16 +40,16 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Optimum:
-    """The best image found.
+    """The best point found.
 
     Attributes:
-        levels: float64 (H, W, 3).
+        solution: the minimiser's variable there, in its shape; an image in levels, float64 (H, W, 3), or coefficients.
         evaluation: the objective there.
         iterations: true iterations made.
         reason: why it stopped, in words.
     """
 
-    levels: np.ndarray
+    solution: np.ndarray
     evaluation: Evaluation
     iterations: int
     reason: str

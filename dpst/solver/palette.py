@@ -17,7 +17,7 @@ _TOLERANCE = 5.0
 _UNIT = 10.0
 _DIRECTIONS = 16
 # One level of 8 bits: a region of a single colour still has a covariance that can be inverted.
-_LEAST_NOISE = 1 / 255
+_MIN_NOISE = 1 / 255
 
 
 def colour_grade(
@@ -49,14 +49,14 @@ def colour_grade(
 def _statistics(image: np.ndarray, mask: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean (3,) and covariance (3, 3) of the colours of an image (H, W, 3) under a mask (H, W)."""
     colours, weights = image.reshape(-1, 3), mask.ravel()
-    covariance = np.cov(colours.T, aweights=weights, ddof=0) + max(noise, _LEAST_NOISE) ** 2 * np.eye(3)
+    covariance = np.cov(colours.T, aweights=weights, ddof=0) + max(noise, _MIN_NOISE) ** 2 * np.eye(3)
     return np.average(colours, axis=0, weights=weights), covariance
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
     """A power of a symmetric positive definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.maximum(values, _LEAST_NOISE**4) ** exponent) @ vectors.T
+    return (vectors * np.maximum(values, _MIN_NOISE**4) ** exponent) @ vectors.T
 
 
 class Palette:

@@ -31,7 +31,7 @@ _CURVATURE = 0.005
 _SEGMENTED_STEPS = 2
 _STEPS = (100, 60, 60, 40)
 # A stage ends when the loss falls by less than this share per evaluation.
-_LEAST_PROGRESS = 0.002
+_MIN_PROGRESS = 0.002
 
 
 def solve_pixels(
@@ -77,7 +77,7 @@ def solve_pixels(
             precondition.release()
 
     def minimize(phase: str, scale: _Scale, start: np.ndarray, laplacian: scipy.sparse.csr_matrix | None) -> np.ndarray:
-        settings = {"precondition": scale.precondition, "least_progress": _LEAST_PROGRESS, "bounds": (0.0, 255.0)}
+        settings = {"precondition": scale.precondition, "least_progress": _MIN_PROGRESS, "bounds": (0.0, 255.0)}
         return run.minimize(phase, scale.pair, start, minimize_preconditioned, laplacian, **settings)
 
     image = below = np.empty((0, 0, 3), np.float32)

@@ -16,7 +16,7 @@ from dpst.imaging.light import with_light
 from dpst.imaging.pictures import check_kind, check_number, check_one_of, check_picture
 from dpst.imaging.resizing import resize
 from dpst.imaging.strips import restyled
-from dpst.options import LUT_SIZES, MOST_REALISM, MOST_STRENGTH, Options
+from dpst.options import LUT_SIZES, MAX_REALISM, MAX_STRENGTH, Options
 from dpst.solver.affine_field import Look
 from dpst.solver.carrying import apply_maps, confine_maps, fit_maps
 from dpst.solver.colourless import neutral_lut, neutral_maps
@@ -129,14 +129,14 @@ class Result:
         apply = self._restyler(photo, realism)
 
         def restyled(strength: float) -> Iterator[np.ndarray]:
-            check_number(strength, "strength", MOST_STRENGTH)
+            check_number(strength, "strength", MAX_STRENGTH)
             return apply(strength)
 
         return restyled
 
     def _restyler(self, photo: Photo | np.ndarray, realism: float | None) -> Callable[[float], Iterator[np.ndarray]]:
         if realism is not None:
-            check_number(realism, "realism", MOST_REALISM)
+            check_number(realism, "realism", MAX_REALISM)
         if realism is not None and self.looks and realism not in self.looks:
             solved = ", ".join(f"{each:g}" for each in self.looks)
             raise UserError(f"realism {realism} was not solved for; use one of {solved}")

@@ -99,7 +99,7 @@ class Run:
             return minimizer(objective, start.astype(np.float64) * 255, self.most_steps, callback, **settings)
 
         optimum = self.follow(phase, objective, minimize, begin)
-        return (optimum.levels / 255).astype(np.float32)
+        return (optimum.solution / 255).astype(np.float32)
 
     @property
     def most_steps(self) -> int:

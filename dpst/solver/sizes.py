@@ -9,13 +9,13 @@ from dpst.options import Options
 # blurred mask led elsewhere: results moved by up to 13 levels, and kept less of the photo's structure.
 COARSEST = 128
 # Pixels on the short side at any scale: a window of the matting Laplacian.
-LEAST_SIDE = 3
+MIN_SOLVE_SIDE = 3
 
 
 def scales(size: tuple[int, int]) -> list[int]:
     """Long sides from the coarsest to that of a size (height, width), each at most twice the one before."""
     sizes = [max(size)]
-    while sizes[0] >= 2 * COARSEST and min(fitted(size, round(sizes[0] / 2))) >= LEAST_SIDE:
+    while sizes[0] >= 2 * COARSEST and min(fitted(size, round(sizes[0] / 2))) >= MIN_SOLVE_SIDE:
         sizes.insert(0, round(sizes[0] / 2))
     return sizes
 

@@ -201,7 +201,7 @@ def test_what_is_not_the_users_is_tried_once_more(tmp_path, no_networks):
     assert json.loads((tmp_path / "a" / "a.json").read_text())["warnings"] == ["attempt 1"]
 
 
-def test_a_failure_is_told_in_one_line_and_kept_in_full(tmp_path, no_networks):
+def test_a_failure_is_one_line_and_its_traceback_is_kept(tmp_path, no_networks):
     def fail(job, bar, networks):
         raise RuntimeError("first line\nsecond line")
 
@@ -264,7 +264,7 @@ def test_photos_are_in_the_order_of_their_numbers_whatever_their_digits(tmp_path
     assert [each.name for each in found] == ["2.png", "٣.png", "5²3.png", "5²10.png", "10.png", "a².png", "²1.png"]
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
     def closed(path):
         raise PermissionError(13, "Permission denied")
 
@@ -310,7 +310,7 @@ def test_an_output_folder_that_cannot_be(arguments, tmp_path, capsys):
     assert capsys.readouterr().err.startswith(wrong)
 
 
-def test_workers_without_ray_are_told_what_to_install(arguments, monkeypatch, capsys):
+def test_the_error_for_workers_without_ray_says_what_to_install(arguments, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main([*arguments, "--workers=2"]) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: --workers 2 needs Ray; pip install -r requirements-ray.txt"

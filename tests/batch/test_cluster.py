@@ -23,7 +23,7 @@ def workers(folder):
     """A class of workers that write down in a folder the jobs they begin; they die at `fatal` and, once, at the unlucky ones."""
 
     class Worker:
-        def run(self, job, tell):
+        def run(self, job, on_progress):
             name = job.name
             attempt = len(list(Path(folder).glob(f"{name}.*")))
             Path(folder, f"{name}.{attempt}.{os.getpid()}").touch()
@@ -95,9 +95,9 @@ def test_a_machine_that_dies_costs_no_job(tmp_path):
         names, ended, folder = [f"job{n}" for n in range(12)], [], str(tmp_path)
 
         class Slow(workers(folder)):
-            def run(self, job, tell):
+            def run(self, job, on_progress):
                 time.sleep(0.5)
-                return super().run(job, tell)
+                return super().run(job, on_progress)
 
         for outcome in run_on_ray(jobs(names, []), Options(workers=2, ray_address=cluster.address), Slow):
             ended.append(outcome)

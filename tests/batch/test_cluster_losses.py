@@ -76,9 +76,9 @@ def run(ray):
 
 @pytest.mark.parametrize("name", errors())
 def test_whatever_is_lost_the_job_is_run_again(name, caplog):
-    outcomes = run(Ray(errors()[name]("lost\nmore"), cluster.MOST_LOST - 1))
+    outcomes = run(Ray(errors()[name]("lost\nmore"), cluster.MAX_LOST - 1))
     assert {name: outcome.status for name, outcome in outcomes.items()} == dict.fromkeys(["a.png", "b.png", "c.png"], Status.DONE)
-    assert caplog.messages == ["b.png: its worker was lost (lost); it will be run again"] * (cluster.MOST_LOST - 1)
+    assert caplog.messages == ["b.png: its worker was lost (lost); it will be run again"] * (cluster.MAX_LOST - 1)
 
 
 @pytest.mark.parametrize("message", ["lost", ""])

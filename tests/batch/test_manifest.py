@@ -215,7 +215,7 @@ def bad_batches(folder):
     yield "pairs", {"style_image_path": "x.png"}, "--batch {}/pairs contains its own style photos and masks; remove"
 
 
-def test_a_batch_that_cannot_be_is_told(tmp_path):
+def test_a_batch_that_cannot_start_is_reported(tmp_path):
     for name, options, message in bad_batches(tmp_path):
         with pytest.raises(UserError) as error:
             find_jobs(Options(batch=str(tmp_path / name), **options), "")

@@ -14,7 +14,7 @@ from conftest import DATA, made_record
 from PIL import Image
 
 from dpst.batch import report
-from dpst.batch.report import Page
+from dpst.batch.report import Report
 from dpst.jobs.job import Outcome, Status
 from dpst.jobs.places import output_images
 from dpst.options import Options
@@ -48,13 +48,13 @@ def failed(name="b.png", error="style image is empty; get another", **changes):
 
 @pytest.fixture
 def write(tmp_path):
-    """A function that writes a page of some reports and returns its text."""
+    """A function that writes the report of some outcomes and returns its text."""
 
-    def write(*reports, running=False, total=None):
-        page = Page(tmp_path / "report.html", "holiday <2024>", total or len(reports))
-        for each in reports:
-            page.add(each)
-        page.write(running)
+    def write(*outcomes, running=False, total=None):
+        batch_report = Report(tmp_path / "report.html", "holiday <2024>", total or len(outcomes))
+        for each in outcomes:
+            batch_report.add(each)
+        batch_report.write(running)
         return (tmp_path / "report.html").read_text()
 
     return write
@@ -146,15 +146,15 @@ def test_every_column_is_explained_and_none_is_empty(write):
     assert "<svg" not in text and "features" not in text
 
 
-def test_names_and_messages_cannot_break_the_page(write):
+def test_names_and_messages_cannot_break_the_report(write):
     text = write(failed("<script>alert(1)</script>.png", error='"><img src=x onerror=alert(1)>'))
     assert "<script>alert" not in text and "<img src=x" not in text
     assert "holiday &lt;2024&gt;" in text
 
 
-def test_the_page_stays_bounded(write, monkeypatch):
-    monkeypatch.setattr(report, "SHOWN", 6)
-    monkeypatch.setattr(report, "SHOWN_FAILED", 3)
+def test_the_report_stays_bounded(write, monkeypatch):
+    monkeypatch.setattr(report, "MAX_SHOWN", 6)
+    monkeypatch.setattr(report, "MAX_FAILED_SHOWN", 3)
     text = write(*(ended(f"d{n}.png") for n in range(20)), *(failed(f"f{n}.png") for n in range(9)))
     assert re.findall(r"<b>(.*?)</b>", text) == ["f6.png", "f7.png", "f8.png"]
     assert re.findall(r"<h2>(.*?)</h2>", text) == [*(f"d{n}.png" for n in range(14, 20)), "Figures"]
@@ -164,22 +164,22 @@ def test_the_page_stays_bounded(write, monkeypatch):
 
 def test_only_pictures_that_are_shown_are_read(tmp_path, monkeypatch):
     read = []
-    monkeypatch.setattr(report, "SHOWN", 2)
+    monkeypatch.setattr(report, "MAX_SHOWN", 2)
     monkeypatch.setattr(report, "thumbnail", lambda path, side, most: read.append(path) or b"")
-    page = Page(tmp_path / "report.html", "b", 50)
-    page.add(ended())
+    batch_report = Report(tmp_path / "report.html", "b", 50)
+    batch_report.add(ended())
     for _ in range(49):
-        page.add(ended())
-    page.write()
+        batch_report.add(ended())
+    batch_report.write()
     assert len(read) == 3 * 4  # of the first job, at once, and of the last two
 
 
-def test_a_running_page_reloads_itself_and_is_written_as_jobs_end(tmp_path):
-    page = Page(tmp_path / "report.html", "b", 3)
-    page.add(ended())
+def test_the_report_of_a_running_batch_reloads_itself_and_is_written_as_jobs_end(tmp_path):
+    batch_report = Report(tmp_path / "report.html", "b", 3)
+    batch_report.add(ended())
     text = (tmp_path / "report.html").read_text()
     assert "<body data-running>" in text and "1 of 3 jobs, running" in text
-    page.write()
+    batch_report.write()
     assert "1 of 3 jobs, stopped" in (tmp_path / "report.html").read_text()
 
 
@@ -190,10 +190,10 @@ def test_pictures_that_cannot_be_read_are_left_out(write, tmp_path):
     assert re.findall(r'alt="([^"]*)"', text) == ["content photo", "result"]
 
 
-def test_a_page_that_cannot_be_written_is_a_warning(tmp_path, caplog):
-    page = Page(tmp_path / "gone" / "report.html", "b", 1)
+def test_a_report_that_cannot_be_written_is_a_warning(tmp_path, caplog):
+    batch_report = Report(tmp_path / "gone" / "report.html", "b", 1)
     with caplog.at_level(logging.WARNING):
-        page.add(ended())
+        batch_report.add(ended())
     assert caplog.messages == [
         f"report {tmp_path}/gone/report.html cannot be written (No such file or directory); the jobs go on"
     ]

@@ -196,7 +196,7 @@ def test_a_clip_that_cannot_be_written_leaves_nothing(tmp_path, tables):
         ("no/such/../out.mp4", "ffv1", "cannot hold ffv1"),
     ],
 )
-def test_places_that_cannot_hold_a_clip_are_told(tmp_path, name, codec, message):
+def test_places_that_cannot_hold_a_clip_are_reported(tmp_path, name, codec, message):
     clip = read_clip(make_clip(tmp_path / "clip.mkv", colour_frames(1)), "clip", 200.0)
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         check_clip_writable(str(tmp_path / name), codec, clip)

@@ -32,7 +32,7 @@ def test_frames_are_those_of_bt_709(tmp_path):
     assert [frame.shape for frame in small_frames(clip, 16)] == [(12, 16, 3)] * 3
 
 
-def test_an_untold_matrix_is_that_of_the_size(tmp_path):
+def test_an_unspecified_matrix_is_that_of_the_size(tmp_path):
     clip = read(make_clip(tmp_path / "clip.mkv", colour_frames(1), colours=(2, 2, 2, 0)))
     assert clip.matrix == "bt601"
 
@@ -75,7 +75,7 @@ def damaged(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated", "playlist", "picture", "pipe"])
-def test_what_is_no_clip_is_told_in_a_line(tmp_path, kind):
+def test_what_is_not_a_clip_is_refused_in_one_line(tmp_path, kind):
     with pytest.raises(UserError, match=r"content clip .*clip\.mp4 (does not exist|is empty|cannot be read as a clip)"):
         read(damaged(tmp_path, kind))
 

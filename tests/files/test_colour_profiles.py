@@ -55,7 +55,7 @@ def test_without_profile_samples_are_srgb_and_alpha_is_left_out():
     assert image.dtype == np.float32 and np.array_equal(np.rint(image * 255), samples[..., :3])
 
 
-def test_profiles_are_told_apart():
+def test_profiles_are_distinguished():
     assert is_srgb(SRGB) and not is_srgb(DISPLAY_P3)
     assert is_rgb(SRGB) and is_rgb(DISPLAY_P3)
     assert not is_rgb(CMYK) and not is_rgb(b"no profile " * 20) and not is_rgb(b"")

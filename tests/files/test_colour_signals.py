@@ -83,7 +83,7 @@ def test_colours_of_a_png_by_definition(tmp_path, case, caplog):
     np.testing.assert_allclose(again.pixels, expected, atol=3e-3)
 
 
-def test_grey_and_alpha_are_taken_as_they_are_told_too(tmp_path):
+def test_grey_and_alpha_use_signalled_colours_too(tmp_path):
     grey = muted(shape=(20, 30))
     photo = read_photo(png(tmp_path / "a.png", grey, gama(100_000)))
     expected = to_srgb((grey / 65535)[..., None].repeat(3, 2), SRGB)

@@ -243,7 +243,7 @@ def test_damaged_cubes_are_refused_in_a_line(text, tmp_path, caplog):
     assert str(error.value) == f"LUT {path}{BAD_CUBES[text]}" and not caplog.records
 
 
-def test_lines_before_the_size_that_say_nothing_known_are_passed_over_and_told(tmp_path, caplog):
+def test_unknown_lines_before_the_size_are_skipped_with_a_warning(tmp_path, caplog):
     path = cube(tmp_path, "BMD_TITLE Film look\nmade by hand\n" + "\n".join(PLAIN))
     np.testing.assert_allclose(Lut.read(path).table, NUMBERS, atol=1e-7)
     (record,) = caplog.records

@@ -103,14 +103,14 @@ def test_samples_are_rounded_and_clipped(tmp_path):
         assert picture.getpixel((3, 2)) == (101, 0, 255)
 
 
-def test_16_bits_into_8_bits_is_told(tmp_path, caplog):
+def test_16_bits_into_8_bits_is_reported(tmp_path, caplog):
     photo = read_photo(save(tmp_path / "in.png", gradient(np.uint16)))
     write_photo(str(tmp_path / "out.webp"), photo.strips(), like=photo)
     assert read_photo(str(tmp_path / "out.webp")).samples.dtype == np.uint8
     assert "keeps only 8 of the content's 16 bits" in caplog.text
 
 
-def test_alpha_without_room_is_told(tmp_path, caplog):
+def test_alpha_without_room_is_reported(tmp_path, caplog):
     photo = read_photo(save(tmp_path / "in.png", gradient(channels=4)))
     write_photo(str(tmp_path / "out.jpg"), photo.strips(), like=photo)
     assert read_photo(str(tmp_path / "out.jpg")).samples.shape == (HEIGHT, WIDTH, 3)
@@ -151,7 +151,7 @@ def test_profile_as_good_as_srgb_costs_no_conversion(tmp_path):
     assert read_photo(save(tmp_path / "p3.png", gradient(), profile="p3")).profile is not None
 
 
-def test_unusable_profile_is_told(tmp_path, caplog):
+def test_unusable_profile_is_reported(tmp_path, caplog):
     Image.fromarray(gradient()).save(tmp_path / "a.jpg", icc_profile=b"no profile " * 20)
     photo = read_photo(str(tmp_path / "a.jpg"))
     assert "colour profile that cannot be used" in caplog.text
@@ -177,7 +177,7 @@ def test_grey_of_16_bits_keeps_them(tmp_path, extension):
 
 
 @pytest.mark.parametrize("extension", ["jpg", "tif"])
-def test_cmyk_is_converted_and_told(tmp_path, caplog, extension):
+def test_cmyk_is_converted_with_a_message(tmp_path, caplog, extension):
     muted = 80 + gradient() // 4  # as printing inks can show them
     inks = pyvips.Image.new_from_array(muted).icc_transform("cmyk", input_profile="srgb", black_point_compensation=True)
     inks.write_to_file(str(tmp_path / "p.tif"))
@@ -295,7 +295,7 @@ def test_ultra_hdr_is_read_as_the_jpeg_that_it_is_and_keeps_its_xmp(tmp_path, ca
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
-def test_damaged_exif_of_a_tiff_is_told(tmp_path, caplog):
+def test_damaged_exif_of_a_tiff_is_reported(tmp_path, caplog):
     path = tmp_path / "in.tif"
     save_with_exif(path)
     with Image.open(path) as picture:
@@ -400,7 +400,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("make, message", BAD.values(), ids=BAD.keys())
-def test_bad_input_is_told_before_decoding(tmp_path, make, message):
+def test_bad_input_is_reported_before_decoding(tmp_path, make, message):
     path = make(tmp_path)
     for read in (read_photo, check_readable):
         with pytest.raises(UserError) as error:
@@ -409,7 +409,7 @@ def test_bad_input_is_told_before_decoding(tmp_path, make, message):
         assert "\n" not in str(error.value)
 
 
-def test_a_photo_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+def test_a_photo_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"no picture")
     path.chmod(0)
@@ -554,7 +554,7 @@ def test_16_pixels_a_side_are_enough(tmp_path):
         read_photo(save(tmp_path / "b.png", gradient()[:15, :16]))
 
 
-def test_only_the_first_of_several_pictures_is_used_and_told(tmp_path, caplog):
+def test_only_the_first_of_several_pictures_is_used_with_a_warning(tmp_path, caplog):
     first, second = Image.fromarray(gradient()), Image.fromarray(noise())
     first.save(tmp_path / "a.tif", save_all=True, append_images=[second])
     assert np.array_equal(read_photo(str(tmp_path / "a.tif")).samples, gradient())
@@ -589,7 +589,7 @@ def test_odd_names(tmp_path):
         ("file/a.png", "cannot be written (Not a directory)"),
     ],
 )
-def test_unwritable_output_is_told_early(tmp_path, name, message):
+def test_unwritable_output_is_reported_early(tmp_path, name, message):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
@@ -679,7 +679,7 @@ def with_iptc(path):
 
 @pytest.mark.parametrize("before", [".jpg", ".tif"])
 @pytest.mark.parametrize("after", [".jpg", ".png", ".tif", ".webp"])
-def test_iptc_goes_from_jpeg_to_jpeg_and_else_its_loss_is_told(tmp_path, caplog, before, after):
+def test_iptc_is_kept_from_jpeg_to_jpeg_and_otherwise_its_loss_is_reported(tmp_path, caplog, before, after):
     source, target = tmp_path / f"a{before}", tmp_path / f"b{after}"
     with_iptc(source)
     photo = read_photo(str(source))

@@ -130,7 +130,7 @@ def damaged(offset, content):
         damaged(2, b"+"),  # BigTIFF
     ],
 )
-def test_damage_is_told_and_the_file_left_as_it_was(tmp_path, exif):
+def test_damage_is_reported_and_the_file_left_as_it_was(tmp_path, exif):
     path = picture(tmp_path / "a.tif")
     before = (tmp_path / "a.tif").read_bytes()
     with pytest.raises(ValueError, match=r"damaged|beyond|kind"):

@@ -44,7 +44,7 @@ def test_a_lut_says_what_its_colours_are(result):
     assert result.lut("red", 17).title == "deep-photostyle, red"
 
 
-def test_a_lut_is_made_for_the_colours_that_are_asked_for(result):
+def test_a_lut_is_made_for_the_requested_colours(result):
     plain, video = (result.lut(size=33, profile=profile) for profile in ("srgb", "rec709"))
     assert np.abs(plain.table - video.table).mean() > 0.01
     assert result.lut_fit(video).mean < 1.2 * result.lut_fit(plain).mean
@@ -69,7 +69,7 @@ def run(golden_paths, capsys, **options):
     return code, "".join(capsys.readouterr())
 
 
-def test_each_realism_and_region_has_a_lut_and_its_fit_is_told(result, tmp_path, caplog):
+def test_each_realism_and_region_has_a_lut_with_a_reported_fit(result, tmp_path, caplog):
     caplog.set_level(logging.INFO, "dpst")
     darker = LutLook([Lut(np.float32([(0, 0, 0), (0.3, 0.3, 0.3)]))])
     lighter = LutLook([Lut(np.float32([(0.2, 0.2, 0.2), (1, 1, 1)]))])
@@ -80,10 +80,10 @@ def test_each_realism_and_region_has_a_lut_and_its_fit_is_told(result, tmp_path,
         f"look_{region}_realism{realism}.cube" for realism in (0, 1) for region in ("blue", "white", "red")
     ]
     for (path, fit), line in zip(fits.items(), caplog.messages, strict=True):
-        told = re.fullmatch(r"(.+) is written; in the region (\w+), (CIEDE2000 .* (\S+) on average, .* (\S+))", line)
-        assert told[1] == path and told[2] in path
-        assert [float(told[4]), float(told[5])] == pytest.approx(list(fit.values()), abs=0.051)
-        assert f"Fit to the region {told[2]}: {told[3]}." in Lut.read(path).comments
+        found = re.fullmatch(r"(.+) is written; in the region (\w+), (CIEDE2000 .* (\S+) on average, .* (\S+))", line)
+        assert found[1] == path and found[2] in path
+        assert [float(found[4]), float(found[5])] == pytest.approx(list(fit.values()), abs=0.051)
+        assert f"Fit to the region {found[2]}: {found[3]}." in Lut.read(path).comments
     dark = Lut.read(str(tmp_path / "look_red_realism1.cube"))
     assert np.abs(dark(result.content) - 0.3 * result.content).mean() < 0.05
 

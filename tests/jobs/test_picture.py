@@ -208,7 +208,7 @@ def test_a_mask_preview_is_written_before_solving(options, tmp_path, monkeypatch
     assert not Path(options.output_image).exists()
 
 
-def test_a_gpu_that_is_not_there_is_told():
+def test_a_gpu_that_is_not_there_is_reported():
     with pytest.raises(UserError, match=r"^--device gpu finds no GPU that TensorFlow can use; .* or use --device cpu$"):
         load_tensorflow("gpu")
 

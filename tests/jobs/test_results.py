@@ -157,7 +157,7 @@ def test_a_preview_is_solved_small_unless_its_size_is_fixed_and_given_at_full_si
     assert result.shape == photo.shape and not np.array_equal(result, photo)
 
 
-def test_a_result_that_cannot_be_written_where_it_was_asked_for_is_elsewhere(levels, tmp_path, monkeypatch):
+def test_a_result_that_cannot_be_written_to_its_path_is_saved_elsewhere(levels, tmp_path, monkeypatch):
     photo = saved(levels, tmp_path / "photo.png")
     (tmp_path / "serial").mkdir()
     (tmp_path / "temp").mkdir()
@@ -183,7 +183,7 @@ def test_what_stands_in_the_place_of_refuge_is_not_replaced(levels, tmp_path):
     assert (tmp_path / "serial" / "result.png").read_text() == "mine"
 
 
-def test_a_result_that_is_nowhere_is_told(levels, tmp_path, monkeypatch):
+def test_a_result_that_is_nowhere_is_reported(levels, tmp_path, monkeypatch):
     photo = saved(levels, tmp_path / "photo.png")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
     said = r"cannot be written \(.*\); free disk space or memory and run it again, for .* cannot hold it either$"

@@ -179,7 +179,7 @@ def test_work_ends_with_a_message(ask, page):
     assert page.next() == {"kind": "error", "error": "your photo is missing; give your photo"}
 
 
-def test_a_bug_is_told_and_ends_nothing_else(ask, page, server, monkeypatch, caplog):
+def test_a_bug_is_reported_and_ends_nothing_else(ask, page, server, monkeypatch, caplog):
     session, _ = server.pages.sessions[page.name]
     monkeypatch.setattr(session, "draft", lambda *_: 1 / 0)
     ask("POST", f"/{page.name}/draft", VALUES)

@@ -140,11 +140,11 @@ def test_no_head_keeps_the_server_busy(server, padding):
         ("view", b"[" * 50_000),
         ("view", b"\xff\xfe\x00"),
         ("view", b"7"),
-        ("draft", b'{"regions": "alike", "count": -1}'),
-        ("draft", b'{"regions": "alike", "count": 10}'),
-        ("draft", b'{"regions": "alike", "count": 2.5}'),
-        ("draft", b'{"regions": ["alike"], "count": 2}'),
-        ("make", b'{"regions": "alike", "count": 2, "realism": 1}'),
+        ("draft", b'{"regions": "found", "count": -1}'),
+        ("draft", b'{"regions": "found", "count": 10}'),
+        ("draft", b'{"regions": "found", "count": 2.5}'),
+        ("draft", b'{"regions": ["found"], "count": 2}'),
+        ("make", b'{"regions": "found", "count": 2, "realism": 1}'),
     ],
 )
 def test_values_are_finite_and_in_range(server, name, what, body):
@@ -172,7 +172,7 @@ def test_a_file_is_refused_by_its_length_before_it_is_read(server, name, tmp_pat
 
 def test_files_of_a_session_are_bounded_together(server, name, monkeypatch, tmp_path):
     photo = (DATA / "content.png").read_bytes()
-    monkeypatch.setattr(session, "MOST_GIVEN", len(photo) * 3 // 2)
+    monkeypatch.setattr(session, "MAX_SESSION_BYTES", len(photo) * 3 // 2)
     for _ in range(3):  # a photo that takes the place of another counts once
         assert ask(server, "PUT", f"/{name}/content_image_path?name=a.png", photo)[0] == 200
     status, answer = ask(server, "PUT", f"/{name}/style_image_path?name=b.png", photo)
@@ -182,7 +182,7 @@ def test_files_of_a_session_are_bounded_together(server, name, monkeypatch, tmp_
 
 
 def test_sessions_and_threads_are_bounded(server):
-    streams = [open_stream(server) for _ in range(page_module.MOST_PAGES)]
+    streams = [open_stream(server) for _ in range(page_module.MAX_PAGES)]
     try:
         threads = threading.active_count()
         assert ask(server, "GET", "/messages") == (503, {"error": "8 pages are open, and no more can be; close one of them"})
@@ -261,7 +261,7 @@ def test_a_photo_for_which_there_is_no_room_is_refused_in_a_line(server, name, m
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(session.Session, "_within_bound", full)
+    monkeypatch.setattr(session.Session, "_within_limit", full)
     status, answer = ask(server, "PUT", f"/{name}/content_image_path?name=a.png", b"x")
     assert status == 507
     assert answer["error"] == "the file cannot be saved (No space left on device); make room for temporary files"

@@ -16,28 +16,28 @@ from dpst.errors import UserError
 from dpst.files.luts import Lut
 from dpst.options import Options
 from dpst.page import session as session_module
-from dpst.page.session import REALISMS, Kind, PageClosed, Session, What
+from dpst.page.session import REALISMS, Download, PageClosed, RegionSource, Session
 from vgg19.networks import Networks
 
 NETWORKS = Networks()
 
 
 @pytest.fixture
-def told():
+def progress():
     return []
 
 
 @pytest.fixture
-def session(tmp_path, told):
+def session(tmp_path, progress):
     (tmp_path / "root").mkdir()
     base = Options(app=True, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2, quiet=True)
-    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: told.append((share, words)))
+    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: progress.append((share, words)))
 
 
 def give(session, **names):
     """Gives the session files of tests/data, by option: the name there."""
     for option, name in names.items():
-        session.take(option, name, [(DATA / name).read_bytes()])
+        session.add_file(option, name, [(DATA / name).read_bytes()])
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def solves(monkeypatch):
 
 def written(session, realism=1, strength=1):
     """The bytes of the picture that can be downloaded."""
-    return session.file(session.write(What.PICTURE, realism, strength))
+    return session.file(session.write(Download.PICTURE, realism, strength))
 
 
 def picture(data):
@@ -85,11 +85,11 @@ def strokes(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [Kind.STROKES, Kind.FOUND])
-def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path, monkeypatch):
-    if kind is Kind.STROKES:
+@pytest.mark.parametrize("kind", [RegionSource.STROKES, RegionSource.FOUND])
+def test_the_shown_command_line_gives_the_same_result(with_masks, kind, tmp_path, monkeypatch):
+    if kind is RegionSource.STROKES:
         for option, name in (("content_seg_path", "content_seg.png"), ("style_seg_path", "style_seg.png")):
-            with_masks.take(option, f"drawn_{name}", [strokes(name)])
+            with_masks.add_file(option, f"drawn_{name}", [strokes(name)])
     assert with_masks.make(kind, 2, 0.5, 1) == []
     made = with_masks.view(0.5, 1.25)
     assert made.is_whole and not made.is_draft and len(made.masks) == 2
@@ -98,7 +98,7 @@ def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path
     monkeypatch.chdir(folder)
     for name in ("content.png", "style.png"):
         (folder / name).write_bytes((DATA / name).read_bytes())
-    if kind is not Kind.FOUND:
+    if kind is not RegionSource.FOUND:
         for name in made.masks:
             (folder / name).write_bytes(with_masks.file(name))
     python, program, *arguments = shlex.split(made.command)
@@ -106,7 +106,7 @@ def test_the_command_line_that_is_told_makes_the_same(with_masks, kind, tmp_path
     assert deep_photostyle.main([*arguments, "--quiet"]) == 0
     own = written(with_masks, 0.5, 1.25)
     np.testing.assert_array_equal(picture((folder / "content_restyled.png").read_bytes()), picture(own))
-    if kind is Kind.FOUND:
+    if kind is RegionSource.FOUND:
         beside = [folder / f"content_restyled.png.{name}" for name in made.masks]
         assert [path.read_bytes() for path in beside] == [with_masks.file(name) for name in made.masks]
 
@@ -116,19 +116,19 @@ def test_the_result_has_the_photos_own_size_kind_and_exif(session):
     file, exif = io.BytesIO(), Image.Exif()
     exif[271] = "a camera"
     Image.fromarray(pixels).save(file, "JPEG", exif=exif)
-    shown = session.take("content_image_path", "wide.jpg", [file.getvalue()])
+    shown = session.add_file("content_image_path", "wide.jpg", [file.getvalue()])
     assert picture(session.file(shown)).shape == (54, 1000, 3)
     give(session, style_image_path="style.png")
-    session.make(Kind.WHOLE, 3, 1, 1)
+    session.make(RegionSource.WHOLE, 3, 1, 1)
     with Image.open(io.BytesIO(written(session))) as result:
         assert (result.size, result.format, result.getexif()[271]) == ((1300, 70), "JPEG", "a camera")
 
 
 @pytest.mark.slow
-def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with_masks, solves, told):
+def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with_masks, solves, progress):
     assert with_masks.view(1, 1) is None
     seen = []
-    assert with_masks.draft(Kind.MASKS, 3, 0.5, lambda: seen.append(with_masks.view(2, 1).realism)) == []
+    assert with_masks.draft(RegionSource.MASKS, 3, 0.5, lambda: seen.append(with_masks.view(2, 1).realism)) == []
     assert len(solves) == 1 and solves[0].preview
     assert list(dict.fromkeys(seen)) == [0.5, 1, 1.5, 2]  # its own realism first; always the nearest that there is
     views = {realism: with_masks.view(realism, 1) for realism in REALISMS}
@@ -138,22 +138,22 @@ def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with
     moved = [np.abs(picture(with_masks.view(1, strength).picture) - photo).mean() for strength in (0, 0.5, 1)]
     assert moved[0] < 1 < moved[1] < moved[2]  # but for the JPEG, strength 0 is the photo
     assert len(solves) == 1
-    shares = [share for share, _ in told]
+    shares = [share for share, _ in progress]
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
-    with_masks.make(Kind.MASKS, 3, 1, 1)
+    with_masks.make(RegionSource.MASKS, 3, 1, 1)
     assert not with_masks.view(1, 0.5).is_draft and with_masks.view(2, 1).is_draft
 
 
 @pytest.mark.slow
-def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_masks, solves, told, tmp_path):
+def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_masks, solves, progress, tmp_path):
     seen = []
-    with_masks.make(Kind.MASKS, 3, 1, 1, lambda: seen.append(with_masks.view(1, 1)))
+    with_masks.make(RegionSource.MASKS, 3, 1, 1, lambda: seen.append(with_masks.view(1, 1)))
     assert not any(view.is_whole for view in seen) and with_masks.view(1, 1).is_whole
     assert len({view.picture for view in seen}) > 1  # after the first stage, too
-    told.clear()
+    progress.clear()
     full, half = picture(written(with_masks)), picture(written(with_masks, 1, 0.5))
     assert len(solves) == 1 and "--strength 0.5" in with_masks.view(1, 0.5).command
-    assert {words for _, words in told} == {"writing content_restyled.png"}
+    assert {words for _, words in progress} == {"writing content_restyled.png"}
     photo = picture((DATA / "content.png").read_bytes())
     unclipped = (full > 0) & (full < 255)
     assert unclipped.mean() > 0.5
@@ -164,25 +164,25 @@ def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_ma
     # Nothing was solved at realism 2: the nearest is shown, says so, and cannot be downloaded as that.
     assert with_masks.view(2, 0.5).realism == 1
     with pytest.raises(UserError, match="has not been made yet; make it first"):
-        with_masks.write(What.PICTURE, 2, 0.5)
-    with_masks.make(Kind.MASKS, 3, 2, 0.5)
-    with_masks.make(Kind.MASKS, 3, 1, 0.5)  # it is there
+        with_masks.write(Download.PICTURE, 2, 0.5)
+    with_masks.make(RegionSource.MASKS, 3, 2, 0.5)
+    with_masks.make(RegionSource.MASKS, 3, 1, 0.5)  # it is there
     assert len(solves) == 2
-    with_masks.make(Kind.WHOLE, 3, 2, 0.5)
+    with_masks.make(RegionSource.WHOLE, 3, 2, 0.5)
     assert with_masks.view(1, 0.5).realism == 2  # that of the masks is gone
-    whole, lut = picture(written(with_masks, 2, 1)), tmp_path / with_masks.write(What.LUT, 2, 0.5)
+    whole, lut = picture(written(with_masks, 2, 1)), tmp_path / with_masks.write(Download.LUT, 2, 0.5)
     lut.write_bytes(with_masks.file(lut.name))
     assert lut.name == "content_look.cube"
     by_lut = 255 * Lut.read(str(lut))(photo.astype(np.float32) / 255)
     assert np.abs(by_lut - whole).mean() < np.abs(photo - whole).mean() / 2
     give(with_masks, style_image_path="init.png")
     assert with_masks.view(2, 0.5) is None
-    with_masks.make(Kind.WHOLE, 3, 2, 0.5)
+    with_masks.make(RegionSource.WHOLE, 3, 2, 0.5)
     assert len(solves) == 4
 
 
 def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
-    shown = with_masks.show_regions(Kind.MASKS, 3)
+    shown = with_masks.show_regions(RegionSource.MASKS, 3)
     assert solves[0].dry_run and len(solves) == 1 and shown.warnings == []
     assert [each.name for each in shown.regions] == ["blue", "white", "red"]
     for number, (name, own) in enumerate(zip(shown.masks, ("content_seg.png", "style_seg.png"), strict=True)):
@@ -203,35 +203,35 @@ def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
 )
 def test_a_wrong_file_is_refused_as_on_the_command_line(with_masks, option, content, role, called, tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError) as refused:
-        with_masks.take(option, "wrong.png", [content])
+        with_masks.add_file(option, "wrong.png", [content])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wrong.png").write_bytes(content)
     paths = {name: str(DATA / f"{name}.png") for name in ("content", "style")}
     options = {"content_image_path": paths["content"], "style_image_path": paths["style"], option: "wrong.png"}
     assert deep_photostyle.main(["--quiet", *(word for name, value in options.items() for word in (f"--{name}", value))]) == 1
     assert capsys.readouterr().err.replace(role, called) == f"error: {refused.value}\n"
-    assert len(with_masks.show_regions(Kind.MASKS, 3).regions) == 3  # of the files that were there before
+    assert len(with_masks.show_regions(RegionSource.MASKS, 3).regions) == 3  # of the files that were there before
 
 
 def test_a_photo_cut_short_is_refused(session):
     whole = (DATA / "content.png").read_bytes()
     with pytest.raises(UserError, match=r"^your photo cut\.png is damaged or truncated"):
-        session.take("content_image_path", "cut.png", [whole[: len(whole) // 2]])
+        session.add_file("content_image_path", "cut.png", [whole[: len(whole) // 2]])
     assert session.file("cut.png") is None
 
 
 @pytest.mark.parametrize("numbers", [(4, 1), (1, 3), (float("nan"), 1)])
 def test_numbers_out_of_range_are_refused(with_photos, numbers):
     with pytest.raises(UserError, match=r"^(realism|strength) \S+ is out of range"):
-        with_photos.make(Kind.WHOLE, 3, *numbers)
+        with_photos.make(RegionSource.WHOLE, 3, *numbers)
     with pytest.raises(UserError, match=r"^number of regions 77 is unknown"):
-        with_photos.make(Kind.FOUND, 77, 1, 1)
+        with_photos.make(RegionSource.FOUND, 77, 1, 1)
 
 
 def test_files_of_the_same_name_are_kept_apart(session):
     give(session, content_image_path="content.png")
-    session.take("style_image_path", "content.png", [(DATA / "style.png").read_bytes()])
-    session.make(Kind.WHOLE, 3, 1, 1)
+    session.add_file("style_image_path", "content.png", [(DATA / "style.png").read_bytes()])
+    session.make(RegionSource.WHOLE, 3, 1, 1)
     command = session.view(1, 1).command
     assert "--content_image_path content.png --style_image_path style_image_content.png" in command
     assert session.file("content.png") == (DATA / "content.png").read_bytes()
@@ -246,14 +246,14 @@ def test_only_the_sessions_own_files_are_given_out(with_photos, tmp_path, name):
 
 @pytest.mark.slow
 def test_a_solve_that_is_stopped_gives_the_best_picture_so_far(tmp_path, with_masks):
-    with_masks._tell = lambda share, words: share > 0 and with_masks.stop()
+    with_masks._on_progress = lambda share, words: share > 0 and with_masks.stop()
     with_masks.begin(with_masks.start())
-    with_masks.make(Kind.MASKS, 3, 1, 1)
+    with_masks.make(RegionSource.MASKS, 3, 1, 1)
     assert not with_masks.view(1, 1).is_whole
-    with_masks._tell = lambda share, words: None
+    with_masks._on_progress = lambda share, words: None
     with_masks.begin(with_masks.start())
     assert picture(written(with_masks)).shape == picture((DATA / "content.png").read_bytes()).shape
-    with_masks.make(Kind.MASKS, 3, 1, 1)
+    with_masks.make(RegionSource.MASKS, 3, 1, 1)
     assert with_masks.view(1, 1).is_whole  # it is not taken for what is done
 
 
@@ -263,19 +263,19 @@ def test_what_is_stopped_before_it_begins_leaves_nothing(with_photos):
     with_photos.start()  # what comes after it does not undo it
     with_photos.begin(stopped)
     with pytest.raises(KeyboardInterrupt):
-        with_photos.make(Kind.WHOLE, 3, 1, 1)
+        with_photos.make(RegionSource.WHOLE, 3, 1, 1)
     assert with_photos.view(1, 1) is None
 
 
 def test_all_is_deleted_when_the_page_is_closed(with_photos, tmp_path):
-    with_photos.make(Kind.WHOLE, 3, 1, 1)
+    with_photos.make(RegionSource.WHOLE, 3, 1, 1)
     written(with_photos)
     assert len(list((tmp_path / "root").rglob("*"))) > 4
     with_photos.close()
     with_photos.close()
     assert not list((tmp_path / "root").iterdir())
     for act in (
-        lambda: with_photos.make(Kind.WHOLE, 3, 1, 1),
+        lambda: with_photos.make(RegionSource.WHOLE, 3, 1, 1),
         lambda: with_photos.view(1, 1),
         lambda: with_photos.file("content.png"),
         lambda: give(with_photos, content_image_path="content.png"),
@@ -288,20 +288,20 @@ def test_all_is_deleted_when_the_page_is_closed(with_photos, tmp_path):
 def test_a_page_closed_during_a_solve_ends_it_and_leaves_no_file(with_masks, tmp_path):
     shares = []
 
-    def tell(share, words):
+    def on_progress(share, words):
         shares.append(share)
         if share > 0:
             with_masks.close()
             assert list((tmp_path / "root").iterdir())  # what runs may still read and write
 
-    with_masks._tell = tell
+    with_masks._on_progress = on_progress
     with pytest.raises(PageClosed):
-        with_masks.make(Kind.MASKS, 3, 1, 1)
+        with_masks.make(RegionSource.MASKS, 3, 1, 1)
     assert not list((tmp_path / "root").iterdir())
     assert len([share for share in shares if share > 0]) == 1
 
 
-def test_warnings_are_told_with_names_and_without_those_of_other_threads(with_masks, monkeypatch):
+def test_warnings_have_names_and_exclude_those_of_other_threads(with_masks, monkeypatch):
     logger, run_job = logging.getLogger("dpst"), session_module.run_job
 
     def run(job, *rest):
@@ -312,7 +312,7 @@ def test_warnings_are_told_with_names_and_without_those_of_other_threads(with_ma
         return run_job(job, *rest)
 
     monkeypatch.setattr(session_module, "run_job", run)
-    assert with_masks.show_regions(Kind.MASKS, 3).warnings == ["mask content_seg.png is odd"]
+    assert with_masks.show_regions(RegionSource.MASKS, 3).warnings == ["mask content_seg.png is odd"]
 
 
 def test_the_base_options_hold(tmp_path):

@@ -98,7 +98,7 @@ def test_what_only_one_photo_has_is_no_region():
     assert (labels[:150] == np.bincount(labels[:150]).argmax()).mean() > 0.95  # not merely content against style
 
 
-def test_a_region_that_the_edges_swallow_is_told_and_none(photos, monkeypatch, caplog):
+def test_a_region_lost_at_the_edges_is_reported_and_removed(photos, monkeypatch, caplog):
     whole = automatic._along_edges
     monkeypatch.setattr(automatic, "_along_edges", lambda masks, photo: whole(masks, photo) * (1, 1, 0))
     regions = find_regions(*photos, 3)
@@ -107,7 +107,7 @@ def test_a_region_that_the_edges_swallow_is_told_and_none(photos, monkeypatch, c
     assert "`auto_seg` 3 is more regions than the photos have in common; the number is 2" in caplog.text
 
 
-def test_fewer_regions_than_wanted_are_told(caplog):
+def test_fewer_regions_than_wanted_are_reported(caplog):
     noise = np.random.default_rng(3).random((16, 16, 3), np.float32)
     regions = find_regions(noise, np.full((16, 16, 3), 0.5, np.float32), 9)
     assert len(regions.names) < 9

@@ -149,7 +149,7 @@ def test_equal_colours_are_matched_before_near_ones(regions_of):
     np.testing.assert_allclose(regions.style.mean(axis=(0, 1)), [0.2, 0.8], atol=0.01)
 
 
-def test_a_soft_mask_may_differ_more_and_that_is_told(regions_of, caplog):
+def test_a_soft_mask_may_differ_more_with_a_warning(regions_of, caplog):
     hard = painted(SKY, (RED, 0.5, 1, 0, 1))
     soft = Image.fromarray(painted(RIVER, (RED, 0.5, 1, 0, 1))).filter(ImageFilter.GaussianBlur(2))
     assert set(regions_of(hard, soft).colours) == {SKY, RED}
@@ -233,7 +233,7 @@ def test_masks_of_another_size_are_brought_to_the_photos(regions_of, caplog):
 def test_another_shape_is_stretched_with_a_warning(regions_of, caplog):
     regions_of(SCENE[:, :50], OTHER)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    assert "50x60, another shape than its photo, 84x60; it is stretched" in caplog.text
+    assert "50x60 and its photo 84x60, another shape; the mask is stretched" in caplog.text
 
 
 # How the photo is stored, by EXIF's number, from how it is upright: 6 is turned clockwise to be seen.
@@ -269,7 +269,7 @@ def test_a_mask_that_is_upright_or_says_how_it_is_stored_is_not_turned_again(tmp
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
-def test_a_mask_whose_shape_does_not_say_how_it_is_stored_is_told(tmp_path, caplog, orientation):
+def test_a_mask_whose_shape_does_not_show_its_orientation_is_reported(tmp_path, caplog, orientation):
     size = (60, 60) if orientation == 6 else SIZE
     Image.fromarray(painted(BLUE, (RED, 0.5, 1, 0, 1), size=size)).save(tmp_path / "a.png")
     read_classes(str(tmp_path / "a.png"), np.full((*size, 3), 0.5, np.float32), Options(), orientation)
@@ -533,7 +533,7 @@ def test_seg_classes_name_labels(regions_of):
 
 @pytest.mark.parametrize("text", ["sky", "sky=blue", "sky=0000f", "=0000ff", "sky=65536", "sky=0000ff;sea=00ffff"])
 def test_bad_seg_classes_are_an_error(regions_of, text):
-    with pytest.raises(UserError, match=r"`seg_classes` .* is no class; write name=colour"):
+    with pytest.raises(UserError, match=r"`seg_classes` .* is not a class; write name=colour"):
         regions_of(SCENE, OTHER, seg_classes=text)
 
 

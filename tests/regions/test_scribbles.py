@@ -146,7 +146,8 @@ def test_strokes_on_a_transparent_layer_are_found_by_themselves(regions_of, capl
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 2 and all(record.levelno == logging.INFO for record in caplog.records)
     share = (TWO[..., 3] > 0).mean()
-    assert f"strokes on {100 * share:.1f} % of it are completed" in lines[0] and "content" in lines[0] and "style" in lines[1]
+    assert f"strokes on {100 * share:.1f} % of the photo are completed" in lines[0]
+    assert "content" in lines[0] and "style" in lines[1]
     np.testing.assert_array_equal(regions.content_strokes, TWO[..., 3] > 0)
 
 
@@ -261,7 +262,7 @@ def test_a_mask_without_strokes_is_an_error(choice):
         find_strokes("mask", np.zeros((*SIZE, 4), np.uint8), choice)
 
 
-def test_strokes_that_touch_are_told(regions_of, caplog):
+def test_strokes_that_touch_are_reported(regions_of, caplog):
     crossing = layer((BLUE, 8, 6, 60, 40), (RED, 50, 40, 60, 8))
     regions_of(crossing, TWO)
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
@@ -271,7 +272,7 @@ def test_strokes_that_touch_are_told(regions_of, caplog):
     assert touching(strokes) == [(0, 1)] and len(colours) == 2
 
 
-def test_a_region_that_only_one_photo_has_strokes_in_is_told(regions_of, caplog):
+def test_a_region_that_only_one_photo_has_strokes_in_is_reported(regions_of, caplog):
     three = np.where(TWO[..., 3:] > 0, TWO, layer((GREEN, 35, 5, 40, 20)))
     regions_of(TWO, three)
     assert "has strokes of green and content segmentation" in caplog.text and "they are not used" in caplog.text
@@ -280,7 +281,7 @@ def test_a_region_that_only_one_photo_has_strokes_in_is_told(regions_of, caplog)
     assert "has class green (" in caplog.text and "only in the content" in caplog.text
 
 
-def test_a_forced_mask_without_background_is_told_and_taken_whole(regions_of, caplog):
+def test_a_forced_mask_without_background_is_reported_and_taken_whole(regions_of, caplog):
     whole = np.zeros((*SIZE, 3), np.uint8)
     whole[:, :30], whole[:, 30:] = BLUE, RED
     regions_of(TWO, whole, seg_scribbles="always")

@@ -211,7 +211,7 @@ def test_without_kerashub_one_line_says_what_to_do_before_tensorflow_starts(argu
     )
 
 
-def test_a_model_that_is_not_used_is_told(arguments, caplog):
+def test_a_model_that_is_not_used_is_reported(arguments, caplog):
     assert main([*arguments[:-1], "0", "--seg_model", "mine", "--dry_run"]) == 0
     assert "--seg_model mine is not used; give --auto_seg semantic, and no masks" in caplog.text
 
@@ -253,7 +253,7 @@ def test_the_command_line_from_two_photos_to_a_result_and_again_with_its_masks(t
 
 
 @needs_kerashub
-def test_a_damaged_copy_is_told(tmp_path, preset):
+def test_a_damaged_copy_is_reported(tmp_path, preset):
     shutil.copytree(preset, tmp_path / "copy")
     (tmp_path / "copy" / "task.weights.h5").write_bytes(b"half")
     with pytest.raises(UserError, match=r"copy cannot be read \(\w+\); copy the folder again$"):

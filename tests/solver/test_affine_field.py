@@ -176,7 +176,7 @@ def test_it_is_settled_when_the_picture_is(photos):
     assert test(other) == ""
 
 
-def test_both_stages_of_style_option_2_are_told(photos, regions, thin_network):
+def test_both_stages_of_style_option_2_are_reported(photos, regions, thin_network):
     seen = []
     result = stylize(*photos, regions=regions, options=OPTIONS, network=thin_network, callback=seen.append)
     assert [stage.phase for stage in result.stages] == [SEGMENTED, REFINEMENT]

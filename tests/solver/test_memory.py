@@ -117,7 +117,7 @@ def test_a_size_that_the_user_fixed_is_refused_and_one_that_fits_is_named(free):
     assert settled(named, (round(900 * scale), named.max_size)) is named
 
 
-def test_no_memory_at_all_is_told(free):
+def test_no_memory_at_all_is_reported(free):
     free(10 * MIB)
     with pytest.raises(UserError, match="not enough to solve even 64 pixels"):
         settled(OPTIONS)

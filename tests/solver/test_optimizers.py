@@ -94,7 +94,7 @@ def test_the_best_iterate_comes_back_with_its_own_evaluation(minimize, function)
     evaluate, steps = Function(function), Steps()
     optimum = minimize(evaluate, START, 25, steps)
     assert optimum.evaluation.total == min(steps.totals)
-    assert evaluate(optimum.levels).total == optimum.evaluation.total
+    assert evaluate(optimum.solution).total == optimum.evaluation.total
 
 
 @pytest.mark.parametrize("minimize", [minimize_lbfgsb, minimize_adam])
@@ -153,7 +153,7 @@ def test_the_start_is_left_as_it_was(minimize):
 
 
 @minimizers
-def test_iterations_that_ran_out_are_told(minimize):
+def test_iterations_that_ran_out_are_reported(minimize):
     assert "iterations" in minimize(Function(rosenbrock), START, 3, Steps()).reason
 
 
@@ -172,7 +172,7 @@ def test_lbfgsb_goes_the_way_of_the_reference(reference, golden_objective, name)
     optimum = minimize_lbfgsb(evaluate, golden_photo("init.png").astype(np.float64) * 255, 10, Steps())
     np.testing.assert_allclose(losses[:8], reference[name]["losses_per_evaluation"][:8], rtol=1e-2)
     # Rounding grows from step to step; still the pictures are the same to the eye.
-    np.testing.assert_allclose(optimum.levels.mean((0, 1))[::-1], reference[name]["final_mean_bgr"], atol=0.5)
+    np.testing.assert_allclose(optimum.solution.mean((0, 1))[::-1], reference[name]["final_mean_bgr"], atol=0.5)
 
 
 def test_lbfgsb_runs_on_where_scipys_tolerance_would_stop():
@@ -191,7 +191,7 @@ def test_lbfgsb_says_why_it_stopped_before_its_iterations_ran_out():
     assert optimum.iterations < 1000
     assert optimum.reason and optimum.reason == optimum.reason.strip().rstrip(".").lower()
     assert "iterations" not in optimum.reason
-    np.testing.assert_allclose(optimum.levels.ravel(), MINIMUM, atol=1e-4)
+    np.testing.assert_allclose(optimum.solution.ravel(), MINIMUM, atol=1e-4)
 
 
 # Adam
@@ -220,20 +220,20 @@ def test_adam_returns_an_earlier_iterate_if_that_was_best():
     best = int(np.argmin(steps.totals))
     assert best < 7  # the rate is too large for this function, or the test shows nothing
     assert optimum.evaluation is steps.evaluations[best]
-    np.testing.assert_array_equal(optimum.levels, steps.levels[best])
+    np.testing.assert_array_equal(optimum.solution, steps.levels[best])
 
 
 def test_adam_returns_the_start_if_every_step_made_it_worse():
     start = MINIMUM.reshape(SHAPE) + 1e-3
     optimum = minimize_adam(Function(quadratic), start, 3, Steps(), learning_rate=10.0)
-    np.testing.assert_array_equal(optimum.levels, start)
+    np.testing.assert_array_equal(optimum.solution, start)
 
 
 def test_adam_ends_near_the_reference(reference, golden_objective):
     # The reference takes one step less and picks its best image by another loss, hence a level of tolerance.
     start = golden_photo("init.png").astype(np.float64) * 255
     optimum = minimize_adam(golden_objective(matting=True), start, 10, Steps(), learning_rate=1.0)
-    np.testing.assert_allclose(optimum.levels.mean((0, 1))[::-1], reference["matting"]["adam_10_updates_best_mean_bgr"], atol=1)
+    np.testing.assert_allclose(optimum.solution.mean((0, 1))[::-1], reference["matting"]["adam_10_updates_best_mean_bgr"], atol=1)
 
 
 # Preconditioned L-BFGS
@@ -265,7 +265,7 @@ def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
 def test_preconditioned_lbfgs_finds_the_minimum_that_scipy_finds():
     expected = scipy.optimize.minimize(rosenbrock, START.ravel(), jac=True, method="L-BFGS-B", options={"ftol": 0, "gtol": 1e-9})
     optimum = minimize_preconditioned(Function(rosenbrock), START, 400, Steps(), identity)
-    np.testing.assert_allclose(optimum.levels.ravel(), expected.x, atol=1e-4)
+    np.testing.assert_allclose(optimum.solution.ravel(), expected.x, atol=1e-4)
 
 
 def test_the_exact_inverse_needs_one_step():
@@ -335,7 +335,7 @@ def test_single_precision_runs_out_without_harm():
         return np.float32(value), gradient.astype(np.float32).astype(np.float64)
 
     optimum = minimize_preconditioned(Function(rounded), START, 1000, Steps(), inverse)
-    np.testing.assert_allclose(optimum.levels.ravel(), MINIMUM, atol=1e-4)
+    np.testing.assert_allclose(optimum.solution.ravel(), MINIMUM, atol=1e-4)
 
 
 def test_gradients_whose_squares_leave_single_precision_do_no_harm():
@@ -345,7 +345,7 @@ def test_gradients_whose_squares_leave_single_precision_do_no_harm():
 
     steps = Steps()
     optimum = minimize_preconditioned(Function(steep), START, 20, steps, identity, bounds=(-0.3, 0.3))
-    assert np.isfinite(optimum.levels).all()
+    assert np.isfinite(optimum.solution).all()
     assert 0 < optimum.iterations == steps.numbers[-1]
     assert optimum.evaluation.total < steps.totals[0]
 
@@ -374,4 +374,4 @@ def test_bounds_are_kept_and_the_minimum_within_them_found(precondition):
     evaluate = Function(quadratic)
     optimum = minimize_preconditioned(evaluate, START + 0.5, 500, Steps(), precondition, bounds=(-0.3, 0.3))
     assert np.abs(evaluate.asked).max() <= 0.3
-    np.testing.assert_allclose(optimum.levels.ravel(), expected.x, atol=1e-5)
+    np.testing.assert_allclose(optimum.solution.ravel(), expected.x, atol=1e-5)

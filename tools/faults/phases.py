@@ -13,13 +13,13 @@ PHASES = {
     "hash inputs": ("dpst.jobs.picture", "input_hashes"),
     "read photos": ("dpst.jobs.picture", "read_photo"),
     "find regions": ("dpst.jobs.picture", "found_regions"),
-    "load network": ("dpst.jobs.picture", "_network"),
+    "load network": ("vgg19.networks.Networks", "channels"),
     "solve": ("photo_style", "stylize"),
     "write result": ("dpst.jobs.picture", "write_results"),
     "name result": ("dpst.files.atomic", "_take_name"),
     "score": ("dpst.jobs.picture", "scores"),
     "write record": ("dpst.batch.batch", "write_record"),
-    "write report": ("dpst.batch.report.Page", "write"),
+    "write report": ("dpst.batch.report.Report", "write"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dpst.errors import one_line
 
 # Characters of the longest message: some paths of a usual length, and what is wrong with them.
-MOST_CHARACTERS = 1200
+MAX_CHARACTERS = 1200
 
 
 class Broken(Exception):
@@ -25,5 +25,5 @@ def one_clear_line(message: str) -> None:
     """
     if not message or not message.isprintable():
         raise Broken("a message of several lines, or with control characters")
-    if len(message) > MOST_CHARACTERS:
+    if len(message) > MAX_CHARACTERS:
         raise Broken("a message longer than a screen")

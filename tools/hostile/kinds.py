@@ -32,7 +32,7 @@ from hostile.broken import Broken, one_clear_line, shown
 from vgg19.weights import load_weights
 
 # Megapixels at most, as `--max_pixels` would have it.
-MOST_PIXELS = 4.0
+MAX_PIXELS = 4.0
 _EXTENSIONS = (".png", ".jpg", ".tif", ".webp")
 
 
@@ -47,7 +47,7 @@ class Kind:
 
 def picture(path: Path) -> None:
     """Read, and written as a result is, in a format that its bytes choose; a result that cannot be written is a run lost."""
-    photo = read_photo(str(path), max_pixels=MOST_PIXELS)
+    photo = read_photo(str(path), max_pixels=MAX_PIXELS)
     pixels = photo.pixels
     if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 1):
         raise Broken("a photo beyond 0..1")
@@ -66,7 +66,7 @@ def picture(path: Path) -> None:
 def mask(path: Path) -> None:
     """Completed or flat, the classes of a mask share out each pixel at most once."""
     photo = seeds.levels(3).astype(np.float32) / 255
-    names, masks = read_classes(str(path), photo, Options(max_pixels=MOST_PIXELS))
+    names, masks = read_classes(str(path), photo, Options(max_pixels=MAX_PIXELS))
     if masks.shape != (*photo.shape[:2], len(names)) or not np.isfinite(masks).all() or masks.sum(-1).max() > 1.001:
         raise Broken("classes that are no partition")
 
@@ -116,11 +116,11 @@ def folder(path: Path) -> None:
 
 def clip(path: Path) -> None:
     """All frames that can be read, and what the report shows of it."""
-    found = read_clip(str(path), "content clip", MOST_PIXELS)
+    found = read_clip(str(path), "content clip", MAX_PIXELS)
     for frame in small_frames(found, 16):
         if frame.shape[2] != 3 or max(frame.shape) > 16:
             raise Broken("a frame of another size")
-    clip_thumbnail(str(path), 16, MOST_PIXELS)
+    clip_thumbnail(str(path), 16, MAX_PIXELS)
 
 
 def record(path: Path) -> None:

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 
 # Bytes of the largest file that is made: damage that grows is what limits are for, but not the disk's.
-MOST_BYTES = 1 << 18
+MAX_BYTES = 1 << 18
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -46,7 +46,7 @@ def _flip(content: bytes, at: int, edit: Edit) -> bytes:
 
 def _times(piece: bytes, edit: Edit) -> int:
     """How often a piece is repeated, so that the file stays small."""
-    return min(edit.length, MOST_BYTES // (1 + len(piece)))
+    return min(edit.length, MAX_BYTES // (1 + len(piece)))
 
 
 BYTE_EDITS: dict[str, Callable[[bytes, int, Edit], bytes]] = {
@@ -86,7 +86,7 @@ def damaged(content: bytes, edits: list[Edit], layout: Layout) -> bytes:
             pieces = PIECE_EDITS[edit.how](pieces, at, edit)
         else:
             pieces[at] = BYTE_EDITS[edit.how](pieces[at], edit.where % max(1, len(pieces[at])), edit)
-        content = (b"".join(pieces) if whole else layout.join(pieces))[:MOST_BYTES]
+        content = (b"".join(pieces) if whole else layout.join(pieces))[:MAX_BYTES]
     return content
 
 
@@ -174,7 +174,7 @@ def _pickle_opcodes(content: bytes) -> list[bytes]:
 def _zip_members(content: bytes) -> list[bytes]:
     """Name, a zero, and data of each member."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MOST_BYTES:
+        if sum(member.file_size for member in archive.infolist()) > MAX_BYTES:
             raise ValueError("grown too large")
         return [member.filename.encode() + b"\0" + archive.read(member) for member in archive.infolist()]
 

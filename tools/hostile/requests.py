@@ -15,15 +15,15 @@ from waitress.parser import HTTPRequestParser
 from dpst.errors import UserError
 from dpst.options import Options
 from dpst.page.requests import TASKS
-from dpst.page.routes import MOST_BYTES, Pages, page_app
-from dpst.page.server import MOST_HEAD
+from dpst.page.routes import MAX_BYTES, Pages, page_app
+from dpst.page.server import MAX_HEAD
 from dpst.page.session import ROLES, Session
 from hostile import mutators, seeds, strategies
 from hostile.broken import Broken, one_clear_line
 from vgg19.networks import Networks
 
 _HEAD = b"Host: 127.0.0.1\r\n"
-_VALUES = b'{"regions": "alike", "count": 3, "realism": 1, "strength": 0.5, "what": "lut"}'
+_VALUES = b'{"regions": "found", "count": 3, "realism": 1, "strength": 0.5, "what": "lut"}'
 # What a request may be answered with; 500 and what is beyond are faults of the program.
 _STATUSES = (200, 400, 403, 404, 405, 413, 415)
 
@@ -57,7 +57,7 @@ def http() -> st.SearchStrategy[bytes]:
 
 def page(path: Path) -> None:
     """Whatever is sent is answered, with one line of JSON if it is refused."""
-    parser = HTTPRequestParser(Adjustments(max_request_body_size=MOST_BYTES, max_request_header_size=MOST_HEAD))
+    parser = HTTPRequestParser(Adjustments(max_request_body_size=MAX_BYTES, max_request_header_size=MAX_HEAD))
     data = path.read_bytes()
     try:
         while data and not parser.completed:

@@ -27,7 +27,7 @@ FOUND = ROOT / "tests" / "hostile" / "found"
 # Cases for one order: so few that a worker which dies takes little with it, and that hypothesis has little to remember.
 BATCH = 100
 # Files that are kept of findings with the same name.
-MOST_ALIKE = 3
+MAX_ALIKE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Tally:
         if not fine:
             self.counts["finding", kind, outcome] += 1
             files = self.findings.setdefault((kind, outcome), [])
-            if len(files) < MOST_ALIKE:
+            if len(files) < MAX_ALIKE:
                 files.append(content)
 
     @property
