@@ -33,7 +33,6 @@ from dpst.imaging.smoothing import smooth_local_affine
 from dpst.options import INPUT_FILES, LIGHT, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
 from dpst.regions.finding import found_regions
 from dpst.regions.reading import read_regions, regions_of_masks
-from dpst.regions.refining import refined
 from dpst.regions.regions import Regions, whole_image
 from dpst.solver.sizes import LEAST_SIDE, network_side
 from vgg19.networks import Networks
@@ -87,9 +86,6 @@ _OF_THE_COMMAND_LINE = (
     "drop_exif",
     "dry_run",
 )
-# How far from the drawn edge of a mask the photo's own edge is looked for, as a share of the longer side, and how much the
-# drawing counts there: given masks are drawn loosely, and with the maps solver each side of an edge gets a look of its own.
-_MASK_REACH, _MASK_TRUST = 0.04, 3e-4
 
 
 def stylize(
@@ -194,9 +190,7 @@ def _solved(
 
     with ThreadPoolExecutor(1) as beside:  # features are learned while masks are refined
         extractor = beside.submit(_network, network, content, style, options)
-        masks, shown = regions.content, callback
-        if options.solver_used == "maps" and masks.shape[2] > 1:
-            masks = refined(masks, content, _MASK_REACH, _MASK_TRUST)
+        masks, shown = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
         network = extractor.result()
     grey = colourless(style, regions.style) & (options.solver_used != "reference")  # which goes the script's own way
     if grey.any():

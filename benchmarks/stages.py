@@ -67,7 +67,6 @@ def measured(words: list[str], watched: bool = False) -> tuple[float, float, flo
 def watch(told: Path, words: list[str]) -> int:
     """Runs the command line in this process and writes the wall seconds of its stages, and those of bare passes."""
     import deep_photostyle
-    import photo_style
     from dpst.jobs import picture
     from dpst.regions.regions import Regions
     from vgg19.networks import Networks
@@ -107,7 +106,7 @@ def watch(told: Path, words: list[str]) -> int:
         (picture, "read_regions", "masks"),
         (picture, "found_regions", "masks"),
         (Regions, "refined", "masks"),
-        (photo_style, "refined", "edges"),
+        (Regions, "with_edges", "edges"),
         (picture, "write_results", "writing"),
         (picture, "scores", "scores"),
     ):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vgg19.backend import tf
 from vgg19.layers import block_of, is_first
@@ -38,26 +38,36 @@ class Network:
         """Number of channels of a layer."""
         return int(self._layers[layer][0].shape[-1])
 
+    @property
+    def tensors(self) -> tuple[tuple[tf.Tensor, tf.Tensor], ...]:
+        """Filters and biases of each of its `layers`."""
+        return tuple(self._layers.values())
+
     def features(self, image: tf.Tensor, layers: Iterable[str]) -> dict[str, tf.Tensor]:
-        """Activations, after their ReLU, of some layers.
+        """Activations, after their ReLU, of some layers; see `features`."""
+        return features(self._layers, image, layers)
 
-        Args:
-            image: float32 (H, W, 3), RGB, 0..1.
-            layers: names out of its own.
 
-        Returns:
-            Layer name to (1, h, w, channels), where h and w are H and W halved, rounded up, at each pooling before the layer.
-        """
-        wanted = set(layers)
-        found: dict[str, tf.Tensor] = {}
-        x = image[tf.newaxis, :, :, ::-1] * 255.0 - tf.constant(MEAN_BGR)
-        for name in self.layers:
-            if len(found) == len(wanted):
-                break
-            if is_first(name) and block_of(name) > 1:
-                x = tf.nn.max_pool2d(x, 2, 2, "SAME")
-            filters, biases = self._layers[name]
-            x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases))
-            if name in wanted:
-                found[name] = x
-        return found
+def features(network: Mapping[str, tuple[tf.Tensor, tf.Tensor]], image: tf.Tensor, layers: Iterable[str]) -> dict[str, tf.Tensor]:
+    """Activations, after their ReLU, of some layers of a network.
+
+    Args:
+        network: filters and biases of its layers, in their order.
+        image: float32 (H, W, 3), RGB, 0..1.
+        layers: names out of the network's.
+
+    Returns:
+        Layer name to (1, h, w, channels), where h and w are H and W halved, rounded up, at each pooling before the layer.
+    """
+    wanted = set(layers)
+    found: dict[str, tf.Tensor] = {}
+    x = image[tf.newaxis, :, :, ::-1] * 255.0 - tf.constant(MEAN_BGR)
+    for name, (filters, biases) in network.items():
+        if len(found) == len(wanted):
+            break
+        if is_first(name) and block_of(name) > 1:
+            x = tf.nn.max_pool2d(x, 2, 2, "SAME")
+        x = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, filters, 1, "SAME"), biases))
+        if name in wanted:
+            found[name] = x
+    return found

@@ -158,15 +158,15 @@ class FoundLooks(Looks):
         logger.info("features: %s", self.features)
 
     def luts(self, shot: int) -> list[Lut]:
-        if kept := self.kept.read(shot):
-            tables, self._stages[shot] = kept
-            return [Lut(table) for table in tables]
-        luts, self._stages[shot] = self._solved(shot)
-        self.kept.write(shot, [lut.table for lut in luts], self._stages[shot])
-        return luts
+        kept = self.kept.read(shot)
+        if not kept:
+            kept = self._solved(shot)
+            self.kept.write(shot, *kept)
+        tables, self._stages[shot] = kept
+        return [Lut(table) for table in tables]
 
-    def _solved(self, shot: int) -> tuple[list[Lut], list[Stage]]:
-        """The tables of a shot, one for each region, and the stages of its solve."""
+    def _solved(self, shot: int) -> tuple[np.ndarray, list[Stage]]:
+        """The tables of a shot, float32 (R, n, n, n, 3), and the stages of its solve."""
         import photo_style
 
         options, samples = self.options, self._samples(shot)
@@ -187,14 +187,14 @@ class FoundLooks(Looks):
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow
         )
-        luts = []
+        tables = []
         for name in self._masks.regions.names if self._masks else whole.names:
             # A region that is in none of these frames may still be in others: it gets the look of the whole shot.
             region = name if name in regions.names and self._masks and result.masks[name].any() else None
             lut = result.lut(region, options.lut_size)
             logger.info("look %d%s: %s", shot + 1, f", {region}" if region else "", result.lut_fit(lut, region))
-            luts.append(_with_black(lut))
-        return luts, result.stages
+            tables.append(_with_black(lut).table)
+        return np.stack(tables), result.stages
 
     def _samples_path(self, shot: int) -> Path:
         return self._folder / f"samples_{shot}.npy"

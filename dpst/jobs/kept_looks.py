@@ -1,7 +1,7 @@
 """The looks of a clip's shots, kept as files until the clip is whole, so that a run after a stop need not find them again.
 
 A look is a few hundred kilobytes that took seconds of solving, so it is worth keeping; grading and encoding, which are fast, are
-done anew from the first frame, and give the bytes that one run would have given.
+done anew from the first frame, and give the frames that one run would have given.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class KeptLooks:
             logger.warning("look %s is damaged; it is solved for again", path)
             return None
 
-    def write(self, shot: int, tables: Sequence[np.ndarray], stages: Sequence[Stage]) -> None:
-        """Keeps the tables of a shot, whole or not at all.
+    def write(self, shot: int, tables: np.ndarray, stages: Sequence[Stage]) -> None:
+        """Keeps the tables of a shot, as `read` gives them, whole or not at all.
 
         Raises:
             UserError: they cannot be written.
@@ -60,7 +60,7 @@ class KeptLooks:
         try:
             self._folder.mkdir(exist_ok=True)
             with replacing(path) as partial, open(partial, "wb") as file:
-                np.savez(file, tables=np.stack(tables), stages=json.dumps([dataclasses.asdict(stage) for stage in stages]))
+                np.savez(file, tables=tables, stages=json.dumps([dataclasses.asdict(stage) for stage in stages]))
         except OSError as error:
             raise UserError(f"look {path} cannot be written ({error.strerror}); free space there") from error
 

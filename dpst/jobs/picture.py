@@ -205,6 +205,8 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
 
     with interrupts_deferred():
         check_result(output_images(options)[0], content_photo, options.drop_exif)
+    # Beside TensorFlow's import, which keeps one core busy.
+    solved_regions = regions.with_edges(content) if options.solver_used == "maps" else regions
     if loading:
         loading.result()
     options, features = _network(options, content, style, content_photo, networks)
@@ -236,7 +238,7 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
 
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
+            content, style, regions=solved_regions, options=options, network=networks, init=init, callback=follow
         )
     except BaseException as stop:  # whatever it is, the time spent must not be lost
         if best := watch.best:
@@ -251,8 +253,8 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
         return Outcome(job.name, Status.STOPPED, job.options)
     if receiver:
         receiver.result(result)
-    solved_regions = regions.resized(result.content.shape[:2], style.shape[:2])
-    scoring = beside.submit(scores, result.content, style, result.image, solved_regions)
+    scored_regions = regions.resized(result.content.shape[:2], style.shape[:2])
+    scoring = beside.submit(scores, result.content, style, result.image, scored_regions)
     lut_fits = {}
     if not receiver:
         write_results(result, content_photo, options, about)

@@ -461,6 +461,7 @@ class Session:
         return kind, count if kind is Kind.FOUND else 0, input_hashes(options)
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
+        self._report(0, "preparing")
         return run_job(Job(options, self._command(options)), self._follow, self._networks, receiver).status
 
     def _command(self, options: Options) -> str:

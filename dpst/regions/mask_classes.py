@@ -215,8 +215,15 @@ def rgb(samples: np.ndarray) -> np.ndarray:
 
 def _is_flat(samples: np.ndarray, noise: int) -> np.ndarray:
     """Whether the 3x3 window about each pixel has one colour, give or take the noise: bool (h, w)."""
-    size = (3, 3, 1)
-    return (scipy.ndimage.maximum_filter(samples, size) - scipy.ndimage.minimum_filter(samples, size)).max(axis=-1) <= noise
+    flat = np.ones(samples.shape[:2], bool)
+    for plane in _planes(samples):
+        flat &= scipy.ndimage.maximum_filter(plane, 3) - scipy.ndimage.minimum_filter(plane, 3) <= noise
+    return flat
+
+
+def _planes(samples: np.ndarray) -> np.ndarray:
+    """Samples (h, w, 3) as (3, h, w): NumPy takes a fraction of the time to look at one channel after the other."""
+    return np.ascontiguousarray(np.moveaxis(samples, -1, 0))
 
 
 def _flat_colours(samples: np.ndarray, noise: int) -> list[Colour]:
@@ -268,10 +275,11 @@ def peaks(colours: np.ndarray, noise: int, least: float) -> list[Colour]:
 def nearest(samples: np.ndarray, colours: Sequence[Colour], noise: int) -> tuple[np.ndarray, np.ndarray]:
     """For each pixel the index of the nearest colour, int (h, w), and whether it has it but for the noise, bool (h, w)."""
     signed: type = np.int16 if samples.dtype == np.uint8 else np.int32
-    samples = rgb(samples).astype(signed)
-    index, least = np.zeros(samples.shape[:2], np.intp), np.full_like(samples[..., 0], np.iinfo(signed).max)
+    planes = _planes(rgb(samples).astype(signed))
+    index, least = np.zeros(planes.shape[1:], np.intp), np.full_like(planes[0], np.iinfo(signed).max)
     for number, colour in enumerate(colours):
-        distance = np.abs(samples - np.array(colour, signed)).max(axis=-1)
+        red, green, blue = (np.abs(plane - signed(level)) for plane, level in zip(planes, colour, strict=True))
+        distance = np.maximum(np.maximum(red, green), blue)
         index[distance < least] = number
         least = np.minimum(least, distance)
     return index, least <= noise
@@ -285,13 +293,14 @@ def _joined(samples: np.ndarray, index: np.ndarray, sure: np.ndarray, colours: S
     """
     samples = rgb(samples)
     inside = sure & _is_flat(samples, NOISE)
-    unit = samples.astype(np.float32) / 255
+    planes = _planes(samples.astype(np.float32) / 255)
     best, least = index, np.full(index.shape, np.inf)
     for number, colour in enumerate(colours):
         own = inside & (index == number)
         if not own.any():  # in this frame of a film
             continue
         away = scipy.ndimage.distance_transform_edt(~own) / _REACH
-        cost = ((unit - np.array(colour, np.float32) / 255) ** 2).sum(axis=-1) + away**2
+        red, green, blue = ((plane - np.float32(level / 255)) ** 2 for plane, level in zip(planes, colour, strict=True))
+        cost = red + green + blue + away**2
         best, least = np.where(cost < least, number, best), np.minimum(cost, least)
     return best

@@ -14,6 +14,11 @@ _STEPS = (40, 105, 170, 235)
 PALETTE: list[Colour] = [*REFERENCE_COLOURS.values(), *((r, g, b) for r in _STEPS for g in _STEPS for b in _STEPS)]
 
 
+# How far from the drawn edge of a mask the photo's own edge is looked for, as a share of the longer side, and how much the
+# drawing counts there.
+_REACH, _TRUST = 0.04, 3e-4
+
+
 @dataclasses.dataclass(frozen=True)
 class Unmatched:
     """A class that is no region of its own: its shares of the two photos and what becomes of it."""
@@ -36,6 +41,7 @@ class Regions:
         unmatched: the classes that became no region, for the table.
         content_strokes: bool (H, W), at its mask's own size, where the content's mask had strokes; None if it was a whole mask.
         style_strokes: the same of the style photo.
+        at_edges: whether the masks of the content follow its edges, as `with_edges` makes them.
     """
 
     names: tuple[str, ...]
@@ -45,6 +51,7 @@ class Regions:
     unmatched: tuple[Unmatched, ...] = ()
     content_strokes: np.ndarray | None = None
     style_strokes: np.ndarray | None = None
+    at_edges: bool = False
 
     def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
         """The regions of photos of other sizes (height, width); pixels are averaged, so that whole partitions stay whole."""
@@ -55,6 +62,15 @@ class Regions:
     def refined(self, content: np.ndarray, style: np.ndarray) -> Regions:
         """The regions with their edges moved to those of the photos, (H, W, 3) and (h, w, 3), 0..1."""
         return dataclasses.replace(self, content=refined(self.content, content), style=refined(self.style, style))
+
+    def with_edges(self, content: np.ndarray) -> Regions:
+        """The regions as the maps solver wants them: those of the content (H, W, 3), 0..1, with its own edges and soft there.
+
+        Given masks are drawn loosely, and with maps each side of an edge gets a look of its own.
+        """
+        if self.at_edges or len(self.names) == 1:
+            return self
+        return dataclasses.replace(self, content=refined(self.content, content, _REACH, _TRUST), at_edges=True)
 
 
 def whole_image(content: np.ndarray, style: np.ndarray) -> Regions:

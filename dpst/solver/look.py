@@ -27,12 +27,14 @@ from dpst.imaging.colours import LUMA
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.options import Options
 from dpst.solver.affine_field import Grid, Look, slicing
-from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, RegionGrams, matched_masks, total_variation
+from dpst.solver.grams import RegionGrams
+from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, matched_masks, total_variation
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from dpst.solver.palette import Palette, colour_grade
 from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
 from dpst.solver.sizes import LEAST_SIDE
+from dpst.solver.terms import Scales, Scene, compiled_terms
 from vgg19.backend import tf
 from vgg19.network import Network
 
@@ -161,29 +163,44 @@ class LookObjective:
                 yield layer
 
         content_masks, style_masks = matched_masks(self._pair.content_masks, self._pair.style_masks)
-        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in checked(STYLE_LAYERS)}
+        grams = {layer: RegionGrams.of(content_masks[layer]) for layer in checked(STYLE_LAYERS)}
         style = self._network.features(tf.constant(self._pair.style), STYLE_LAYERS)
-        self._targets = {layer: RegionGrams(style_masks[layer])(style[layer]) for layer in checked(STYLE_LAYERS)}
+        targets = {layer: tuple(RegionGrams.of(style_masks[layer])(style[layer])) for layer in checked(STYLE_LAYERS)}
         check()
         content = self._network.features(tf.constant(self.content), (*STYLE_LAYERS, CONTENT_LAYER))
-        self._content_target = content[CONTENT_LAYER]
-        self._content_unit = max(float(tf.reduce_mean(self._content_target**2)), 1e-12)
-        self._layer_units = []
+        units = []
         for layer in checked(STYLE_LAYERS):
             at_content, at_nothing = (
-                float(self._grams[layer].loss(features, self._targets[layer])[0])
+                float(grams[layer].loss(features, targets[layer])[0])
                 for features in (content[layer], tf.zeros_like(content[layer]))
             )
             # The second bounds it where the content has the style's look already: then next to nothing is left to take over.
-            self._layer_units.append(len(STYLE_LAYERS) * max(at_content, _LEAST_UNIT * at_nothing, 1e-12))
+            units.append(len(STYLE_LAYERS) * max(at_content, _LEAST_UNIT * at_nothing, 1e-12))
         check()
+        self._style_units = np.array(units, np.float32)
+        self._content_unit = max(float(tf.reduce_mean(content[CONTENT_LAYER] ** 2)), 1e-12)
         self._variation_unit = max(float(total_variation(tf.constant(self.content))), _LEVEL * self._pixels)
-        self._photograph = Photograph(self.content)
+        self._scene = Scene(
+            self._network.tensors,
+            tuple(grams.values()),
+            tuple(targets.values()),
+            content[CONTENT_LAYER],
+            Photograph.of(self.content),
+        )
         check()
-        # The photorealism's weight is an argument, so that another realism needs no new compilation.
-        signature = [tf.TensorSpec(self.content.shape, tf.float32), tf.TensorSpec((), tf.float32)]
-        self._compiled = tf.function(self._seen_by_the_network, input_signature=signature, autograph=False)
-        self._compiled.get_concrete_function()  # now, in whichever thread makes this ready
+        self._terms = compiled_terms(self._network.layers, self._scene)
+
+    @property
+    def _scales(self) -> Scales:
+        weights = self.weights
+        return Scales(
+            weights.content * _CONTENT / self._content_unit,
+            tf.constant(weights.style / self._style_units),
+            weights.variation * _VARIATION / self._variation_unit,
+            weights.photograph * _INVENTED,
+            weights.photograph * _WANDERING,
+            weights.photograph * _LOST,
+        )
 
     def unchanged(self) -> np.ndarray:
         """Coefficients that leave the content as it is."""
@@ -272,29 +289,6 @@ class LookObjective:
             gradient[some] += by_colours * np.float32(each / self._pixels)
         return loss, gradient
 
-    def _seen_by_the_network(self, image: tf.Tensor, photograph: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        weights = self.weights
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            features = self._network.features(image, (*STYLE_LAYERS, CONTENT_LAYER))
-            content = tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
-            content *= weights.content * _CONTENT / self._content_unit
-            variation = weights.variation * _VARIATION / self._variation_unit * total_variation(image)
-            invented, wandering, lost = self._photograph(image)
-            invented, wandering, lost = (
-                photograph * _INVENTED * invented,
-                photograph * _WANDERING * wandering,
-                photograph * _LOST * lost,
-            )
-            others = content + variation + invented + wandering + lost
-        style = [self._grams[k].loss(features[k], self._targets[k]) for k in STYLE_LAYERS]
-        scales = [weights.style / unit for unit in self._layer_units]
-        losses = {"content": content, "tv": variation, "invented": invented, "hue": wandering, "lost": lost}
-        losses["style"] = tf.add_n([scale * loss for scale, (loss, _) in zip(scales, style, strict=True)])
-        upstream = [tf.constant(1.0), *(scale * by_features for scale, (_, by_features) in zip(scales, style, strict=True))]
-        gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], image, output_gradients=upstream)
-        return losses, gradient
-
     def __call__(self, coefficients: np.ndarray) -> Evaluation:
         """The loss at some coefficients.
 
@@ -304,9 +298,9 @@ class LookObjective:
         self.evaluations += 1
         image = self.content.reshape(-1, 3) + self._slice(coefficients)
         picture = image.reshape(self.content.shape)
-        photograph, calm = self.weights.photograph, self.weights.calm
+        calm = self.weights.calm
         with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
-            network = beside.submit(self._compiled, tf.constant(picture), tf.constant(photograph, tf.float32))
+            network = beside.submit(self._terms, tf.constant(picture), self._scene, self._scales)
             losses, gradient = self._by_colours(image)
         found, by_image = network.result()
         losses |= {name: float(value) for name, value in found.items()}

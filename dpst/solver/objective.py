@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from dpst.options import Options
+from dpst.solver.grams import RegionGrams
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
 from vgg19.backend import tf
 from vgg19.masks import propagate
@@ -33,71 +34,6 @@ def matched_masks(content_masks: np.ndarray, style_masks: np.ndarray) -> tuple[d
         )
         of_content[layer] = of_content[layer] * (style > _LEAST_SHARP * content)
     return of_content, of_style
-
-
-class RegionGrams:
-    """Gram matrices of a layer's features, one for each region.
-
-    Only the pixels inside a region enter its product, so that the cost hardly depends on the number of regions.
-    `G_r = F' F / (size(F) * mean(m_r))`, F the features times the mask m_r, (h * w, channels), size(F) = h * w * channels.
-    """
-
-    def __init__(self, masks: np.ndarray):
-        """Takes the masks (h, w, R) at the layer's size."""
-        pixels, regions = masks.shape[0] * masks.shape[1], masks.shape[2]
-        flat = masks.reshape(pixels, regions)
-        self.shares = flat.mean(axis=0)  # (R,)
-        self._pixels = pixels
-        # The pixels of all regions, one region after the other, so that one gather serves them all.
-        region, self._inside = (found.astype(np.int32) for found in np.nonzero(flat.T))
-        self._counts = np.bincount(region, minlength=regions)
-        self._masks = flat[self._inside, region][:, None]
-        # The way back: for each pixel its first row there (one past the last if it is in no region), and the rows left over.
-        once, first = np.unique(self._inside, return_index=True)
-        self._first = np.full(pixels, len(self._inside), np.int32)
-        self._first[once] = first
-        self._rest = np.setdiff1d(np.arange(len(self._inside)), first)
-
-    def _masked(self, rows: tf.Tensor) -> tf.Tensor:
-        return rows if (self._masks == 1).all() else rows * self._masks
-
-    def _rows(self, features: tf.Tensor) -> list[tf.Tensor]:
-        """Masked features (n_r, channels) of the pixels of each region, from features (1, h, w, channels)."""
-        flat = tf.reshape(features, (self._pixels, features.shape[-1]))
-        if not np.array_equal(self._inside, np.arange(self._pixels)):
-            flat = tf.gather(flat, self._inside)
-        return tf.split(self._masked(flat), self._counts)
-
-    def _grams(self, rows: list[tf.Tensor]) -> list[tf.Tensor]:
-        return [tf.matmul(r, r, transpose_a=True) / size for r, size in zip(rows, self._sizes(rows), strict=True)]
-
-    def _sizes(self, rows: list[tf.Tensor]) -> list[float]:
-        return [self._pixels * int(r.shape[-1]) * (float(share) or 1.0) for r, share in zip(rows, self.shares, strict=True)]
-
-    def __call__(self, features: tf.Tensor) -> list[tf.Tensor]:
-        """Gram matrices (channels, channels) of features (1, h, w, channels), a list of R."""
-        return self._grams(self._rows(features))
-
-    def loss(self, features: tf.Tensor, targets: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sum over regions of mean((G_r - target_r)^2) * mean(m_r) (Luan et al. 2017, eq. 6), and its derivative by them."""
-        rows = self._rows(features)
-        errors = [gram - target for gram, target in zip(self._grams(rows), targets, strict=True)]
-        loss = tf.add_n([tf.reduce_mean(e * e) * share for e, share in zip(errors, self.shares, strict=True)])
-        # d mean(E^2) / dF = 4 F E / (channels^2 * size)
-        parts = [
-            tf.matmul(r, e * (4.0 * float(share) / (int(e.shape[0]) ** 2 * size)))
-            for r, e, size, share in zip(rows, errors, self._sizes(rows), self.shares, strict=True)
-        ]
-        return loss, tf.reshape(self._scattered(self._masked(tf.concat(parts, 0))), features.shape)
-
-    def _scattered(self, rows: tf.Tensor) -> tf.Tensor:
-        """The sum (pixels, channels) over regions of the rows of all of them."""
-        if np.array_equal(self._first, np.arange(len(self._inside))):
-            return rows
-        flat = tf.gather(tf.pad(rows, ((0, 1), (0, 0))), self._first)
-        if not self._rest.size:
-            return flat
-        return tf.tensor_scatter_nd_add(flat, self._inside[self._rest, None], tf.gather(rows, self._rest))
 
 
 def total_variation(levels: tf.Tensor) -> tf.Tensor:
@@ -134,11 +70,11 @@ class Objective:
         """
         content_masks, style_masks = matched_masks(*masks)
         self._network, self._options = network, options
-        self._grams = {layer: RegionGrams(content_masks[layer]) for layer in STYLE_LAYERS}
+        self._grams = {layer: RegionGrams.of(content_masks[layer]) for layer in STYLE_LAYERS}
         content_features = network.features(tf.constant(content), [CONTENT_LAYER])
         style_features = network.features(tf.constant(style), STYLE_LAYERS)
         self._content_target = content_features[CONTENT_LAYER]
-        self._style_targets = {k: RegionGrams(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
+        self._style_targets = {k: RegionGrams.of(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
         self._sparse = None
         if laplacian is not None:
             triplets = laplacian.tocoo()

@@ -8,6 +8,8 @@ the content's light no affine function of the result explains is *lost*.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from dpst.imaging.colours import LUMA
@@ -25,61 +27,92 @@ _LIGHT = 0.2
 _WANDERING = 5e-4
 
 
-class _Windows:
-    """Square windows over one content photo, and what of an image no affine function of its colours explains in them."""
+class _Windows(NamedTuple):
+    """Square windows over one content photo, and what of an image no affine function of its colours explains in them.
 
-    def __init__(self, content: tf.Tensor, side: int, flat: float):
-        """Takes the content (H, W, 3), 0..1, an odd `side` in pixels, and the variance below which it counts as flat."""
-        self._side, self._content = side, content
-        self._mean = self.average(content)
-        covariance = self._covariance(content, self._mean).numpy()
-        self._inverse = tf.constant(np.linalg.inv(covariance + flat * np.eye(3)).astype(np.float32))
+    Images are planes, (channels, H, W): side by side, as a product of matrices averages them.
 
-    def average(self, values: tf.Tensor) -> tf.Tensor:
-        """Means over the windows: every second one, as neighbours overlap, unless they are small; (H, W, C) to (h, w, C)."""
-        return tf.nn.avg_pool2d(values[tf.newaxis], self._side, 2 if self._side > 3 else 1, "VALID")[0]
+    Attributes:
+        content: (3, H, W), 0..1.
+        down: (h, H), from rows to those of windows.
+        across: (w, W), the same of columns.
+        mean: (3, h, w), of the content.
+        inverse: (3, 3, h, w), of the content's covariance and what counts as flat.
+    """
 
-    def _covariance(self, image: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """Covariance of the content's channels with an image's over each window, (h, w, 3, 3)."""
-        height, width, _ = image.shape
-        products = self.average(tf.reshape(self._content[..., :, None] * image[..., None, :], (height, width, 9)))
-        return tf.reshape(products, (*products.shape[:2], 3, 3)) - self._mean[..., :, None] * mean[..., None, :]
+    content: tf.Tensor
+    down: tf.Tensor
+    across: tf.Tensor
+    mean: tf.Tensor
+    inverse: tf.Tensor
 
-    def unexplained(self, image: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """Variance of an image (H, W, 3) that is not explained, summed over channels, (h, w); `mean` is its `average`."""
-        covariance = self._covariance(image, mean)
-        variance = tf.reduce_sum(self.average(image**2) - mean**2, -1)
-        explained = tf.reduce_sum(tf.matmul(self._inverse, covariance) * covariance, (-1, -2))
-        return variance - explained
+    @classmethod
+    def over(cls, content: tf.Tensor, down: np.ndarray, across: np.ndarray, flat: float) -> _Windows:
+        """Takes the content, its averages, and the variance below which it counts as flat."""
+        nothing = tf.zeros(())
+        windows = cls(content, tf.constant(down), tf.constant(across), nothing, nothing)
+        windows = windows._replace(mean=windows.average(content))
+        own = windows.covariance(windows.average(windows.products(content)), windows.mean).numpy()  # (3, 3, h, w)
+        inverse = np.linalg.inv(np.moveaxis(own, (0, 1), (-2, -1)) + flat * np.eye(3))
+        return windows._replace(inverse=tf.constant(np.moveaxis(inverse, (-2, -1), (0, 1)).astype(np.float32)))
+
+    def average(self, planes: tf.Tensor) -> tf.Tensor:
+        """Means over the windows, (C, H, W) to (C, h, w)."""
+        return _averaged(planes, self.down, self.across)
+
+    def products(self, image: tf.Tensor) -> tf.Tensor:
+        """Each channel of the content times each of an image (3, H, W): (9, H, W)."""
+        return tf.concat([channel * image for channel in tf.unstack(self.content)], 0)
+
+    def covariance(self, products: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
+        """Covariance of the content's channels with an image's, (3, 3, h, w), from averages: of `products` and of the image."""
+        return tf.stack(tf.split(products, 3)) - self.mean[:, None] * mean
+
+    def unexplained(self, mean: tf.Tensor, squares: tf.Tensor, covariance: tf.Tensor) -> tf.Tensor:
+        """Variance of an image that is not explained, summed over channels, (h, w).
+
+        Takes averages of the image and of its square, (3, h, w), and its `covariance`.
+        """
+        fit = tf.reduce_sum(self.inverse[:, :, None] * covariance, 1)  # (3, 3, h, w): content by image
+        return tf.reduce_sum(squares - mean**2, 0) - tf.reduce_sum(fit * covariance, (0, 1))
 
 
-class Photograph:
-    """Measures results of one content photo at one size; differentiable, in TensorFlow."""
+class Photograph(NamedTuple):
+    """Measures results of one content photo at one size; differentiable, in TensorFlow.
 
-    def __init__(self, content: np.ndarray):
+    Attributes:
+        windows: small ones.
+        contrast: (h, w), variance of the content's light in each of them.
+        weight: (h, w), of their contrasts, sum 1.
+        down: (rows, H), from rows of the photo to those of the small picture where hues are looked at.
+        across: (columns, W), the same of columns.
+        hue_windows: large ones over that picture.
+    """
+
+    windows: _Windows
+    contrast: tf.Tensor
+    weight: tf.Tensor
+    down: tf.Tensor
+    across: tf.Tensor
+    hue_windows: _Windows
+
+    @classmethod
+    def of(cls, content: np.ndarray) -> Photograph:
         """Takes the content (H, W, 3), 0..1; both sides at least 3."""
-        height, width, _ = content.shape
-        self._windows = _Windows(
-            tf.constant(content, tf.float32), _odd_side(_WINDOW * max(height, width), (height, width)), _FLAT
-        )
-        self._light = tf.constant((content @ LUMA)[..., None], tf.float32)
-        self._mean_light = self._windows.average(self._light)
-        self._contrast = tf.maximum(self._windows.average(self._light**2) - self._mean_light**2, 0.0)[..., 0]
-        weight = tf.sqrt(self._contrast)
-        self._weight = weight / tf.maximum(tf.reduce_sum(weight), 1e-12)
-        self._coarser = max(1, round(max(height, width) / _HUE_SIZE))
-        small = self._averaged(tf.constant(content, tf.float32))
-        self._hue_side = _odd_side(_HUE_WINDOW, small.shape[:2])
-        self._hue_windows = _Windows(self._padded(small), self._hue_side, _HUE_FLAT)
-
-    def _averaged(self, image: tf.Tensor) -> tf.Tensor:
-        """An image (H, W, 3) with about `_HUE_SIZE` pixels on its longer side."""
-        return tf.nn.avg_pool2d(image[tf.newaxis], self._coarser, self._coarser, "SAME")[0]
-
-    def _padded(self, image: tf.Tensor) -> tf.Tensor:
-        """Mirrored at its edges by half a window, so that what is at an edge counts like the rest."""
-        half = self._hue_side // 2
-        return tf.pad(image, ((half, half), (half, half), (0, 0)), "SYMMETRIC")
+        size = content.shape[:2]
+        planes = _planes(tf.constant(content, tf.float32))
+        side = _odd_side(_WINDOW * max(size), size)
+        rows, columns = (_windows(length, side) for length in size)
+        windows = _Windows.over(planes, rows, columns, _FLAT)
+        light = tf.tensordot(LUMA, planes, 1)[tf.newaxis]
+        contrast = tf.maximum(windows.average(light**2) - windows.average(light) ** 2, 0.0)[0]
+        weight = tf.sqrt(contrast)
+        down, across = (_boxes(length, max(1, round(max(size) / _HUE_SIZE))) for length in size)
+        side = _odd_side(_HUE_WINDOW, (len(down), len(across)))
+        rows, columns = (_mirrored_windows(len(boxes), side) for boxes in (down, across))
+        hue_windows = _Windows.over(_averaged(planes, down, across), rows, columns, _HUE_FLAT)
+        weight /= tf.maximum(tf.reduce_sum(weight), 1e-12)
+        return cls(windows, contrast, weight, tf.constant(down), tf.constant(across), hue_windows)
 
     def __call__(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """(invented, wandering, lost) of an image (H, W, 3), 0..1.
@@ -88,28 +121,64 @@ class Photograph:
             Mean variance that is not explained by the content, summed over channels, 0..1 squared; the same of hue over large
             windows; and the share of the content's contrast, by its amplitude, that can no longer be seen in the result.
         """
-        average = self._windows.average
-        mean = average(image)
-        invented = tf.reduce_mean(self._windows.unexplained(image, mean))
-        red, green, blue = (image[..., i : i + 1] for i in range(3))
-        pairs = tf.concat([red * red, red * green, red * blue, green * green, green * blue, blue * blue], -1)
-        means = tf.stack([mean[..., i] * mean[..., j] for i in range(3) for j in range(i, 3)], -1)
-        ridge = tf.constant([_UNSEEN, 0, 0, _UNSEEN, 0, _UNSEEN], tf.float32)
-        rr, rg, rb, gg, gb, bb = tf.unstack(average(pairs) - means + ridge, axis=-1)
-        r, g, b = tf.unstack(average(image * self._light) - mean * self._mean_light, axis=-1)
+        planes = _planes(image)
+        red, green, blue = tf.unstack(planes)
+        pairs = tf.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])
+        averages = self.windows.average(tf.concat([planes, pairs, self.windows.products(planes)], 0))
+        mean, second, products = tf.split(averages, (3, 6, 9))
+        covariance = self.windows.covariance(products, mean)
+        invented = tf.reduce_mean(self.windows.unexplained(mean, tf.gather(second, (0, 3, 5)), covariance))
+        means = tf.stack([mean[i] * mean[j] for i in range(3) for j in range(i, 3)])
+        ridge = tf.constant([_UNSEEN, 0, 0, _UNSEEN, 0, _UNSEEN], tf.float32)[:, None, None]
+        rr, rg, rb, gg, gb, bb = tf.unstack(second - means + ridge)
+        r, g, b = tf.unstack(tf.tensordot(LUMA, covariance, 1))  # with the content's light
         # v' M^-1 v by the cofactors of the symmetric M: for 3x3 matrices far faster than a solver.
         crr, crg, crb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
         cgg, cgb, cbb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
         found = crr * r * r + cgg * g * g + cbb * b * b + 2 * (crg * r * g + crb * r * b + cgb * g * b)
         found /= rr * crr + rg * crg + rb * crb
-        lost = tf.reduce_sum(self._weight * (1 - found / (self._contrast + 1e-7)))
-        return invented, self._wandering(image), lost
+        lost = tf.reduce_sum(self.weight * (1 - found / (self.contrast + 1e-7)))
+        return invented, self._wandering(planes), lost
 
-    def _wandering(self, image: tf.Tensor) -> tf.Tensor:
-        small = self._averaged(image)
-        hue = self._padded(small - (1 - _LIGHT) * tf.tensordot(small, LUMA, 1)[..., None])
-        wandering = tf.maximum(self._hue_windows.unexplained(hue, self._hue_windows.average(hue)), 0.0)
+    def _wandering(self, planes: tf.Tensor) -> tf.Tensor:
+        windows, small = self.hue_windows, _averaged(planes, self.down, self.across)
+        hue = small - (1 - _LIGHT) * tf.tensordot(LUMA, small, 1)
+        averages = windows.average(tf.concat([hue, hue**2, windows.products(hue)], 0))
+        mean, squares, products = tf.split(averages, (3, 3, 9))
+        wandering = tf.maximum(windows.unexplained(mean, squares, windows.covariance(products, mean)), 0.0)
         return tf.reduce_mean(wandering**2 / (wandering + _WANDERING))
+
+
+def _planes(image: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(image, (2, 0, 1))
+
+
+def _averaged(planes: tf.Tensor, down: tf.Tensor, across: tf.Tensor) -> tf.Tensor:
+    """Planes (C, H, W) by averages of rows (h, H) and of columns (w, W): (C, h, w)."""
+    return tf.matmul(tf.matmul(down, planes), across, transpose_b=True)
+
+
+def _windows(length: int, side: int) -> np.ndarray:
+    """Means over windows along an axis: every second one, as neighbours overlap, unless they are small; (windows, length)."""
+    first = np.arange(0, length - side + 1, 2 if side > 3 else 1)[:, None]
+    place = np.arange(length)
+    return ((first <= place) & (place < first + side)).astype(np.float32) / side
+
+
+def _mirrored_windows(length: int, side: int) -> np.ndarray:
+    """The same over an axis that is mirrored at its ends by half a window, so that what is at an edge counts like the rest."""
+    half = side // 2
+    place = np.pad(np.arange(length), half, "symmetric")
+    return _windows(length + 2 * half, side) @ np.eye(length, dtype=np.float32)[place]
+
+
+def _boxes(length: int, side: int) -> np.ndarray:
+    """Means over boxes of a side, side by side, those at both ends cut if they reach beyond: (boxes, length)."""
+    count = -(-length // side)
+    first = np.arange(count)[:, None] * side - (count * side - length) // 2
+    place = np.arange(length)
+    boxes = ((first <= place) & (place < first + side)).astype(np.float32)
+    return boxes / boxes.sum(1, keepdims=True)
 
 
 def _odd_side(pixels: float, size: tuple[int, int]) -> int:

@@ -210,7 +210,7 @@ def test_the_page_works_in_a_browser(write, tmp_path, browse, width):
         failed("bad.png"),
         ended("x9.png", record=dataclasses.replace(ended().record, scores=scores, seconds=3.0)),
     )
-    browser = browse(width)
+    browser = browse(width, 900)
     browser.go(f"file://{tmp_path}/report.html")
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth <= innerWidth]") == [width, True]
     at = "return document.querySelector('.compare').style.getPropertyValue('--at')"

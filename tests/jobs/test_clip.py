@@ -233,7 +233,7 @@ def test_a_run_after_a_signal_goes_on_after_the_last_look(options, monkeypatch, 
 def test_a_damaged_look_is_solved_for_again(tmp_path, caplog):
     kept = KeptLooks(tmp_path / "looks", "0" * 64)
     assert kept.read(0) is None and kept.count() == 0
-    tables = [np.random.default_rng(0).random((2, 2, 2, 3), np.float32)] * 2
+    tables = np.random.default_rng(0).random((2, 2, 2, 2, 3), np.float32)
     kept.write(0, tables, [Stage("refinement", (3, 4), [{"total": 0.1}], 1, 2, 3.5, "all made")])
     (file,) = (tmp_path / "looks").iterdir()
     found, stages = kept.read(0)

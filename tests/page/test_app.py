@@ -43,7 +43,7 @@ def slow_steps(monkeypatch):
             steps.append(progress)
             super().__call__(progress)
             while not self.ended.wait(0.1):
-                self._bar.update(0.001)
+                self._tell(0.001, "")
                 steps.append(progress)
 
         ended = threading.Event()

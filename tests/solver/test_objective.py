@@ -10,7 +10,8 @@ from conftest import golden_masks, golden_photo
 from closed_form_matting import matting_laplacian
 from dpst.errors import UserError
 from dpst.options import Options
-from dpst.solver.objective import STYLE_LAYERS, Objective, RegionGrams, matched_masks, total_variation
+from dpst.solver.grams import RegionGrams
+from dpst.solver.objective import STYLE_LAYERS, Objective, matched_masks, total_variation
 from dpst.solver.optimum import NonFiniteLoss
 from vgg19.masks import propagate
 
@@ -42,8 +43,8 @@ def test_the_style_loss_of_each_layer_agrees_with_the_reference(reference, thin_
     generated, style = (thin_network.features(tf.constant(image), STYLE_LAYERS) for image in images)
     masks, style_masks = (propagate(golden_masks(name), STYLE_LAYERS) for name in ("content_seg.png", "style_seg.png"))
     for layer, expected in zip(STYLE_LAYERS, reference["segmented"]["style"], strict=True):
-        targets = RegionGrams(style_masks[layer])(style[layer])
-        loss = Options().style_weight * float(RegionGrams(masks[layer]).loss(generated[layer], targets)[0])
+        targets = RegionGrams.of(style_masks[layer])(style[layer])
+        loss = Options().style_weight * float(RegionGrams.of(masks[layer]).loss(generated[layer], targets)[0])
         assert loss == pytest.approx(expected, rel=1e-4), layer
 
 
@@ -74,7 +75,7 @@ def test_the_gram_matrix_of_constant_features(amount):
     masks = np.zeros((4, 6, 1), np.float32)
     masks[1:3, 2:] = amount
     # Features times the mask squared over size times the mean mask: the amount counts once.
-    (gram,) = RegionGrams(masks)(features)
+    (gram,) = RegionGrams.of(masks)(features)
     np.testing.assert_allclose(gram, amount * np.outer(constant, constant) / 3, rtol=1e-6)
 
 
@@ -99,14 +100,14 @@ def grams_by_formula(features, masks):
 
 def test_gathered_gram_matrices_are_those_of_the_formula():
     features, masks = random_layer()
-    for gram, expected in zip(RegionGrams(masks)(features), grams_by_formula(features, masks), strict=True):
+    for gram, expected in zip(RegionGrams.of(masks)(features), grams_by_formula(features, masks), strict=True):
         np.testing.assert_allclose(gram, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_mask_of_ones_is_no_mask():
     features, masks = random_layer()
     flat = features.numpy().reshape(-1, 6)
-    (gram,) = RegionGrams(np.ones_like(masks[..., :1]))(features)
+    (gram,) = RegionGrams.of(np.ones_like(masks[..., :1]))(features)
     np.testing.assert_allclose(gram, flat.T @ flat / flat.size, rtol=1e-5, atol=1e-6)
 
 
@@ -116,7 +117,7 @@ def test_the_region_loss_and_its_own_gradient_are_those_of_the_formula(columns):
     masks = masks[..., columns]
     roots = np.random.default_rng(1).standard_normal((len(columns), 6, 6)).astype(np.float32)
     targets = [tf.constant(root @ root.T) for root in roots]
-    loss, gradient = RegionGrams(masks).loss(features, targets)
+    loss, gradient = RegionGrams.of(masks).loss(features, targets)
     with tf.GradientTape() as tape:
         tape.watch(features)
         pairs = zip(grams_by_formula(features, masks), targets, masks.mean(axis=(0, 1)), strict=True)
@@ -256,8 +257,8 @@ def test_a_region_whose_style_vanishes_down_the_network_has_no_part_there(thin_n
     features = thin_network.features(tf.constant(golden_photo("content.png")), STYLE_LAYERS)
     style = thin_network.features(tf.constant(golden_photo("style.png")), STYLE_LAYERS)
     for layer in gone:
-        targets = RegionGrams(of_style[layer][..., :1])(style[layer])
-        loss, gradient = RegionGrams(of_content[layer][..., :1]).loss(features[layer], targets)
+        targets = RegionGrams.of(of_style[layer][..., :1])(style[layer])
+        loss, gradient = RegionGrams.of(of_content[layer][..., :1]).loss(features[layer], targets)
         assert float(loss) == 0 and not gradient.numpy().any()
-        (whole,) = RegionGrams(np.ones((*of_style[layer].shape[:2], 1), np.float32))(style[layer])
+        (whole,) = RegionGrams.of(np.ones((*of_style[layer].shape[:2], 1), np.float32))(style[layer])
         assert np.linalg.norm(targets[0]) < 0.2 * np.linalg.norm(whole)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from vgg19.layers import CONVOLUTIONS
-from vgg19.network import MEAN_BGR, Network
+from vgg19.network import MEAN_BGR, Network, features
 
 HEIGHT, WIDTH = 19, 26
 WIDTHS = dict(zip(CONVOLUTIONS, (2, 3, 2, 4, 3, 2, 2, 3, 4, 2, 3, 2, 5), strict=True))
@@ -69,7 +69,7 @@ def test_the_mean_pixel_is_zero_to_the_network(weights):
 
 def test_layers_beyond_the_last_one_wanted_are_not_computed(weights, photo):
     deep = dict(weights, conv2_1=(np.zeros((3, 3, 99, 4), np.float32), np.zeros(4, np.float32)))  # would not fit
-    assert list(Network(deep).features(tf.constant(photo), ["conv1_2", "conv1_1"])) == ["conv1_1", "conv1_2"]
+    assert list(features(deep, tf.constant(photo), ["conv1_2", "conv1_1"])) == ["conv1_1", "conv1_2"]
 
 
 def test_the_description_goes_with_the_network(weights):

@@ -5,7 +5,7 @@ import os
 from conftest import DATA, golden_photo
 
 import vgg19.networks
-from vgg19.layers import CONVOLUTIONS
+from vgg19.layers import LOSS_LAYERS
 from vgg19.networks import Networks
 from vgg19.weights import load_weights
 
@@ -18,7 +18,7 @@ def test_weights_are_looked_for_once_and_learned_networks_are_not_shared(monkeyp
     first, second = (networks.of_pair("learned", *photos, 4) for _ in range(2))
     assert asked == ["learned"]
     assert first is not second and first.description == "learned from the two photos"
-    assert networks.channels("learned") == dict.fromkeys(CONVOLUTIONS, 8)
+    assert networks.channels("learned") == dict.fromkeys(LOSS_LAYERS, 8)
     assert networks.pretrained("learned") is None
 
 

@@ -1,0 +1,107 @@
+"""The terms of a look's loss that the network and the windows see, as one TensorFlow function of tensors.
+
+What belongs to a photo, a size or a network comes as arguments and none is built in: it is compiled once for all sizes, and for
+all jobs of a process that have as many regions.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dpst.solver.grams import RegionGrams
+from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, total_variation
+from dpst.solver.photograph import Photograph
+from vgg19.backend import tf
+from vgg19.network import features
+
+# How many functions are kept: one for each number of regions, and for masks that are whole or not.
+_KEPT = 8
+
+
+class Scene(NamedTuple):
+    """What the terms need to know beside the image; tensors and arrays.
+
+    Attributes:
+        network: filters and biases of each layer.
+        grams: of each style layer.
+        targets: the style's Gram matrices, for each style layer and region.
+        content: the content's features, (1, h, w, channels).
+        photograph: of the content photo.
+    """
+
+    network: tuple[tuple[tf.Tensor, tf.Tensor], ...]
+    grams: tuple[RegionGrams, ...]
+    targets: tuple[tuple[tf.Tensor, ...], ...]
+    content: tf.Tensor
+    photograph: Photograph
+
+
+class Scales(NamedTuple):
+    """What the terms are multiplied by, numbers; `style` has one for each style layer, (5,)."""
+
+    content: float
+    style: tf.Tensor
+    variation: float
+    invented: float
+    wandering: float
+    lost: float
+
+
+def compiled_terms(layers: tuple[str, ...], scene: Scene) -> Callable[..., tuple[dict[str, tf.Tensor], tf.Tensor]]:
+    """A function of an image (H, W, 3), a scene and scales: the terms of the loss, and the derivative of their sum by the image.
+
+    `layers` are the names of the network's. Images and scenes may have any size.
+    """
+    scales = Scales(*(tf.TensorSpec((len(STYLE_LAYERS),) if name == "style" else (), tf.float32) for name in Scales._fields))
+    return _compiled(layers, _spec_of(scene), scales)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _compiled(layers: tuple[str, ...], scene: Scene, scales: Scales) -> Callable:
+    function = tf.function(functools.partial(_terms, layers), autograph=False)
+    return function.get_concrete_function(tf.TensorSpec((None, None, 3), tf.float32), scene, scales)
+
+
+def _spec_of(scene: Scene) -> Scene:
+    """The tensors that a function takes which takes this scene: the network and the number of regions are its own."""
+
+    def exact(tensor) -> tf.TensorSpec:
+        return tf.TensorSpec(tensor.shape, tensor.dtype)
+
+    def any_size(tensor) -> tf.TensorSpec | None:
+        return None if tensor is None else tf.TensorSpec([None] * len(tensor.shape), tensor.dtype)
+
+    grams = (
+        tf.nest.map_structure(any_size, each)._replace(counts=exact(each.counts), shares=exact(each.shares))
+        for each in scene.grams
+    )
+    photograph = tf.nest.map_structure(any_size, scene.photograph)
+    planes = {"content": (3, None, None), "mean": (3, None, None), "inverse": (3, 3, None, None)}
+    planes = {name: tf.TensorSpec(shape, tf.float32) for name, shape in planes.items()}
+    return Scene(
+        tf.nest.map_structure(exact, scene.network),
+        tuple(grams),
+        tf.nest.map_structure(exact, scene.targets),
+        any_size(scene.content),
+        photograph._replace(windows=photograph.windows._replace(**planes), hue_windows=photograph.hue_windows._replace(**planes)),
+    )
+
+
+def _terms(layers: tuple[str, ...], image: tf.Tensor, scene: Scene, scales: Scales) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    network = dict(zip(layers, scene.network, strict=True))
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        seen = features(network, image, (*STYLE_LAYERS, CONTENT_LAYER))
+        content = scales.content * tf.reduce_mean((seen[CONTENT_LAYER] - scene.content) ** 2)
+        variation = scales.variation * total_variation(image)
+        invented, wandering, lost = scene.photograph(image)
+        invented, wandering, lost = scales.invented * invented, scales.wandering * wandering, scales.lost * lost
+        others = content + variation + invented + wandering + lost
+    styles = [grams.loss(seen[name], aims) for name, grams, aims in zip(STYLE_LAYERS, scene.grams, scene.targets, strict=True)]
+    by_layer = list(zip(tf.unstack(scales.style), styles, strict=True))
+    losses = {"content": content, "tv": variation, "invented": invented, "hue": wandering, "lost": lost}
+    losses["style"] = tf.add_n([scale * loss for scale, (loss, _) in by_layer])
+    upstream = [tf.constant(1.0), *(scale * by_features for scale, (_, by_features) in by_layer)]
+    return losses, tape.gradient([others, *(seen[name] for name in STYLE_LAYERS)], image, output_gradients=upstream)
