@@ -183,7 +183,8 @@ def _solve(job: Job, tell: Tell, networks: Networks, receiver: Receiver | None, 
         regions = found_regions(options, seen, style_seen, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("their masks are %s and %s; to change them, edit copies and give those", *mask_paths(options))
+            if not receiver:  # whose masks are not files of the user's
+                logger.info("their masks are %s and %s; to change them, edit copies and give those", *mask_paths(options))
         regions = regions.resized(content.shape[:2], style.shape[:2])
     else:
         orientations = content_photo.orientation, style_photo.orientation
