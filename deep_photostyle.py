@@ -43,13 +43,15 @@ class _Parser(argparse.ArgumentParser):
     """Reports an error on one line, without the usage text, and takes abbreviations of the reference script's options."""
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
-        """Like the method of the parent, but the error for an unknown option suggests a similar one."""
+        """Like the method of the parent, but unknown arguments are an error, which suggests a similar option."""
         arguments = sys.argv[1:] if args is None else args
         namespace, unknown = super().parse_known_args(list(map(_in_full, arguments)), namespace)
-        for name in (each.partition("=")[0] for each in unknown if re.match("--?[a-z]", each)):
-            given = name.lstrip("-").replace("-", "_")
-            if meant := [each for each in _NAMES if each.startswith(given)] or nearest(given, _NAMES):
+        for name in (each.partition("=")[0] for each in unknown if re.match("--?[A-Za-z]", each)):
+            if meant := _meant(name.lstrip("-").replace("-", "_").lower()):
                 self.exit(2, f"error: {one_line(name)} is not an option; use {' or '.join(f'--{each}' for each in meant)}\n")
+        if unknown and not unknown[0].startswith("-"):
+            values = one_line(" ".join(unknown))
+            self.exit(2, f"error: {values} belongs to no option; name the option before its value, and write several as 0,1,2\n")
         return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -94,6 +96,12 @@ def _in_full(argument: str) -> str:
     meant = [each for each in REFERENCE_OPTIONS if f"--{each}".startswith(name)]
     is_short = name.startswith("--") and name != "--" and name[2:] not in _NAMES and len(meant) == 1
     return f"--{meant[0]}{equals}{value}" if is_short else argument
+
+
+def _meant(given: str) -> list[str]:
+    """The options that an unknown name may stand for: it begins them, is nearly one, or is one that its value is joined to."""
+    joined = [each for each in _NAMES if given.startswith(each)]
+    return [each for each in _NAMES if each.startswith(given)] or nearest(given, _NAMES) or sorted(joined, key=len)[-1:]
 
 
 def _boolean(text: str) -> bool:

@@ -266,7 +266,8 @@ def _own_regions(
         return whole_image(content, style)
     else:
         larger = functools.partial(resize, content), functools.partial(resize, style)
-        regions = found_regions(options, shrunk(content, options.solve_size), shrunk(style, options.solve_size), larger)
+        content, style = shrunk(content, options.regions_size), shrunk(style, options.regions_size)
+        regions = found_regions(options, content, style, larger)
     return regions.refined(content, style) if options.refine_masks else regions
 
 

@@ -446,6 +446,11 @@ class Options:
         return self.max_size or (PREVIEW_SIZE if self.preview else SOLVE_SIZE)
 
     @property
+    def regions_size(self) -> int:
+        """Long side in pixels at which regions are found: no less than a full solve's, so that a preview has the same regions."""
+        return max(self.solve_size, SOLVE_SIZE)
+
+    @property
     def as_preview(self) -> Options:
         """The options, of a preview those that end early; it is small unless the user has fixed its size."""
         return dataclasses.replace(self, max_iter=min(self.max_iter, PREVIEW_ITERATIONS)) if self.preview else self

@@ -180,7 +180,6 @@ WRONG_ARGUMENTS = {
     "--max_iter=many": "argument --max_iter: invalid int value: 'many'",
     "--content_weight=x": "argument --content_weight: invalid float value: 'x'",
     "--output_image": "argument --output_image: expected one argument; write one that starts with - as --output_image=-name.jpg",
-    "stray.png": "unrecognized arguments: stray.png",
 }
 
 
@@ -192,6 +191,14 @@ def test_arguments_that_cannot_be_read(run, tmp_path, argument, message):
     assert files(tmp_path) == []
 
 
+@pytest.mark.parametrize(("arguments", "values"), [(("stray.png",), "stray.png"), (("--realism", "0", "1", "2"), "1 2")])
+def test_a_value_without_an_option(run, tmp_path, arguments, values):
+    code, error = run(*arguments)
+    message = "belongs to no option; name the option before its value, and write several as 0,1,2"
+    assert (code, one_line(error)) == (2, f"{values} {message}")
+    assert files(tmp_path) == []
+
+
 MISSPELT = {
     "--content_wight=5": "--content_wight is not an option; use --content_weight",
     "--stlye_option": "--stlye_option is not an option; use --style_option",
@@ -199,6 +206,8 @@ MISSPELT = {
     "-realism=1": "-realism is not an option; use --realism",
     "--content=a.png": "--content is not an option; use --content_image_path or --content_seg_path or --content_weight",
     "--mask": "--mask is not an option; use --mask_preview",
+    "--Content_Image_Path=a.png": "--Content_Image_Path is not an option; use --content_image_path",
+    "--style_image_pathsunset.png": "--style_image_pathsunset.png is not an option; use --style_image_path",
 }
 
 

@@ -275,8 +275,16 @@ LIBRARY = {
     "no pixels": (lambda photo, result: stylize(photo[:0], photo), "content has the shape (0, "),
     "no pixels of style": (lambda photo, result: stylize(photo, photo[:, :0]), "style has the shape ("),
     "ragged": (lambda photo, result: stylize([[1, 2], [3]], photo), "content is not an array ("),
-    "nothing": (lambda photo, result: stylize(None, photo), "content has the shape (); "),
-    "text": (lambda photo, result: stylize("content.png", photo), "content has the shape (); "),
+    "nothing": (lambda photo, result: stylize(None, photo), "content is of type NoneType; give an array, "),
+    "text": (lambda photo, result: stylize("content.png", photo), "content is of type str; give an array, "),
+    "a photo": (
+        lambda photo, result: stylize(photo, Photo(np.zeros((9, 9, 3), np.uint8))),
+        "style is of type Photo; give an array, such as `read_photo(path).pixels`, or a Pillow image",
+    ),
+    "the path of a mask": (
+        lambda photo, result: stylize(photo, photo, "a.png", "b.png"),
+        "content_mask is of type str; give an ",
+    ),
     "options": (
         lambda photo, result: stylize(photo, photo, options={"max_size": 64}),
         "options is of type dict; give dpst.options.",
@@ -302,7 +310,7 @@ LIBRARY = {
     "LUT size": (lambda photo, result: result.lut(size=20), "LUT size 20 is unknown; use one of 17, 33, 65"),
     "realism": (lambda photo, result: result.at(photo, realism=2.5), "realism 2.5 was not solved for; use one of 0.5"),
     "a grey photo": (lambda photo, result: result.at(photo[..., 0]), "photo has the shape ("),
-    "levels": (lambda photo, result: result.at((255 * photo).astype(np.uint8)), "photo is of type uint8; "),
+    "levels": (lambda photo, result: result.at(255 * photo), "photo has values from "),
     "a grey picture": (lambda photo, result: write_photo("a.png", photo[..., 0]), "image has the shape ("),
     "four channels": (lambda photo, result: write_photo("a.png", photo[..., [0, 1, 2, 0]]), "image has the shape ("),
     "a picture of levels": (
@@ -328,7 +336,7 @@ LIBRARY = {
     "no path of a LUT": (lambda photo, result: Lut.read(3), "the path of the LUT is of type int; "),
     "no limit": (lambda photo, result: read_photo("a.png", max_pixels=10**400), "max_pixels 1000"),
     "no options": (lambda photo, result: read_regions("", "", photo, photo, {}), "options is of type dict; give dpst.options."),
-    "no photo for masks": (lambda photo, result: read_regions("", "", None, photo, Options()), "content has the shape (); "),
+    "no photo for masks": (lambda photo, result: read_regions("", "", None, photo, Options()), "content is of type NoneType; "),
     "names of regions": (
         lambda photo, result: stylize(photo, photo, regions=Regions(3, photo, photo)),
         "names of the regions are not strings; give a tuple of strings",
@@ -396,11 +404,23 @@ def test_pictures_are_floats_levels_or_images(photos, thin_network):
         "uint16": [level.astype(np.uint16) * 257 for level in levels],
         "image": [Image.fromarray(level) for level in levels],
     }
-    results = {
-        kind: stylize(*pair, style_option=2, max_iter=1, network=thin_network, auto_seg=0).image for kind, pair in given.items()
-    }
+    results = {kind: stylize(*pair, style_option=2, max_iter=1, network=thin_network, auto_seg=0) for kind, pair in given.items()}
     for kind, result in results.items():
-        np.testing.assert_allclose(result, results["float"], atol=2e-3, err_msg=kind)
+        np.testing.assert_allclose(result.image, results["float"].image, atol=2e-3, err_msg=kind)
+        at = result.at(given[kind][0])
+        assert at.dtype == np.float32
+        np.testing.assert_allclose(at, results["float"].at(given["float"][0]), atol=2e-3, err_msg=kind)
+
+
+def test_found_regions_are_refined_by_the_photo_at_their_size(thin_network):
+    """A photo larger than the size at which regions are found gives what the same photo at that size does."""
+    photo = 0.3 * np.random.default_rng(0).random((64, 576, 3), np.float32)
+    photo[28:] += 0.5
+    options = Options(style_option=2, max_iter=1, max_size=96, auto_seg="2", refine_masks=True)
+    both = [stylize(each, each, options=options, network=thin_network).masks for each in (photo, resize(photo, 57, 512))]
+    assert len(both[0]) == 2
+    for name, mask in both[0].items():
+        np.testing.assert_allclose(mask, both[1][name], atol=0.03)
 
 
 def test_masks_are_colours_labels_or_images(photos, thin_network):

@@ -247,5 +247,8 @@ def _save(samples: np.ndarray, like: Photo, text: dict[str, object], drop_exif: 
 def _format(path: str) -> _Format:
     extension = Path(path).suffix.lower()
     if extension not in _FORMATS:
-        raise UserError(f"output image {path} has the unknown extension '{extension}'; use one of {', '.join(_FORMATS)}")
+        if os.path.isdir(path):
+            raise UserError(f"output image {path} is a folder; give a file name")
+        wrong = f"the unknown extension '{extension}'" if extension else "no extension"
+        raise UserError(f"output image {path} has {wrong}; use one of {', '.join(_FORMATS)}")
     return _FORMATS[extension]

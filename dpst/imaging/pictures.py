@@ -95,9 +95,13 @@ def as_array(array: object, name: str) -> np.ndarray:
         UserError: it is none.
     """
     try:
-        return np.asarray(array)
+        found = np.asarray(array)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} is not an array ({error}); give an array of numbers") from error
+    if found.dtype.kind not in "biuf" and not isinstance(array, np.ndarray):  # a path, for example
+        wrong = f"{name} is of type {type(array).__name__}"
+        raise UserError(f"{wrong}; give an array, such as `read_photo(path).pixels`, or a Pillow image")
+    return found
 
 
 def check_kind(value: object, kind: type, name: str, is_optional: bool = True) -> None:

@@ -119,7 +119,7 @@ def run_one(options: Options, command: str) -> int:
         are = "are" if len(output_images(options)) > 1 else "is"
         logger.info("%s %s ready after %.0f s", " and ".join(output_images(options)), are, outcome.record.seconds)
     elif outcome.status is Status.CHECKED:
-        logger.info("dry run: no result was written")
+        logger.info("%s: no result was written", "dry run" if options.dry_run else "preview")
     return INTERRUPTED if outcome.status is Status.STOPPED else 0
 
 
@@ -183,10 +183,13 @@ def _solve(
     if options.auto_seg_used:
         if loading and needs_tensorflow(options):
             loading.result()
-        regions = found_regions(options, content, style, (content_photo.resized, style_photo.resized))
+        seen, style_seen = (photo.resized(*fitted(photo.size, options.regions_size)) for photo in (content_photo, style_photo))
+        regions = found_regions(options, seen, style_seen, (content_photo.resized, style_photo.resized))
         if len(regions.names) > 1:
             write_masks(regions, *mask_paths(options))
-            logger.info("the masks of the regions are in %s and %s; to change them, use edited copies", *mask_paths(options))
+            if not receiver:  # otherwise these files are temporary
+                logger.info("the masks of the regions are in %s and %s; to change them, use edited copies", *mask_paths(options))
+        regions = regions.resized(content.shape[:2], style.shape[:2])
     else:
         orientations = content_photo.orientation, style_photo.orientation
         with interrupts_deferred():
@@ -262,7 +265,7 @@ def _solve(
         write_results(result, content_photo, options, about)
         lut_fits = write_luts(result, options)
     figures = scoring.result()
-    if options.style_option and (line := advice(figures, result.image.shape)):
+    if options.style_option and (line := advice(figures, result.image.shape, options.realisms, bool(options.content_seg_path))):
         logger.warning("%s", line)
     if receiver:
         return Outcome(job.name, Status.DONE, job.options)

@@ -29,6 +29,8 @@ _HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 128, 17, 4.0
 # Blotches above this are worth a look. Without regions and the term against them the portrait, the castle and the crowd on which
 # both were developed had 2.5 to 4.0; results that look right have up to 2.3.
 _BLOTCHED = 2.4
+# The realism that is advised then: little more than a colour grade.
+_CALM = 2
 # CIELAB distance, lightness counting 0.3, from every colour of the style's region at which a colour is foreign to it.
 _FOREIGN = 10.0
 # Every so many pixels along each side are looked at for foreign colours.
@@ -69,15 +71,23 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
     return {name: round(figure, 4) for name, figure in figures.items()}
 
 
-def advice(figures: dict[str, float], size: tuple[int, ...]) -> str:
-    """What to do about a result of a size (height, width) whose `scores` show that something went wrong; "" where they do not."""
+def advice(figures: dict[str, float], size: tuple[int, ...], realisms: tuple[float, ...], has_masks: bool) -> str:
+    """What to do about a result whose `scores` show that something went wrong; "" where they do not.
+
+    Args:
+        figures: the scores.
+        size: (height, width) of the result.
+        realisms: those that there are results of; the scores are of the first.
+        has_masks: whether the regions are the user's own.
+    """
     has_windows = max(size[:2]) >= _HUE_SIZE and min(fitted((size[0], size[1]), _HUE_SIZE)) >= _HUE_WINDOW
     if figures["blotches"] <= _BLOTCHED or not has_windows:
         return ""
-    return (
-        f"the result may have one object in two hues (blotches {figures['blotches']:.1f}, above {_BLOTCHED}); if so, use "
-        "--realism 2, or masks, which may be a few strokes (--content_seg_path, --style_seg_path)"
-    )
+    result = "the result" if len(realisms) == 1 else f"the result of realism {realisms[0]:g}"
+    remedies = [] if realisms[0] >= _CALM else [f"--realism {_CALM}"]
+    remedies.append("other masks" if has_masks else "masks, which may be a few strokes (--content_seg_path, --style_seg_path)")
+    found = f"{result} may have one object in two hues (blotches {figures['blotches']:.1f}, above {_BLOTCHED})"
+    return f"{found}; if so, use {', or '.join(remedies)}"
 
 
 def edge_ssim(content: np.ndarray, result: np.ndarray) -> float:

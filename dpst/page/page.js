@@ -525,8 +525,7 @@ const ended = {
   },
   write({ file }) {
     made("a", { href: fileOf(file), download: file }).click();
-    if (file.endsWith(".cube")) return;
-    isUnsaved = false;
+    if (!file.endsWith(".cube")) isUnsaved = false;
     $("state").textContent = `${file} is in your downloads.`;
   },
   stopped: showView,

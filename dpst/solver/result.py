@@ -13,7 +13,7 @@ from dpst.files.luts import Lut
 from dpst.files.notebook import png
 from dpst.files.photos import STRIP, Photo
 from dpst.imaging.light import with_light
-from dpst.imaging.pictures import check_kind, check_number, check_one_of, check_picture
+from dpst.imaging.pictures import Picture, as_picture, check_kind, check_number, check_one_of
 from dpst.imaging.resizing import resize
 from dpst.imaging.strips import restyled
 from dpst.options import LUT_SIZES, MAX_REALISM, MAX_STRENGTH, Options
@@ -67,11 +67,11 @@ class Result:
         """What a notebook shows: the result at the size where the style was solved, at the first realism."""
         return png(self.image)
 
-    def at(self, photo: Photo | np.ndarray, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
+    def at(self, photo: Photo | Picture, strength: float = 1.0, realism: float | None = None) -> np.ndarray:
         """The result at the size of a photo, with all its detail.
 
         Args:
-            photo: the content photo at any size; as an array float32 (H, W, 3), 0..1.
+            photo: the content photo at any size; as a `Photo`, or as `stylize` takes it.
             strength: 0 leaves the photo as it is, 1 gives the result, up to 2 more than that.
             realism: one of the values that were solved for; the first by default.
 
@@ -124,7 +124,7 @@ class Result:
             raise UserError(f"region {region} is too small for the size where the style was solved; raise `max_size`")
         return self.masks[region]
 
-    def restyler(self, photo: Photo | np.ndarray, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
+    def restyler(self, photo: Photo | Picture, realism: float | None = None) -> Callable[[float], Iterator[np.ndarray]]:
         """As `at`, strip by strip: a function from a strength to rows of the picture, from top to bottom."""
         apply = self._restyler(photo, realism)
 
@@ -134,7 +134,7 @@ class Result:
 
         return restyled
 
-    def _restyler(self, photo: Photo | np.ndarray, realism: float | None) -> Callable[[float], Iterator[np.ndarray]]:
+    def _restyler(self, photo: Photo | Picture, realism: float | None) -> Callable[[float], Iterator[np.ndarray]]:
         if realism is not None:
             check_number(realism, "realism", MAX_REALISM)
         if realism is not None and self.looks and realism not in self.looks:
@@ -143,7 +143,7 @@ class Result:
         if isinstance(photo, Photo):
             size, strips = photo.size, photo.strips
         else:
-            pixels = check_picture(photo, "photo")
+            pixels = as_picture(photo, "photo")
             size = pixels.shape[0], pixels.shape[1]
 
             def strips(height: int = STRIP) -> Iterator[np.ndarray]:

@@ -583,14 +583,16 @@ def test_odd_names(tmp_path):
     "name, message",
     [
         ("a.bmp", "has the unknown extension '.bmp'; use one of .png, .jpg, .jpeg, .tif, .tiff, .webp"),
-        ("noextension", "has the unknown extension ''"),
+        ("noextension", "has no extension; use one of .png, "),
         ("folder.png", "is a folder; give a file name"),
+        ("folder", "is a folder; give a file name"),
         ("a" * 260 + ".png", "cannot be written (File name too long)"),
         ("file/a.png", "cannot be written (Not a directory)"),
     ],
 )
 def test_unwritable_output_is_reported_early(tmp_path, name, message):
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError) as error:

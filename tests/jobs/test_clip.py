@@ -17,7 +17,7 @@ from dpst.files.photos import read_photo
 from dpst.jobs import clip as clip_job
 from dpst.jobs.job import Job, Status
 from dpst.jobs.kept_looks import KeptLooks
-from dpst.jobs.picture import check_job, run_job
+from dpst.jobs.picture import check_job, run_job, run_one
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import signals_stop
 from dpst.options import Options
@@ -147,8 +147,10 @@ def test_more_or_fewer_masks_than_frames_are_refused_before_the_solve(options, t
         run(dataclasses.replace(options, **masks))
 
 
-def test_the_preview_is_the_first_frame_of_each_shot(options, tmp_path):
-    assert run(dataclasses.replace(options, preview=True)).status is Status.CHECKED
+def test_the_preview_is_the_first_frame_of_each_shot(options, tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert run_one(dataclasses.replace(options, preview=True), "") == 0
+    assert caplog.messages[-1] == "preview: no result was written"
     names = sorted(path.name for path in tmp_path.glob("out*"))
     assert names == ["out_shot_1.png", "out_shot_2.png"]
     assert read_photo(str(tmp_path / "out_shot_1.png")).size == (24, 32)

@@ -147,9 +147,22 @@ def test_blotches_are_hue_that_the_photo_does_not_explain():
     stained = darker + side * np.array([1, 0, -1], np.float32)
     assert blotches(content, content) < 0.3 and blotches(content, darker) < 1
     assert blotches(content, stained) > 5 * blotches(content, darker)
-    assert advice({"blotches": blotches(content, darker)}, (200, 300)) == ""
-    assert "--realism 2" in advice({"blotches": blotches(content, stained)}, (200, 300))
-    assert advice({"blotches": blotches(content, stained)}, content.shape) == ""
+    assert advice({"blotches": blotches(content, darker)}, (200, 300), (1.0,), False) == ""
+    assert advice({"blotches": blotches(content, stained)}, (200, 300), (1.0,), False)
+    assert advice({"blotches": blotches(content, stained)}, content.shape, (1.0,), False) == ""
+
+
+@pytest.mark.parametrize(
+    ("realisms", "has_masks", "result", "remedies"),
+    [
+        ((1.0,), False, "the result", "--realism 2, or masks, which may be a few strokes (--content_seg_path, --style_seg_path)"),
+        ((0.0, 1.0), True, "the result of realism 0", "--realism 2, or other masks"),
+        ((2.0,), True, "the result", "other masks"),
+    ],
+)
+def test_the_advice_leaves_out_what_was_done(realisms, has_masks, result, remedies):
+    advised = advice({"blotches": 2.56}, (200, 300), realisms, has_masks)
+    assert advised == f"{result} may have one object in two hues (blotches 2.6, above 2.4); if so, use {remedies}"
 
 
 def test_blotches_are_those_of_a_fit_to_each_window():

@@ -127,7 +127,7 @@ def test_from_two_photos_by_strokes_to_a_downloaded_result_by_mouse(visit, serve
     browser.click("#download")
     browser.wait(f"{IDLE} && document.querySelector('#state').textContent.includes('downloads')")
     browser.click("#download-lut")
-    browser.wait(IDLE)
+    browser.wait(f"{IDLE} && document.querySelector('#state').textContent === 'content_look.cube is in your downloads.'")
     for link in (1, 2):
         browser.click(f"#masks a:nth-child({link})")
     names = ("content_restyled.png", "content_strokes.png", "style_strokes.png", "content_look.cube")

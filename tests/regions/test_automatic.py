@@ -136,6 +136,16 @@ def test_a_dry_run_finds_regions_and_stops(tmp_path, arguments, caplog):
     assert "blue" in caplog.text and "green" in caplog.text
 
 
+def test_a_preview_finds_the_regions_of_the_run(tmp_path, arguments, photos):
+    for name, photo in zip(("day.png", "night.png"), photos, strict=True):
+        write_photo(str(tmp_path / name), photo.repeat(4, 0).repeat(4, 1))
+    found = []
+    for preview in ([], ["--preview"]):
+        assert main([*arguments, "--auto_seg", "3", "--dry_run", *preview]) == 0
+        found.append([(tmp_path / name).read_bytes() for name in (automatic.CONTENT_MASK, automatic.STYLE_MASK)])
+    assert found[0] == found[1]
+
+
 def test_a_dry_run_with_masks_needs_no_tensorflow(tmp_path, arguments, regions):
     masks = masks_in(tmp_path, regions)
     given = [*arguments, "--content_seg_path", masks[0], "--style_seg_path", masks[1], "--auto_seg", "2", "--dry_run"]
