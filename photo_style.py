@@ -200,7 +200,7 @@ def _solved(
         def on_step(progress: Progress) -> None:
             callback(neutral_progress(progress, grey, masks))
 
-    pair = Pair(content, style, masks, regions.style)
+    pair = Pair(content, style, masks, regions.style, regions.are_guessed)
     if options.solver_used == "maps":
         looks, stages = solve_maps(network, options, on_step, pair, init, by_place)
         looks = {realism: neutral_look(look, grey) for realism, look in looks.items()}

@@ -45,16 +45,19 @@ def window_covariances(one: np.ndarray, other: np.ndarray, side: int) -> np.ndar
 
 
 def affine_fit(own: np.ndarray, shared: np.ndarray, ridge: float) -> np.ndarray:
-    """The least-squares maps (3, k, ...) from three channels to k others, against a ridge.
+    """The least-squares maps (n, k, ...) from n channels to k others, against a ridge.
 
-    Their product with `shared`, summed over the first axis, is the variance that they explain. By cofactors: for matrices this
-    small far faster than a solver.
+    Their product with `shared`, summed over the first axis, is the variance that they explain. For three channels by cofactors:
+    for matrices this small far faster than a solver.
 
     Args:
-        own: covariances (3, 3, ...) of the three channels, symmetric.
-        shared: theirs with the k others, (3, k, ...).
-        ridge: added to the three variances, positive.
+        own: covariances (n, n, ...) of the channels, symmetric.
+        shared: theirs with the k others, (n, k, ...).
+        ridge: added to the variances, positive.
     """
+    if len(own) != 3:
+        systems, sides = (np.moveaxis(each, (0, 1), (-2, -1)) for each in (own, shared))
+        return np.moveaxis(np.linalg.solve(systems + ridge * np.eye(len(own)), sides), (-2, -1), (0, 1))
     (xx, xy, xz), (_, yy, yz), (_, _, zz) = own
     xx, yy, zz = xx + ridge, yy + ridge, zz + ridge
     by_xx, by_xy, by_xz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy

@@ -57,7 +57,7 @@ def scores(content: np.ndarray, style: np.ndarray, result: np.ndarray, regions: 
     try:
         both = threads.submit(details, content, result)
         others = {
-            "blotches": threads.submit(blotches, content, result),
+            "blotches": threads.submit(blotches, content, result, None if regions.are_guessed else regions.content),
             "foreign_colours": threads.submit(foreign_colours, style, result, regions),
             "edge_ssim": threads.submit(edge_ssim, content, result),
             "affine_residual": threads.submit(affine_residual, content, result),
@@ -136,19 +136,21 @@ def details(content: np.ndarray, result: np.ndarray) -> tuple[float, float]:
     return float(kept_share), float(255 * np.sqrt(np.maximum(invented, 0).mean()))
 
 
-def blotches(content: np.ndarray, result: np.ndarray) -> float:
+def blotches(content: np.ndarray, result: np.ndarray, masks: np.ndarray | None = None) -> float:
     """Hue that wanders inside objects: a crimson cheek, a stain on a wall, a rainbow in a dark sky. Lower is better.
 
     Root mean square, in CIELAB, of the result's a and b that no affine function of the content's colours explains in windows
-    of an eighth of the photo. A wanted glow counts too, so it is never 0.
+    of an eighth of the photo. A wanted glow counts too, so it is never 0. At the borders of masks (H, W, R) hue may change.
     """
     height, width = fitted(content.shape[:2], _HUE_SIZE)
-    content, result = (
+    known, result = (
         planes(cielab(_boxes(image, height, width).reshape(-1, 3), 1.0).reshape(height, width, 3)) for image in (content, result)
     )
+    if masks is not None:  # in CIELAB's range; the first one follows from the others
+        known = np.concatenate([known, 100 * planes(_boxes(masks[..., 1:], height, width))])
     chroma = result[1:]
-    own, shared = (window_covariances(content, other, _HUE_WINDOW) for other in (content, chroma))
-    fit = affine_fit(own, shared, _HUE_FLAT)  # (content, chroma, H, W)
+    own, shared = (window_covariances(known, other, _HUE_WINDOW) for other in (known, chroma))
+    fit = affine_fit(own, shared, _HUE_FLAT)  # (known, chroma, H, W)
     variance = sum(window_covariances(plane, plane, _HUE_WINDOW)[0, 0] for plane in chroma[:, None])
     rest = variance - 2 * (fit * shared).sum((0, 1)) + np.einsum("ikhw,ijhw,jkhw->hw", fit, own, fit)
     return float(np.sqrt(np.maximum(rest, 0).mean()))

@@ -92,7 +92,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
         logger.warning("`auto_seg` %d is more regions than the photos have in common; the number is %d", count, len(kept))
     names, colours = zip(*list(REFERENCE_COLOURS.items())[: len(kept)], strict=True)
     content_masks, style_masks = (masks[..., kept] for masks in both)
-    return Regions(names, _whole(content_masks), _whole(style_masks), colours)
+    return Regions(names, _whole(content_masks), _whole(style_masks), colours, are_guessed=True)
 
 
 def write_masks(regions: Regions, *paths: str) -> None:

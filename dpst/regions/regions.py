@@ -42,6 +42,7 @@ class Regions:
         content_strokes: bool (H, W), at its mask's own size, where the content's mask had strokes; None if it was a whole mask.
         style_strokes: the same of the style photo.
         at_edges: whether the masks of the content follow its edges, as `with_edges` makes them.
+        are_guessed: whether they were found by colour and place alone, so that one may end in the middle of an object.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class Regions:
     content_strokes: np.ndarray | None = None
     style_strokes: np.ndarray | None = None
     at_edges: bool = False
+    are_guessed: bool = False
 
     def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
         """The regions of photos of other sizes (height, width); pixels are averaged, so that whole partitions stay whole."""

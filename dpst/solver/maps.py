@@ -25,7 +25,7 @@ from vgg19.network import Network
 # Cells of the grid on the photo's longer side.
 _CELLS = 48
 # Maximum steps at the coarsest scale, at the others, of the segmented stage, and for each further value of realism.
-_COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 20, 4, 20
+_COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 22, 4, 20
 # A stage stops when the picture has changed by less than this, as root mean square in levels, over this many steps.
 _MIN_CHANGE, _CHANGE_STEPS = 0.35, 4
 

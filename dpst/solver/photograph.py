@@ -97,8 +97,8 @@ class Photograph(NamedTuple):
     hue_windows: _Windows
 
     @classmethod
-    def of(cls, content: np.ndarray, masks: np.ndarray) -> Photograph:
-        """Takes the content (H, W, 3), 0..1, and the masks of its regions (H, W, R); both sides at least 3."""
+    def of(cls, content: np.ndarray, masks: np.ndarray | None = None) -> Photograph:
+        """Takes the content (H, W, 3), 0..1, both sides at least 3, and masks (H, W, R) at whose borders hue may change."""
         size = content.shape[:2]
         planes = _planes(tf.constant(content, tf.float32))
         side = _odd_side(_WINDOW * max(size), size)
@@ -110,8 +110,9 @@ class Photograph(NamedTuple):
         down, across = (_boxes(length, max(1, round(max(size) / _HUE_SIZE))) for length in size)
         side = _odd_side(_HUE_WINDOW, (len(down), len(across)))
         rows, columns = (_mirrored_windows(len(boxes), side) for boxes in (down, across))
-        # Where one region ends and another begins, hue may change: each has a look of its own.
-        known = tf.concat([planes, _planes(tf.constant(masks[..., 1:], tf.float32))], 0)
+        known = planes
+        if masks is not None:  # the first one follows from the others
+            known = tf.concat([planes, _planes(tf.constant(masks[..., 1:], tf.float32))], 0)
         hue_windows = _Windows.over(_averaged(known, down, across), rows, columns, _HUE_FLAT)
         weight /= tf.maximum(tf.reduce_sum(weight), 1e-12)
         return cls(windows, contrast, weight, tf.constant(down), tf.constant(across), hue_windows)

@@ -32,12 +32,14 @@ class Pair:
         style: float32 (h, w, 3), 0..1.
         content_masks: float32 (H, W, R), 0..1.
         style_masks: float32 (h, w, R), 0..1.
+        are_guessed: whether a region may end in the middle of an object.
     """
 
     content: np.ndarray
     style: np.ndarray
     content_masks: np.ndarray
     style_masks: np.ndarray
+    are_guessed: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,7 +51,7 @@ class Pair:
         content = shrunk(self.content, long_side)
         style = shrunk(self.style, round(max(self.style.shape[:2]) * long_side / max(self.size)))
         masks = resize(self.content_masks, *content.shape[:2]), resize(self.style_masks, *style.shape[:2])
-        return Pair(content, style, *masks)
+        return Pair(content, style, *masks, self.are_guessed)
 
 
 class CountingObjective(Protocol):

@@ -152,6 +152,14 @@ def test_blotches_are_hue_that_the_photo_does_not_explain():
     assert advice({"blotches": blotches(content, stained)}, content.shape, (1.0,), False) == ""
 
 
+def test_hue_that_changes_at_the_border_of_a_mask_is_no_blotch():
+    content = np.full((40, 56, 3), 0.5, np.float32) + 0.02 * picture(5, 40, 56)
+    left = (np.arange(56) < 28).astype(np.float32)[None, :, None] * np.ones((40, 1, 1), np.float32)
+    result = content + (left - 0.5) * np.array([0.2, 0, -0.2], np.float32)
+    masks = np.concatenate([left, 1 - left], -1)
+    assert blotches(content, result, masks) < 0.2 * blotches(content, result)
+
+
 @pytest.mark.parametrize(
     ("realisms", "has_masks", "result", "remedies"),
     [

@@ -195,7 +195,7 @@ def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
 
 def test_found_regions_are_named_in_the_log_and_no_path_of_the_pages_own(with_photos, caplog, tmp_path):
     caplog.set_level("INFO", "dpst")
-    assert len(with_photos.show_regions(Kind.FOUND, 2).regions) == 2
+    assert len(with_photos.show_regions(RegionSource.FOUND, 2).regions) == 2
     assert "regions: 2 found" in caplog.text and "blue" in caplog.text and str(tmp_path) not in caplog.text
 
 

@@ -32,7 +32,7 @@ def unexplained(content, image, flat):
 
 def measured(photos):
     content, result = (photo.astype(np.float32) for photo in photos)
-    return [float(figure) for figure in Photograph.of(content, np.ones((*content.shape[:2], 1)))(tf.constant(result))]
+    return [float(figure) for figure in Photograph.of(content)(tf.constant(result))]
 
 
 def test_invented_is_what_fits_to_small_windows_leave(photos):
@@ -65,3 +65,12 @@ def test_a_recoloured_photo_has_invented_nothing_and_lost_little():
     content = np.random.default_rng(1).random((30, 40, 3))
     invented, wandering, lost = measured((content, 0.6 * content[..., ::-1] + 0.2))
     assert invented < 1e-4 and wandering < 3e-4 and lost < 0.02  # by the ridges
+
+
+def test_hue_may_change_at_the_border_of_a_mask():
+    content = 0.5 + 0.02 * np.random.default_rng(2).random((30, 40, 3))
+    left = (np.arange(40) < 20).astype(np.float64)[None, :, None] * np.ones((30, 1, 1))
+    image = tf.constant((content + (left - 0.5) * [0.2, 0, -0.2]).astype(np.float32))
+    content, masks = content.astype(np.float32), np.concatenate([left, 1 - left], -1).astype(np.float32)
+    across, within = (float(photograph(image)[1]) for photograph in (Photograph.of(content), Photograph.of(content, masks)))
+    assert within < 0.05 * across
