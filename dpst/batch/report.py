@@ -49,7 +49,7 @@ _COLUMNS = {
     "seconds": _Column("time", "seconds that the job took", 1),
     "detail_kept": _Column("detail kept", "the share of the photo's detail that is still there; 1 is all of it", 3),
     "invented_detail": _Column("detail invented", "detail that the photo does not have, in levels of 255; 0 is none", 1),
-    "blotches": _Column("blotches", "hue that varies within an object, in CIELAB; above 2.4 the result is worth a look", 1),
+    "blotches": _Column("blotches", "hue that varies within an object, in CIELAB; above 2.45 the result is worth a look", 1),
     "foreign_colours": _Column(
         "foreign colours", "the share of the result in colours that the style's region does not have; 0 is none", 3
     ),
