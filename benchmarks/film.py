@@ -23,7 +23,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -37,6 +36,7 @@ from dpst.imaging.resizing import resize  # noqa: E402
 from dpst.imaging.shots import find_shots  # noqa: E402
 from dpst.jobs.clip import run_clip  # noqa: E402
 from dpst.jobs.job import Job  # noqa: E402
+from dpst.jobs.progress import log_terms  # noqa: E402
 from dpst.options import Options  # noqa: E402
 from vgg19.networks import Networks  # noqa: E402
 
@@ -105,9 +105,22 @@ def made_films(folder: Path) -> dict[str, tuple[Path, Path, list[int]]]:
 
 
 def graded(options: Options) -> None:
-    """Runs a job on a clip, in this process and without a word."""
-    with tqdm(total=100, disable=True) as bar:
-        run_clip(Job(options), bar, Networks())
+    """Runs a job on a clip in this process."""
+    run_clip(Job(options), log_terms, Networks())
+
+
+def solved(clip: Path, style: Path, result: Path, folder: Path) -> None:
+    """Restyles a clip with the look of a style photo and learned features, losslessly."""
+    graded(
+        Options(
+            content_image_path=str(clip),
+            style_image_path=str(style),
+            output_image=str(result),
+            serial=str(folder),
+            video_codec="ffv1",
+            vgg19_weights="learned",
+        )
+    )
 
 
 def measure_speed(sizes: list[str], runs: int, folder: Path) -> None:
@@ -183,19 +196,11 @@ def colours_of(path: Path) -> list[np.ndarray]:
 def measure_flicker(name: str, clip: Path, style: Path, begins: list[int] | None, folder: Path) -> None:
     """Whether equal colours get equal results, how the mean colour moves over time, and whether the cuts are the known ones."""
     out = folder / "flicker.mkv"
-    options = Options(
-        content_image_path=str(clip),
-        style_image_path=str(style),
-        output_image=str(out),
-        serial=str(folder),
-        video_codec="ffv1",
-        vgg19_weights="learned",
-    )
     begin = time.perf_counter()
-    graded(options)
+    solved(clip, style, out, folder)
     seconds = time.perf_counter() - begin
     clip_read = read_clip(str(clip), "clip", 1e3)
-    shots = list(find_shots(small_frames(clip_read, options.solve_size // 2)))
+    shots = list(find_shots(small_frames(clip_read, Options().solve_size // 2)))
     firsts = [shot.first for shot in shots]
     print(f"{name}: {seconds:.1f} s; shots begin at {firsts}{'' if begins in (None, firsts) else f', WRONG: {begins}'}")
     content, result = colours_of(clip), colours_of(out)
@@ -250,16 +255,7 @@ def measure_fade(folder: Path, frames: int = 100) -> None:
         raw = b"".join(np.uint8(255 * exposed(photo, stops[number]) + 0.5).tobytes() for number in numbers)
         how = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "480x270", "-r", "25", "-i", "-", "-pix_fmt", "gbrp", "-c:v", "ffv1")
         subprocess.run(["ffmpeg", "-v", "error", "-y", *how, clip], input=raw, check=True)
-        graded(
-            Options(
-                content_image_path=str(clip),
-                style_image_path=str(style),
-                output_image=str(out),
-                serial=str(folder),
-                video_codec="ffv1",
-                vgg19_weights="learned",
-            )
-        )
+        solved(clip, style, out, folder)
         firsts = keys if name == "one look" else [0]
         for kept, path in ((contents, clip), (results, out)):
             kept[name] = list(frames_at(read_clip(str(path), "clip", 1e3), firsts))

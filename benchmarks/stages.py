@@ -112,28 +112,21 @@ def watch(told: Path, words: list[str]) -> int:
     ):
         timed(owner, name, stage)
     code = deep_photostyle.main(words)
-    floor = sum(count * bare_pass(networks[0], size) for size, count in evaluations.items())
+    floor = sum(count * bare_seconds(networks[0], size) for size, count in evaluations.items())
     told.write_text(json.dumps({"stages": seconds, "floor": floor, "evaluations": sum(evaluations.values())}))
     return code
 
 
-def bare_pass(network, size: tuple[int, int]) -> float:
+def bare_seconds(network: Network, size: tuple[int, int]) -> float:
     """Median seconds of a pass forward and backward through the network alone, for a photo of this size."""
-    from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS
+    from cost import bare_pass
+
     from vgg19.backend import tf
 
-    @tf.function
-    def evaluate(image):
-        with tf.GradientTape() as tape:
-            tape.watch(image)
-            features = network.features(image, (*STYLE_LAYERS, CONTENT_LAYER))
-            loss = tf.add_n([tf.reduce_mean(each) for each in features.values()])
-        return tape.gradient(loss, image)
-
-    image, times = tf.constant(np.random.default_rng(0).random((*size, 3), np.float32)), []
+    evaluate, times = bare_pass(network, tf.constant(np.random.default_rng(0).random((*size, 3), np.float32))), []
     for _ in range(12):
         begin = time.perf_counter()
-        evaluate(image).numpy()
+        evaluate()
         times.append(time.perf_counter() - begin)
     return statistics.median(times[1:])
 

@@ -224,7 +224,7 @@ def _plain(lut: Lut, strength: float, keeps_light: bool) -> Lut:
 
 
 def _followed(frames: Iterator[np.ndarray], clip: Clip, on_progress: OnProgress) -> Iterator[np.ndarray]:
-    """The frames, and how far they are is told."""
+    """Yields the frames and reports progress."""
     for number, frame in enumerate(frames, 1):
         check_stop()
         share = FINDING * min(1, number / clip.frames) if clip.frames else 0

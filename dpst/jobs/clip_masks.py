@@ -67,7 +67,7 @@ class FrameMasks:
             options: of the job.
             clip: whose frames they belong to.
             shots: of the clip.
-            folder: for what is kept.
+            folder: for the masks that are kept.
             style: the style photo, float32 (H, W, 3).
             orientation: how the file of the style photo stores it, by EXIF's number.
 

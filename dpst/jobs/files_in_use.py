@@ -21,8 +21,8 @@ _NUMBERED_FILE = re.compile(r"(.*)(out_iter_|shot_)(\d+|\*)\.png", re.DOTALL)
 class FilesInUse:
     """The files that the jobs of a run read and write.
 
-    It is kept on disk, if there is much of it, in a file that goes when it is closed: a manifest of any length must not fill
-    the memory.
+    They are in a temporary database, which moves to disk if it is large, so that a manifest of any length does not fill the
+    memory, and is deleted when it is closed.
     """
 
     def __init__(self):

@@ -1,7 +1,7 @@
-"""The looks of a clip's shots, kept as files until the clip is whole, so that a run after a stop need not find them again.
+"""The looks of a clip's shots, kept as files until the clip is complete, so that a run after a stop does not solve again.
 
 A look is a few hundred kilobytes that took seconds of solving, so it is worth keeping; grading and encoding, which are fast, are
-done anew from the first frame, and give the frames that one run would have given.
+repeated from the first frame, and give the same frames as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class KeptLooks:
     """Tables of colours of each shot, in a folder."""
 
     def __init__(self, folder: str | Path, fingerprint: str):
-        """Takes a folder, which the first look makes, and what tells all that these looks depend on from everything else."""
+        """Takes a folder, which the first `write` creates, and a fingerprint of everything that the looks depend on."""
         self._folder, self._fingerprint = Path(folder), fingerprint
 
     def count(self) -> int:
-        """How many looks of this clip are there."""
+        """The number of looks of this clip that are kept."""
         return sum(path.name.startswith(self._fingerprint) for path in self._folder.glob("*.npz"))
 
     def read(self, shot: int) -> tuple[np.ndarray, list[Stage]] | None:

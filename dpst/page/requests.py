@@ -10,7 +10,8 @@ from typing import Any
 
 from dpst.errors import UserError, one_line
 from dpst.options import MAX_REALISM, MAX_STRENGTH
-from dpst.page.session import Download, PageClosed, RegionSource, Session
+from dpst.page.session import PageClosed, Session
+from dpst.page.views import Download, RegionSource
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import enum
 import itertools
 import re
 import shlex
@@ -30,6 +29,7 @@ from dpst.jobs.picture import Receiver, about_result, check_job, run_job
 from dpst.jobs.places import mask_paths
 from dpst.jobs.records import input_hashes
 from dpst.options import AUTO, SEMANTIC, Options
+from dpst.page.views import Download, RegionSource, ShownRegion, ShownRegions, View
 from dpst.regions.automatic import write_masks
 from dpst.regions.regions import Regions
 from dpst.solver.result import Result
@@ -69,78 +69,8 @@ _PIXELS_SHARE = 0.7
 MAX_SESSION_BYTES = 1 << 30
 
 
-class RegionSource(str, enum.Enum):
-    """Where the regions come from."""
-
-    WHOLE = "whole"  # no regions: the whole photos are matched
-    STROKES = "strokes"
-    MASKS = "masks"
-    FOUND = "found"  # `--auto_seg` with a number, or "auto" for 0
-    SEMANTIC = "semantic"  # `--auto_seg semantic`
-
-
 class PageClosed(Exception):
     """The page was closed, so its work ends."""
-
-
-class Download(str, enum.Enum):
-    """What can be downloaded, besides the masks."""
-
-    PICTURE = "picture"
-    LUT = "lut"
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """The content restyled at the size that is shown.
-
-    Attributes:
-        picture: a JPEG.
-        realism: of the picture: the solved value nearest to the requested one.
-        is_draft: whether it is from a draft.
-        is_whole: False for an intermediate result, while the solve is running or after it was stopped.
-        command: the command line that gives the same result from files of the same names; "" for a draft.
-        masks: names of the mask files of the content and of the style, for `Session.file`.
-    """
-
-    picture: bytes
-    realism: float
-    is_draft: bool
-    is_whole: bool
-    command: str
-    masks: list[str]
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownRegion:
-    """A region as the page names it.
-
-    Attributes:
-        name: of the region.
-        colour: as #rrggbb; "" for a region that only one photo has, which is not in the masks.
-        content: the share of the content that it fills, 0..1.
-        style: the same of the style.
-    """
-
-    name: str
-    colour: str
-    content: float
-    style: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ShownRegions:
-    """The regions of both photos.
-
-    Attributes:
-        regions: first those that both photos have, then those that one has.
-        masks: names of the mask files of the content and of the style, for `Session.file`.
-        warnings: of one line each.
-    """
-
-    regions: list[ShownRegion]
-    masks: list[str]
-    warnings: list[str]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The regions of a film that has a mask for each frame: its classes are told from sampled frames together."""
+"""The regions of a film that has a mask for each frame: its classes are those of sampled frames together."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_film_regions(
     style_samples = read_samples("style segmentation", style_seg_path, size, options.max_pixels, orientation)
     is_grey = bool((samples == samples[..., :1]).all())
     stacked = np.concatenate(list(samples[..., 0] if is_grey else samples))
-    sizes = stacked, style  # the frames themselves are wanted for strokes alone
+    sizes = stacked, style  # only strokes would need the frames themselves
     classes, palette = classes_of_samples(names, (stacked, style_samples), sizes, listed, options, can_be_strokes=(False, True))
     content, of_style = classes
     regions = match(content, of_style, palette, listed, options.missing_class)

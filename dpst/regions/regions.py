@@ -41,7 +41,6 @@ class Regions:
         unmatched: the classes that became no region, for the table.
         content_strokes: bool (H, W), at its mask's own size, where the content's mask had strokes; None if it was a whole mask.
         style_strokes: the same of the style photo.
-        at_edges: whether the masks of the content follow its edges, as `with_edges` makes them.
         are_guessed: whether they were found by colour and place alone, so that one may end in the middle of an object.
     """
 
@@ -52,7 +51,6 @@ class Regions:
     unmatched: tuple[Unmatched, ...] = ()
     content_strokes: np.ndarray | None = None
     style_strokes: np.ndarray | None = None
-    at_edges: bool = False
     are_guessed: bool = False
 
     def resized(self, content_size: tuple[int, int], style_size: tuple[int, int]) -> Regions:
@@ -70,9 +68,9 @@ class Regions:
 
         Given masks are drawn loosely, and with maps each side of an edge gets a look of its own.
         """
-        if self.at_edges or len(self.names) == 1:
+        if len(self.names) == 1:
             return self
-        return dataclasses.replace(self, content=refined(self.content, content, _REACH, _TRUST), at_edges=True)
+        return dataclasses.replace(self, content=refined(self.content, content, _REACH, _TRUST))
 
 
 def whole_image(content: np.ndarray, style: np.ndarray) -> Regions:

@@ -22,9 +22,9 @@ class RegionGrams(NamedTuple):
         inside: int32 (n,), the pixels of all regions, one region after the other, so that one gather serves them all; None if
             that is every pixel in its order.
         masks: float32 (n, 1), their masks; None if all are 1.
-        first: int32 (h * w,), the way back: for each pixel its first row there, n if it is in no region; None as `inside`.
+        first: int32 (h * w,), the inverse: for each pixel its first row there, n if it is in no region; None if `inside` is None.
         rest: int32 (m,), the rows left over; None if there are none.
-        rest_inside: int32 (m, 1), their pixels; None as `rest`.
+        rest_inside: int32 (m, 1), their pixels; None if `rest` is None.
     """
 
     counts: np.ndarray
@@ -37,7 +37,7 @@ class RegionGrams(NamedTuple):
 
     @classmethod
     def of(cls, masks: np.ndarray) -> RegionGrams:
-        """Those of masks (h, w, R) at the layer's size."""
+        """For masks (h, w, R) at the layer's size."""
         pixels, regions = masks.shape[0] * masks.shape[1], masks.shape[2]
         flat = masks.reshape(pixels, regions)
         region, inside = (found.astype(np.int32) for found in np.nonzero(flat.T))

@@ -1,7 +1,7 @@
 """The terms of a look's loss that the network and the windows see, as one TensorFlow function of tensors.
 
-What belongs to a photo, a size or a network comes as arguments and none is built in: it is compiled once for all sizes, and for
-all jobs of a process that have as many regions.
+Everything that depends on the photo, its size or the network is an argument, so that the function is compiled only once for all
+sizes, and for all jobs of a process with the same number of regions.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from dpst.solver.photograph import Photograph
 from vgg19.backend import tf
 from vgg19.network import features
 
-# How many functions are kept: one for each number of regions, and for masks that are whole or not.
+# Number of compiled functions that are kept: there is one for each number of regions, and one for masks without soft edges.
 _KEPT = 8
 
 
 class Scene(NamedTuple):
-    """What the terms need to know beside the image; tensors and arrays.
+    """What the terms depend on besides the image; tensors and arrays.
 
     Attributes:
         network: filters and biases of each layer.
@@ -61,17 +61,11 @@ def compiled_terms(layers: tuple[str, ...], scene: Scene) -> Callable[..., tuple
 @functools.lru_cache(maxsize=_KEPT)
 def _compiled(layers: tuple[str, ...], scene: Scene, scales: Scales) -> Callable:
     function = tf.function(functools.partial(_terms, layers), autograph=False)
-    concrete = function.get_concrete_function(tf.TensorSpec((None, None, 3), tf.float32), scene, scales)
-
-    def terms(image: tf.Tensor, scene: Scene, scales: Scales) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        return concrete(image, scene, scales)
-
-    terms.function = function  # type: ignore[attr-defined]  # it must live as long as what was made of it
-    return terms
+    return function.get_concrete_function(tf.TensorSpec((None, None, 3), tf.float32), scene, scales)
 
 
 def _spec_of(scene: Scene) -> Scene:
-    """The tensors that a function takes which takes this scene: the network and the number of regions are its own."""
+    """What a function that is compiled for this scene accepts: any size, with as many regions and layers of the same widths."""
 
     def exact(tensor) -> tf.TensorSpec:
         return tf.TensorSpec(tensor.shape, tensor.dtype)

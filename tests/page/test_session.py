@@ -16,7 +16,8 @@ from dpst.errors import UserError
 from dpst.files.luts import Lut
 from dpst.options import Options
 from dpst.page import session as session_module
-from dpst.page.session import REALISMS, Download, PageClosed, RegionSource, Session
+from dpst.page.session import REALISMS, PageClosed, Session
+from dpst.page.views import Download, RegionSource
 from vgg19.networks import Networks
 
 NETWORKS = Networks()
