@@ -18,7 +18,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import scipy.fft
 import scipy.sparse
 import scipy.sparse.linalg
 
@@ -179,7 +178,7 @@ class LookObjective:
         check()
         self._style_units = np.array(units, np.float32)
         self._content_unit = max(float(tf.reduce_mean(content[CONTENT_LAYER] ** 2)), 1e-12)
-        self._variation_unit = max(float(total_variation(tf.constant(self.content))), _LEVEL * self._pixels)
+        self._variation_unit = max(float(total_variation(tf.constant(self.content))[0]), _LEVEL * self._pixels)
         self._scene = Scene(
             self._network.tensors,
             tuple(grams.values()),
@@ -243,17 +242,13 @@ class LookObjective:
         """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
         self._grade = np.clip(self.content.reshape(-1, 3) + self._slice(grade), 0, 1)
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
-        curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1, 1)
-        self._inverse = (1 / (rough + curvature)[..., None]).astype(np.float32)
+        curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1)
+        self._inverse = (1 / (rough.reshape(-1, 1) + curvature)).astype(np.float32)  # (R, nodes, 1)
 
     def precondition(self, gradient: np.ndarray) -> np.ndarray:
-        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest.
-
-        The cosine transform diagonalises the roughness, whose neighbours have none beyond the ends (Neumann).
-        """
-        waves = scipy.fft.dctn(gradient.reshape(*self._inverse.shape[:-1], 12).astype(np.float32), axes=(1, 2, 3), norm="ortho")
-        solved = scipy.fft.idctn(waves * self._inverse, axes=(1, 2, 3), norm="ortho", overwrite_x=True)
-        return solved.reshape(gradient.shape)
+        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest."""
+        waves = self.grid.in_waves(gradient.reshape(len(gradient), -1, 12).astype(np.float32))
+        return self.grid.of_waves(waves * self._inverse).reshape(gradient.shape)
 
     def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
         """The maps of these coefficients."""

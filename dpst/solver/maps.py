@@ -14,7 +14,7 @@ from dpst.imaging.resizing import fitted, resize
 from dpst.options import Options
 from dpst.solver.affine_field import Look
 from dpst.solver.look import LookObjective, Weights, palettes, settled
-from dpst.solver.optimizers import PAIRS, InverseHessian, minimize_preconditioned
+from dpst.solver.optimizers import InverseHessian, minimize_preconditioned
 from dpst.solver.optimum import Optimum
 from dpst.solver.run import Pair, Run
 from dpst.solver.sizes import network_side, scales
@@ -26,6 +26,8 @@ from vgg19.network import Network
 _CELLS = 48
 # Maximum steps at the coarsest scale, at the others, of the segmented stage, and for each further value of realism.
 _COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 14, 22, 4, 20
+# Curvature pairs of L-BFGS. With 30 the loss was .6 % lower after all steps with six regions, and each step took a fifth longer.
+_PAIRS = 14
 # A stage stops when the picture has changed by less than this, as root mean square in levels, over this many steps.
 _MIN_CHANGE, _CHANGE_STEPS = 0.35, 4
 
@@ -86,7 +88,7 @@ def solve_maps(
     colours = palettes(pair.at(sizes[-1]))
     objective, coefficients = prepare(0), None
     # The field is the same at every scale, and its curvature nearly so: each stage continues with the L-BFGS history of the last.
-    inverse = InverseHessian(objective.unchanged().size, PAIRS)
+    inverse = InverseHessian(objective.unchanged().size, _PAIRS)
     background = concurrent.futures.ThreadPoolExecutor(1)  # prepares the next scale during a solve
     try:
         prepared = [background.submit(prepare, number) for number in range(1, len(sizes))]
@@ -103,7 +105,7 @@ def solve_maps(
         background.shutdown(wait=False, cancel_futures=True)
     run.looks[options.realisms[0]] = objective.look(coefficients, masks)
     for realism in options.realisms[1:]:
-        begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, PAIRS)
+        begin, inverse = time.perf_counter(), InverseHessian(coefficients.size, _PAIRS)
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, inverse, begin)
         run.looks[realism] = objective.look(coefficients, masks)

@@ -16,6 +16,9 @@ _TOLERANCE = 5.0
 # The unit of that distance in the loss: a colour 10 further away is plainly foreign.
 _UNIT = 10.0
 _DIRECTIONS = 16
+# Bins of colours along a direction, narrower than a level of 8 bits, from -1/4 to 5/4 of each channel; what is beyond is in the
+# first or the last.
+_BINS, _BEYOND = 1024, 0.25
 # One level of 8 bits: a region of a single colour still has a covariance that can be inverted.
 _MIN_NOISE = 1 / 255
 
@@ -71,8 +74,9 @@ class Palette:
         distance, _ = cKDTree(lab[one_each]).query(cielab(lattice))
         excess = np.maximum(distance - _TOLERANCE, 0) / _UNIT
         self._excess = excess.reshape(_LATTICE, _LATTICE, _LATTICE).astype(np.float32)
-        self._projections = np.sort(_directions().T @ colours.T, axis=1)  # (directions, n)
-        self._quantiles: dict[int, np.ndarray] = {}
+        projections = np.sort(_directions().T @ colours.T, axis=1).astype(np.float64)  # (directions, n)
+        self._integrals = np.pad(np.cumsum(projections, axis=1), ((0, 0), (1, 0))) / len(colours)  # of the quantiles over 0..1
+        self._squares = float((projections**2).mean(1).sum())
 
     def foreignness(self, colours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How far colours (n, 3) are from all of the region's, (n,), in units of 10 CIELAB beyond a tolerance, and its gradient.
@@ -102,20 +106,24 @@ class Palette:
     def transport(self, colours: np.ndarray) -> tuple[float, np.ndarray]:
         """Squared sliced Wasserstein distance of colours (n, 3) to the region's, summed over the colours, and its gradient.
 
-        Along each of a few directions the sorted colours are compared with the style's quantiles (Rabin et al. 2012).
+        Along each of a few directions the colours move to the style's of the same ranks (Rabin et al. 2012): those of a narrow
+        bin to the mean of these, so that nothing has to be sorted and equal colours stay equal.
         """
-        directions = _directions()
-        count = len(colours)
-        if count not in self._quantiles:
-            position = (np.arange(count) + 0.5) / count * self._projections.shape[1] - 0.5
-            samples = np.arange(self._projections.shape[1])
-            quantiles = [np.interp(position, samples, projection) for projection in self._projections]
-            self._quantiles[count] = np.stack(quantiles).astype(np.float32)
-        projections = (directions.T @ colours.T).astype(np.float32)  # (directions, n): rows are sorted faster than columns
-        order = np.argsort(projections, axis=1)
-        error = np.empty_like(projections)
-        np.put_along_axis(error, order, np.take_along_axis(projections, order, 1) - self._quantiles[count], 1)
-        return float(np.vdot(error, error)) / _DIRECTIONS, (directions @ error).T * np.float32(2 / _DIRECTIONS)
+        directions, count = _directions(), len(colours)
+        lows = (1 + 2 * _BEYOND) * np.minimum(directions, 0).sum(0) - _BEYOND * directions.sum(0)
+        scales = _BINS / ((1 + 2 * _BEYOND) * np.abs(directions).sum(0))
+        projections = directions.T @ colours.T  # (directions, n)
+        places = ((projections - lows[:, None]) * scales[:, None]).clip(0, _BINS - 1).astype(np.intp)
+        places += np.arange(_DIRECTIONS)[:, None] * _BINS
+        shares = np.bincount(places.ravel(), minlength=_DIRECTIONS * _BINS).reshape(_DIRECTIONS, _BINS) / count
+        ranks = np.pad(np.cumsum(shares, 1), ((0, 0), (1, 0)))  # of the bins' ends
+        samples = np.linspace(0, 1, self._integrals.shape[1])
+        integrals = np.stack([np.interp(at, samples, own) for at, own in zip(ranks, self._integrals, strict=True)])
+        aims = np.diff(integrals, axis=1) / np.maximum(shares, 1e-12)
+        error = projections - aims.astype(np.float32).ravel()[places]
+        spread = count * (self._squares - float((shares * aims**2).sum()))  # of the style's colours about these means
+        loss = (float(np.vdot(error, error)) + max(spread, 0.0)) / _DIRECTIONS
+        return loss, (directions @ error).T * np.float32(2 / _DIRECTIONS)
 
 
 def _directions() -> np.ndarray:

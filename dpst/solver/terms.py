@@ -81,7 +81,7 @@ def _spec_of(scene: Scene) -> Scene:
 
     def planes(windows):
         count = windows.content.shape[0]
-        shapes = {"content": (count, None, None), "mean": (count, None, None), "inverse": (count, count, None, None)}
+        shapes = {"content": (count, None, None), "mean": (count, 1, None, None), "inverse": (count, count, 1, None, None)}
         return {name: tf.TensorSpec(shape, tf.float32) for name, shape in shapes.items()}
 
     windows, hue_windows = scene.photograph.windows, scene.photograph.hue_windows
@@ -102,14 +102,23 @@ def _terms(layers: tuple[str, ...], image: tf.Tensor, scene: Scene, scales: Scal
     with tf.GradientTape() as tape:
         tape.watch(image)
         seen = features(network, image, (*STYLE_LAYERS, CONTENT_LAYER))
-        content = scales.content * tf.reduce_mean((seen[CONTENT_LAYER] - scene.content) ** 2)
-        variation = scales.variation * total_variation(image)
-        invented, wandering, lost = scene.photograph(image)
-        invented, wandering, lost = scales.invented * invented, scales.wandering * wandering, scales.lost * lost
-        others = content + variation + invented + wandering + lost
-    styles = [grams.loss(seen[name], aims) for name, grams, aims in zip(STYLE_LAYERS, scene.grams, scene.targets, strict=True)]
-    by_layer = list(zip(tf.unstack(scales.style), styles, strict=True))
-    losses = {"content": content, "tv": variation, "invented": invented, "hue": wandering, "lost": lost}
-    losses["style"] = tf.add_n([scale * loss for scale, (loss, _) in by_layer])
-    upstream = [tf.constant(1.0), *(scale * by_features for scale, (_, by_features) in by_layer)]
-    return losses, tape.gradient([others, *(seen[name] for name in STYLE_LAYERS)], image, output_gradients=upstream)
+    change = seen[CONTENT_LAYER] - scene.content
+    styles = []
+    for name, grams, aims, scale in zip(STYLE_LAYERS, scene.grams, scene.targets, tf.unstack(scales.style), strict=True):
+        loss, by_layer = grams.loss(seen[name], aims)
+        styles.append((scale * loss, scale * by_layer))
+    by_content = scales.content * 2 / tf.cast(tf.size(change), tf.float32) * change
+    by_layers = [by_content, *(by_layer for _, by_layer in styles)]
+    layers_seen = [seen[CONTENT_LAYER], *(seen[name] for name in STYLE_LAYERS)]
+    by_image = tape.gradient(layers_seen, image, output_gradients=by_layers)
+    variation, by_variation = total_variation(image)
+    (invented, wandering, lost), by_photograph = scene.photograph(image, (scales.invented, scales.wandering, scales.lost))
+    losses = {
+        "content": scales.content * tf.reduce_mean(change**2),
+        "style": tf.add_n([loss for loss, _ in styles]),
+        "tv": scales.variation * variation,
+        "invented": invented,
+        "hue": wandering,
+        "lost": lost,
+    }
+    return losses, by_image + scales.variation * by_variation + by_photograph
