@@ -84,7 +84,7 @@ class Watch:
             self._report(progress)
 
     def _report(self, progress: Progress) -> None:
-        height, width = progress.image.shape[:2]
+        height, width = progress.size
         doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
         terms = ", ".join(f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
         self._on_progress(progress.share, doing, self._left(progress.share), terms)

@@ -8,7 +8,6 @@ result is locally affine in the content's colours by construction (Luan et al. 2
 from __future__ import annotations
 
 import dataclasses
-import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -95,34 +94,18 @@ class Grid:
         up = kron(_differences(self.levels), kron(y, x))
         return (across.T @ across + down.T @ down + self._level_tie * (up.T @ up)).tocsr()
 
-    def roughness_spectrum(self) -> np.ndarray:
-        """The eigenvalues of `roughness` by the waves of `in_waves`, (levels, height, width)."""
-        down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
-        return self._level_tie * up[:, None, None] + down[:, None] + across
+    def waves(self) -> list[np.ndarray]:
+        """The orthonormal cosine waves (type II) along each axis, float32 (n, n), one a row: along luma, down and across.
 
-    def in_waves(self, values: np.ndarray) -> np.ndarray:
-        """The type II cosine transform of values at the nodes, (R, nodes, k), along the grid's three axes; orthonormal.
-
-        It diagonalises the roughness, as nodes have no neighbours beyond the ends (Neumann). On axes this short, products with
+        They diagonalise the roughness, as nodes have no neighbours beyond the ends (Neumann). On axes this short, products with
         whole matrices are faster than a fast transform.
         """
-        return self._transformed(values, [_waves(n) for n in (self.levels, self.height, self.width)])
+        return [scipy.fft.dct(np.eye(n), axis=0, norm="ortho").astype(np.float32) for n in (self.levels, self.height, self.width)]
 
-    def of_waves(self, waves: np.ndarray) -> np.ndarray:
-        """The inverse of `in_waves`."""
-        return self._transformed(waves, [_waves(n).T for n in (self.levels, self.height, self.width)])
-
-    def _transformed(self, values: np.ndarray, matrices: list[np.ndarray]) -> np.ndarray:
-        up, down, across = matrices
-        found = up @ values.reshape(len(values), self.levels, -1)
-        found = down @ found.reshape(-1, self.height, self.width * values.shape[-1])
-        return (across @ found.reshape(-1, self.width, values.shape[-1])).reshape(values.shape)
-
-
-@functools.lru_cache(maxsize=8)
-def _waves(nodes: int) -> np.ndarray:
-    """The orthonormal cosine waves over an axis, float32, one a row."""
-    return scipy.fft.dct(np.eye(nodes), axis=0, norm="ortho").astype(np.float32)
+    def roughness_spectrum(self) -> np.ndarray:
+        """The eigenvalues of `roughness` by the `waves`, (levels, height, width)."""
+        down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
+        return self._level_tie * up[:, None, None] + down[:, None] + across
 
 
 def _placed(share: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:

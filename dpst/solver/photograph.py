@@ -28,6 +28,7 @@ _LIGHT = 0.2
 _WANDERING = 5e-4
 # The channels after each of three, and those before it.
 _TURNS = (1, 2, 0), (2, 0, 1)
+_UNIT = np.eye(3, dtype=np.float32)[:, :, None, None]
 
 
 class _Windows(NamedTuple):
@@ -81,8 +82,7 @@ class _Windows(NamedTuple):
         By `own` the derivative is the unit matrix.
         """
         fit = tf.reduce_sum(self.inverse * shared[:, None], 0)  # (K, C, h, w): content by image
-        variance = tf.add_n([own[i, i] for i in range(own.shape[0])])
-        return variance - tf.reduce_sum(fit * shared, (0, 1)), -2 * fit
+        return tf.reduce_sum(own * _UNIT, (0, 1)) - tf.reduce_sum(fit * shared, (0, 1)), -2 * fit
 
 
 class Photograph(NamedTuple):
@@ -140,19 +140,19 @@ class Photograph(NamedTuple):
         unexplained, by_shared = self.windows.unexplained(own, shared)
         invented = scales[0] * tf.reduce_mean(unexplained)
         light = tf.tensordot(LUMA, shared, 1)  # the content's light with the image's channels, (3, h, w)
-        fit = _solved(own + _UNSEEN * tf.eye(3)[:, :, None, None], light)
+        fit = _solved(own + _UNSEEN * _UNIT, light)
         weight = scales[2] * self.weight
         kept = weight / (self.contrast + 1e-7)
         lost = tf.reduce_sum(weight - kept * tf.reduce_sum(fit * light, 0))
-        by_own = scales[0] / count * tf.eye(3)[:, :, None, None] + kept * fit[:, None] * fit
-        by_shared = scales[0] / count * by_shared - 2 * kept * fit * tf.constant(LUMA)[:, None, None, None]
+        by_own = scales[0] / count * _UNIT + kept * fit[:, None] * fit
+        by_shared = scales[0] / count * by_shared - 2 * kept * fit * LUMA[:, None, None, None]
         by_image = self.windows.derivative(planes, mean, by_own, by_shared)
         wandering, by_hues = self._wandering(planes, scales[1])
         return (invented, wandering, lost), tf.transpose(by_image + by_hues, (1, 2, 0))
 
     def _wandering(self, planes: tf.Tensor, scale: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
         windows, small = self.hue_windows, _averaged(planes, self.down, self.across)
-        light = (1 - _LIGHT) * tf.constant(LUMA)[:, None, None]  # subtracted from each channel
+        light = np.float32(1 - _LIGHT) * LUMA[:, None, None]  # subtracted from each channel
         hue = small - tf.reduce_sum(light * small, 0)
         mean, own, shared = windows.moments(hue)
         unexplained, by_shared = windows.unexplained(own, shared)
@@ -160,7 +160,7 @@ class Photograph(NamedTuple):
         count = tf.cast(tf.size(unexplained), tf.float32)
         # d (x^2 / (x + c)) / dx = 1 - (c / (x + c))^2
         slope = scale / count * (1 - (_WANDERING / (unexplained + _WANDERING)) ** 2)
-        by_hue = windows.derivative(hue, mean, slope * tf.eye(3)[:, :, None, None], slope * by_shared)
+        by_hue = windows.derivative(hue, mean, slope * _UNIT, slope * by_shared)
         by_small = by_hue - light * tf.reduce_sum(by_hue, 0)
         loss = scale * tf.reduce_mean(unexplained**2 / (unexplained + _WANDERING))
         return loss, _spread(by_small, self.down, self.across)

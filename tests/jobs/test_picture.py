@@ -193,7 +193,7 @@ def test_the_best_image_is_that_of_the_stage_that_runs(options):
     # Losses at another size or without the photorealism term do not compare.
     watch, images = picture.Watch(options, log_terms), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
     for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
-        watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
+        watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image.shape[:2], lambda image=image: image))
     np.testing.assert_array_equal(watch.best.image, images[2])
 
 
