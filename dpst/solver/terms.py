@@ -171,7 +171,7 @@ def _terms(
     losses |= by_colours[0]
     gradient = scene.field.by_coefficients(tf.reshape(by_picture, (-1, 3)) + by_colours[1])
     rough = scales.roughness * scene.field.rough(coefficients)
-    gain = scales.gain * scene.field.mass * coefficients * np.float32([[1], [1], [1], [0]])  # the constant has none
+    gain = scales.gain * scene.field.mass * coefficients * np.array([[1], [1], [1], [0]], np.float32)  # the constant has none
     losses["roughness"], losses["gain"] = (tf.reduce_sum(coefficients * each) for each in (rough, gain))
     gradient += 2 * (rough + gain)
     is_finite = tf.cast(tf.reduce_all(tf.math.is_finite(gradient)), tf.float32)
