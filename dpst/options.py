@@ -203,6 +203,10 @@ class Options:
         maximum=51,
     )
 
+    one_look: bool = _option(
+        False, "film", "one look for a whole clip, however many shots it has; by default, each shot gets its own"
+    )
+
     style_option: int = _option(
         2,
         MOST_USED,
