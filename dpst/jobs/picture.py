@@ -130,10 +130,12 @@ class Receiver:
     Attributes:
         regions: called with the regions.
         result: called after each stage with the result so far, and at the end with the result.
+        by_place: see `photo_style.stylize`.
     """
 
     regions: Callable[[Regions], None]
     result: Callable[[Result], None]
+    by_place: bool = True
 
 
 def run_job(
@@ -243,7 +245,14 @@ def _solve(
 
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
+            content,
+            style,
+            regions=regions,
+            options=options,
+            network=networks,
+            init=init,
+            by_place=receiver.by_place if receiver else True,
+            callback=follow,
         )
     except BaseException as stop:  # also for bugs, the result so far is saved
         if best := watch.best:

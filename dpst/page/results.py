@@ -118,4 +118,4 @@ class ClipResult:
     def write_lut(self, path: Path, realism: float, size: int) -> None:
         luts = self.looks.luts(0)
         lut = luts[0] if len(luts) == 1 else fit_lut(self.frame, self.at(self.frame, 1, realism), size)
-        lut.write(str(path))
+        dataclasses.replace(lut, title="deep-photostyle").write(str(path))

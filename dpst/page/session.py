@@ -14,6 +14,7 @@ import shlex
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -232,7 +233,8 @@ class Session:
                 self._full = self._of_source(source)
                 on_view()
 
-            self._run(options, Receiver(lambda regions: None, keep))
+            # Looks of clips depend on colours alone, so that the draft of a first frame is like the result.
+            self._run(options, Receiver(lambda regions: None, keep, by_place=not self._is_clip))
             return self._for_page(warnings)
 
     def make(
@@ -280,10 +282,13 @@ class Session:
         """Solves for the one look of the clip; warns if it has several shots."""
         assert self._content is not None
         self._report(0, "preparing")
-        folder = self._trials / f"look_{options.realism}"
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        looks = solve_one_look(options, folder, self._networks, self._follow)
+        folder = Path(tempfile.mkdtemp(dir=self._trials))
+        try:
+            looks = solve_one_look(options, folder, self._networks, self._follow)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(looks, shutil.rmtree, folder, ignore_errors=True)
         if looks.cuts:
             clip = f"the clip has {looks.cuts + 1} shots"
             if options.content_seg_path:
@@ -435,7 +440,7 @@ class Session:
                 names = ("found_content_regions.png", "found_style_regions.png")
                 kept = (shutil.copy(path, self._made / name) for path, name in zip(found, names, strict=True))
                 masks = dict(zip(_MASKS, map(str, kept), strict=True))
-        given = {"content_image_path": self._files["content_image_path"], "auto_seg": "0", **masks}
+        given = {"content_image_path": self._files["content_image_path"], "auto_seg": Options.auto_seg, **masks}
         given |= {"one_look": not masks["content_seg_path"], "preview": False, "mask_preview": ""}
         return dataclasses.replace(options, **given, **changes)
 
