@@ -136,9 +136,9 @@ class Options:
     serial: str = _option(
         "",
         "output",
-        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the record of the run, a "
-        ".json. By default they are next to the result, with its name in front, such as result.jpg.json; with --batch, in a "
-        "folder with the name of the result",
+        "folder for the snapshots out_iter_N.png, the masks of found regions, the record of the run, a .json, and the result of "
+        "the first stage, tmp_result.png. By default the latter is not written, and the others are next to the result, with its "
+        "name in front, such as result.jpg.json; with --batch, all are in a folder with the name of the result",
         metavar="DIR",
         changes_result=False,
         file="output",

@@ -67,6 +67,8 @@ def check_job(options: Options) -> None:
         if not getattr(options, name):
             raise OptionError(f"--{name} is missing; give the {role}")
         sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
+    if options.style_image_path and os.path.samefile(options.content_image_path, options.style_image_path):
+        logger.warning("content image %s is also the style image; the result will hardly differ", options.content_image_path)
     if options.init_image_path:
         check_readable(options.init_image_path, "init image", options.max_pixels)
     masks = ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path)
