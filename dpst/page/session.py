@@ -226,7 +226,7 @@ class Session:
             files = {"output_image": str(self._trials / "draft.png"), "serial": str(self._trials), "output_size": "solve"}
             options = self._of_photos(kind, count, preview=True, realism=",".join(f"{each:g}" for each in realisms), **files)
             check_job(options)
-            source = self._source(kind, count, options)
+            source = self._source(kind, count)
 
             def keep(result: Result) -> None:
                 self._draft = _Solved(PhotoResult(result), options, source, is_whole=True)
@@ -260,7 +260,7 @@ class Session:
             look = {"output_image": output, "realism": f"{realism:g}", "strength": f"{strength:g}"}
             options = self._of_clip(kind, count, **look) if self._is_clip else self._of_photos(kind, count, **look)
             check_job(options)
-            source = self._source(kind, count, options)
+            source = self._source(kind, count)
             known = self._of_source(source)
             if realism in known and known[realism].is_whole:
                 return self._for_page(warnings)
@@ -292,7 +292,7 @@ class Session:
         if looks.cuts:
             clip = f"the clip has {looks.cuts + 1} shots"
             if options.content_seg_path:
-                logger.warning("%s, and the regions of its first frame are used for all of them; give each shot alone", clip)
+                logger.warning("%s, and the regions of its first frame are used for all; cut it up, or use no regions", clip)
             else:
                 logger.warning("%s, and the page makes one look for all of them; the command line makes one for each", clip)
         else:
@@ -444,9 +444,9 @@ class Session:
         given |= {"one_look": not masks["content_seg_path"], "preview": False, "mask_preview": ""}
         return dataclasses.replace(options, **given, **changes)
 
-    def _source(self, kind: RegionSource, count: int, options: Options) -> tuple:
-        """Everything that a result depends on, except realism and strength."""
-        return kind, count if kind is RegionSource.FOUND else 0, input_hashes(options)
+    def _source(self, kind: RegionSource, count: int) -> tuple:
+        """Everything that a result of these photos depends on, except realism and strength; a clip is known by its first frame."""
+        return kind, count if kind is RegionSource.FOUND else 0, input_hashes(self._of_photos(kind, count))
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
         self._report(0, "preparing")

@@ -107,14 +107,14 @@ def test_the_shown_command_line_gives_the_same_clip(session, progress, tmp_path,
 
 @pytest.mark.slow
 def test_a_draft_is_of_the_first_frame_and_a_photo_takes_the_place_of_the_clip(session, tmp_path, monkeypatch):
-    monkeypatch.setattr(session_module, "REALISMS", (1,))
+    monkeypatch.setattr(session_module, "REALISMS", (0.5,))
     give(session, film(tmp_path / "clip.mkv"))
-    assert session.draft(RegionSource.WHOLE, 0, 1) == []
-    draft, photo = levels(session.view(1, 1).picture), colour_frames(LENGTH)[0]
-    assert session.view(1, 1).is_draft and draft.shape == photo.shape
     assert session.make(RegionSource.WHOLE, 0, 1, 1) == []
+    assert session.draft(RegionSource.WHOLE, 0, 0.5) == []
+    draft, photo = session.view(0.5, 1), colour_frames(LENGTH)[0]
+    assert draft.is_draft and levels(draft.picture).shape == photo.shape
     view = session.view(1, 1)
-    assert not view.is_draft and "one_look" not in view.command
+    assert not view.is_draft and "one_look" not in view.command  # the look that was made is still there
     lut = session.write(Download.LUT, 1, 1)
     (tmp_path / lut).write_bytes(content(session, lut))
     assert lut == "clip_look.cube"
