@@ -445,7 +445,7 @@ class Session:
         return dataclasses.replace(options, **given, **changes)
 
     def _source(self, kind: RegionSource, count: int) -> tuple:
-        """Everything that a result of these photos depends on, except realism and strength; a clip is known by its first frame."""
+        """Everything that a result of these photos depends on, except realism and strength; of a clip, the first frame counts."""
         return kind, count if kind is RegionSource.FOUND else 0, input_hashes(self._of_photos(kind, count))
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
