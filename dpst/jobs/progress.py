@@ -67,7 +67,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
-            if self._phase:  # the reference script writes the result of its first stage to this file
+            if self._phase and self._options.serial:  # where the reference script writes the result of its first stage
                 self._save(FIRST_STAGE)
             self._phase = progress.phase
         if progress.stage != self._stage:

@@ -17,7 +17,7 @@ from dpst.options import Options
 from dpst.solver.affine_field import Look
 from dpst.solver.objective import Objective
 from dpst.solver.optimum import Evaluation, Optimum
-from dpst.solver.stages import Progress, Stage
+from dpst.solver.stages import REFINEMENT, Progress, Stage
 from vgg19.network import Network
 
 logger = logging.getLogger(__name__)
@@ -142,7 +142,9 @@ class Run:
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
         self.records.append(Stage(phase, size, losses, optimum.iterations, made, seconds, optimum.reason))
-        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        realisms = self.options.realisms
+        of = f", realism {realisms[len(self.looks)]:g}" if len(realisms) > 1 and phase == REFINEMENT else ""
+        logger.info("%s at %dx%d%s: %s", phase, size[1], size[0], of, optimum.reason)
         return optimum
 
 

@@ -228,9 +228,12 @@ def test_both_stages_of_style_option_2_are_reported(photos, regions, thin_networ
 
 
 @pytest.mark.slow
-def test_each_realism_has_a_look_and_more_of_it_has_calmer_maps(photos, regions, thin_network):
+def test_each_realism_has_a_look_and_more_of_it_has_calmer_maps(photos, regions, thin_network, caplog):
+    caplog.set_level("INFO", "dpst.solver.run")
     options = dataclasses.replace(OPTIONS, realism="0,3", max_iter=20)
     result = stylize(*photos, regions=regions, options=options, network=thin_network)
+    stages = [line.split(":")[0] for line in caplog.messages]
+    assert stages[-2:] == [f"photorealistic refinement at 61x45, realism {realism}" for realism in (0, 3)]
     np.testing.assert_array_equal(result.image, next(iter(result.looks.values())).apply(photos[0], 0, 45))
     form = next(iter(result.looks.values())).grid.roughness()
     free, bound = (sum(np.vdot(m, form @ m) for m in look.maps.reshape(3, -1, 12)) for look in result.looks.values())
