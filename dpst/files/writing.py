@@ -134,11 +134,12 @@ def _write(
         try:
             with place(path) as partial:
                 _save(samples, carried, text, drop_exif, form, partial)
+        # Its traceback would keep libvips' open file, and with it the file's space on the disk.
         except OSError as error:
-            first = first or error
+            first = first or error.with_traceback(None)
             break
         except (pyvips.Error, ValueError) as error:
-            first = first or error
+            first = first or error.with_traceback(None)
             continue
         if first:
             wrong = "output image %s cannot hold the content's %s (%s); they are left out"

@@ -56,6 +56,14 @@ def lasting_console() -> Iterator[None]:
             sys.stdout, sys.stderr = before
 
 
+def writes_to(stream: TextIO | None, descriptor: int) -> bool:
+    """Whether a stream writes to a file descriptor; one that was put in its place, such as a notebook's, does not."""
+    try:
+        return stream is not None and stream.fileno() == descriptor
+    except (OSError, ValueError, AttributeError):  # it has none, or is closed
+        return False
+
+
 def _open_missing() -> None:
     """Opens those of descriptors 0 to 2 that were closed at the start: a picture could get their number, and messages in it."""
     for number in range(3):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dpst.errors import UserError
 from dpst.files.machine import check_address_space
-from dpst.jobs.console import Lasting
+from dpst.jobs.console import Lasting, writes_to
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.solver.memory import MIB, gpu_memory
 
@@ -95,7 +95,7 @@ def _quiet() -> Iterator[None]:
     before = sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with open(standard_error, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as copy:
-        if before is sys.__stderr__ or isinstance(before, Lasting):
+        if writes_to(before, 2):
             sys.stderr = Lasting(copy)  # type: ignore[assignment]
         os.dup2(nowhere, 2)
         try:

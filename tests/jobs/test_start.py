@@ -1,5 +1,7 @@
 """The settings of TensorFlow before the first solve; a stand-in for a GPU, as no test has one."""
 
+import contextlib
+import io
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ from conftest import DATA
 
 from dpst.errors import UserError
 from dpst.jobs import start
+from dpst.jobs.console import lasting_console
 from vgg19.backend import tf
 
 
@@ -28,6 +31,12 @@ def test_without_proc_it_is_not_loaded(monkeypatch, tmp_path):
     monkeypatch.setattr(start, "_OWN_PROGRAM", str(tmp_path / "exe"))  # TensorFlow aborts the program without it
     with pytest.raises(UserError, match="exe does not exist, which TensorFlow needs; mount /proc"):
         start.load_tensorflow("cpu")
+
+
+def test_messages_during_the_import_go_where_standard_error_is_redirected():
+    with contextlib.redirect_stderr(io.StringIO()) as said, lasting_console(), start._quiet():
+        print("seen", file=sys.stderr)
+    assert said.getvalue() == "seen\n"
 
 
 def test_it_is_imported_without_a_folder_for_temporary_files():
