@@ -390,7 +390,13 @@ def test_a_full_disk_is_reported_before_the_solve(folder, small_disk, capsys):
 def test_a_result_for_which_the_disk_is_too_full_is_saved_beside_the_snapshots(folder, small_disk, capsys):
     noise = np.random.default_rng(0).integers(0, 255, (360, 488, 3), np.uint8)
     Image.fromarray(noise).save("large.png")
-    options = {"content_image_path": "large.png", "output_image": "disk/result.png", "max_size": 61, "style_option": 0, "max_iter": 2}
+    options = {
+        "content_image_path": "large.png",
+        "output_image": "disk/result.png",
+        "max_size": 61,
+        "style_option": 0,
+        "max_iter": 2,
+    }
     code, lines = run(capsys, **(COMMON | options))
     assert code == 1 and len(lines) == 1 and lines[0].startswith("error: output image disk/result.png cannot be written (")
     saved = Path(lines[0].rpartition("it is saved as ")[2])

@@ -18,7 +18,7 @@ from pyvips.enums import ForeignKeep
 
 from dpst.errors import UserError
 from dpst.files import colour_profiles, tiff_exif
-from dpst.files.atomic import partial_file, replacing
+from dpst.files.atomic import check_partial_file, partial_file, replacing
 from dpst.files.colour_profiles import unit
 from dpst.files.photos import MIN_SIDE, Photo
 from dpst.imaging.pictures import check_kind, check_path, check_picture
@@ -181,8 +181,7 @@ def check_place(path: str, role: str) -> None:
         raise UserError(f"{role} {path} is a folder; give a file name")
     try:
         folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
-        with partial_file(folder / Path(path).name):
-            pass
+        check_partial_file(folder / Path(path).name)
     except OSError as error:
         raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 

@@ -239,7 +239,7 @@ def test_what_a_killed_run_was_writing_is_removed(tmp_path, no_networks):
     assert sorted(tmp_path.rglob(".*")) == sorted(others)
 
 
-@pytest.mark.parametrize("fails", ["finished", "remove_partials", "make_folders", "results"])
+@pytest.mark.parametrize("fails", ["finished", "prepare_folders"])
 def test_whatever_fails_before_a_job_costs_that_job_alone(tmp_path, no_networks, monkeypatch, fails):
     def fail(*_):
         raise OSError("what\never")
