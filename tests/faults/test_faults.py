@@ -17,8 +17,17 @@ def batch(tmp_path_factory):
         yield at_end.enter_context(contextlib.closing(Batch(tmp_path_factory.mktemp("kills"), replace)))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
-@pytest.mark.parametrize(("phase", "seed"), [("solve", 1), ("name result", 0), ("write record", 0)])  # seed 0: as it begins
+# With seed 0 the signal comes as the phase begins.
+@pytest.mark.parametrize(
+    ("phase", "number", "seed"),
+    [
+        ("check", signal.SIGKILL, 0),
+        ("solve", signal.SIGTERM, 1),
+        ("name result", signal.SIGKILL, 0),
+        ("name result", signal.SIGTERM, 0),
+        ("write record", signal.SIGKILL, 0),
+    ],
+)
 def test_a_killed_batch_is_resumed_to_the_same_bytes(batch, phase, number, seed):
     left = batch.killed(phase, number, seed)
     assert left.code == (-number if number is signal.SIGKILL else 130), left
