@@ -53,26 +53,29 @@ class _Run:
     calls: int = 0
 
 
-def _make_inputs() -> None:
-    """The inputs of all commands, in the working folder."""
-    for name, value in (("photo.png", 40), ("style.png", 90)):
+@functools.cache
+def _inputs() -> dict[str, bytes]:
+    """The inputs of all commands, by their paths in the working folder."""
+
+    def picture(value: int) -> bytes:
         rows = np.arange(24 * 32 * 3).reshape(24, 32, 3) % 120 + value
-        Image.fromarray(rows.astype(np.uint8)).save(name, compress_level=1)
-    Path("look.cube").write_bytes(seeds.cubes()[0])
-    Path("photos").mkdir()
-    for name in ("a.png", "b.png"):
-        shutil.copy("photo.png", Path("photos", name))
-    Path("photos", "c.png").write_bytes(b"no picture")
+        Image.fromarray(rows.astype(np.uint8)).save(content := io.BytesIO(), "png", compress_level=1)
+        return content.getvalue()
+
+    photo, style = picture(40), picture(90)
+    photos = {"photos/a.png": photo, "photos/b.png": photo, "photos/c.png": b"no picture"}
+    return {"photo.png": photo, "style.png": style, "look.cube": seeds.cubes()[0], **photos}
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[None]:
     """A working folder of its own, with the inputs."""
     before = Path.cwd()
-    Path("run").mkdir()
+    Path("run", "photos").mkdir(parents=True)
     os.chdir("run")
     try:
-        _make_inputs()
+        for name, content in _inputs().items():
+            Path(name).write_bytes(content)
         yield
     finally:
         os.chdir(before)
@@ -144,7 +147,33 @@ _ERRORS: dict[str, Callable[[], Exception]] = {
     "gone": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
     "closed": lambda: ValueError("I/O operation on closed file."),
 }
-_DESCRIPTORS = ("/dev/full", "a pipe that nobody reads", "closed")
+
+
+class _Losing(io.TextIOWrapper):
+    """A console on a descriptor, whose other end goes after so many writes."""
+
+    def __init__(self, own: int, other: int, writes: int):
+        super().__init__(open(own, "wb"), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        os.set_blocking(other, False)
+        self._other, self._left = other, writes
+
+    def write(self, text: str) -> int:
+        if self._left == 0:
+            os.close(self._other)
+        elif self._left > 0 and os.isatty(self.fileno()):  # whose few bytes would soon be full
+            with contextlib.suppress(BlockingIOError):  # nothing has been written since
+                os.read(self._other, 1 << 16)
+        self._left -= 1
+        return super().write(text)
+
+    def close(self) -> None:
+        if self._left >= 0:
+            os.close(self._other)
+            self._left = -1
+        super().close()
+
+
+_DESCRIPTORS = ("/dev/full", "a pipe", "a full pipe", "a terminal", "closed")
 
 
 def _console(how: str, writes: int, is_terminal: bool) -> TextIO:
@@ -155,9 +184,14 @@ def _console(how: str, writes: int, is_terminal: bool) -> TextIO:
     if how == "closed":
         with open(os.devnull, "w") as stream:
             return stream
-    reader, writer = os.pipe()
-    os.close(reader)
-    return open(writer, "w", buffering=1)
+    other, own = os.openpty() if how == "a terminal" else os.pipe()
+    if how == "a full pipe":  # another program that shares it wants to wait for nobody
+        os.set_blocking(own, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(own, bytes(4096))
+        writes = 1000  # it stays there, and nobody reads it
+    return _Losing(own, other, writes)
 
 
 def consoles() -> st.SearchStrategy[bytes]:
