@@ -245,7 +245,9 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
         raise UserError(f"{role} {path} does not exist; check the path")
     if os.path.isdir(path):
         raise UserError(f"{role} {path} is a folder; give a file")
-    if not os.path.isfile(path) or os.path.getsize(path) == 0:  # a pipe would be waited for
+    if not os.path.isfile(path):  # it could be waited for without end
+        raise UserError(f"{role} {path} is no regular file but a pipe or a device; save it as a file first")
+    if os.path.getsize(path) == 0:
         raise UserError(f"{role} {path} is empty; get a complete copy")
 
     def check_size(width: int, height: int) -> None:

@@ -87,6 +87,9 @@ def _quiet() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it holds after start-up only
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # GPUs have the numbers that nvidia-smi gives them
+    if "TF_XLA_FLAGS" in os.environ:  # TensorFlow ends the program if these are wrong; its message must be seen
+        yield
+        return
     try:
         standard_error = os.dup(2)
     except OSError:  # it is closed: nothing can be written there

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 
@@ -37,6 +38,15 @@ def test_messages_during_the_import_go_where_standard_error_is_redirected():
     with contextlib.redirect_stderr(io.StringIO()) as said, lasting_console(), start._quiet():
         print("seen", file=sys.stderr)
     assert said.getvalue() == "seen\n"
+
+
+@pytest.mark.parametrize(("flags", "said"), [(None, ""), ("--none", "Unknown flag")])
+def test_what_tensorflow_says_at_its_start_is_seen_only_if_it_may_be_an_error(monkeypatch, capfd, flags, said):
+    if flags:
+        monkeypatch.setenv("TF_XLA_FLAGS", flags)
+    with start._quiet():
+        os.write(2, b"Unknown flag")
+    assert capfd.readouterr().err == said
 
 
 def test_it_is_imported_without_a_folder_for_temporary_files():

@@ -153,7 +153,9 @@ class _Losing(io.TextIOWrapper):
     """A console on a descriptor, whose other end goes after so many writes."""
 
     def __init__(self, own: int, other: int, writes: int):
-        super().__init__(open(own, "wb"), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        super().__init__(
+            io.BufferedWriter(io.FileIO(own, "wb")), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
         os.set_blocking(other, False)
         self._other, self._left = other, writes
 
