@@ -5,6 +5,7 @@ Each is held to what the same run does undisturbed.
 
 from __future__ import annotations
 
+import _signal
 import contextlib
 import dataclasses
 import errno
@@ -29,6 +30,7 @@ from dpst.jobs import stopping
 from hostile import seeds
 from hostile.broken import Broken, one_clear_line
 
+_getsignal = _signal.getsignal  # the one of signal takes longer than most of the calls that are counted
 _INPUTS = ("photo.png", "look.cube", "style.png", "photos")
 _GRADE = "--content_image_path photo.png --apply_lut look.cube --output_image out.png"
 _COMMANDS = {
@@ -99,6 +101,8 @@ def _found(code: int, calls: int = 0) -> _Run:
 
 @functools.cache
 def _undisturbed(command: str) -> _Run:
+    with _folder():
+        _main(command, io.StringIO(), io.StringIO())  # imports take many more calls than anything later
     with _folder():
         counted = _Calls(lambda number: None)
         with counted:
@@ -217,18 +221,22 @@ def console(path: Path) -> None:
 # Signals.
 
 
+def _can_be_stopped() -> bool:
+    """Whether the program handles signals: it takes SIGINT first and SIGHUP last."""
+    return _getsignal(2) is stopping._stop and _getsignal(1) is stopping._stop
+
+
 class _Calls:
     """Counts the calls of Python functions and of those in C, while they can be interrupted."""
 
     def __init__(self, at: Callable[[int], None]):
-        """Takes what is called with each one's number."""
+        """Takes what is called with each one's number, until it raises an exception."""
         self._at, self.number = at, 0
 
     def _seen(self, frame: Any, event: str, argument: Any) -> None:
-        if all(signal.getsignal(number) is stopping._stop for number in stopping._SIGNALS) and not event.startswith("c_exc"):
+        if _can_be_stopped():
             self.number += 1
             self._at(self.number)
-            sys.setprofile(self._seen)  # an exception has taken it away
 
     def __enter__(self) -> None:
         sys.setprofile(self._seen)
@@ -237,10 +245,26 @@ class _Calls:
         sys.setprofile(None)
 
 
+@contextlib.contextmanager
+def _second(number: int) -> Iterator[None]:
+    """On SIGALRM, sends another signal if the program still handles it."""
+
+    def send(*_) -> None:
+        if _can_be_stopped():
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGALRM, send)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def signals() -> st.SearchStrategy[bytes]:
-    """A command, and the shares of it after which signals come."""
+    """A command, the share of it after which a signal comes, and the microseconds to a second one."""
     numbers = st.sampled_from([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]).map(int)
-    pairs = st.tuples(st.floats(0, 1), numbers, st.integers(0, 300), numbers)
+    pairs = st.tuples(st.floats(0, 1), numbers, st.integers(1, 30_000), numbers)
     names = [name for name in _COMMANDS if name not in ("no option", "help")]
     return st.builds(lambda *each: json.dumps(each).encode(), st.sampled_from(names), pairs)
 
@@ -252,11 +276,12 @@ def interrupted(path: Path) -> None:
     at = 1 + int(share * (good.calls - 1))
 
     def send(call: int) -> None:
-        if call in (at, at + gap):
-            os.kill(os.getpid(), number if call == at else other)
+        if call == at:
+            signal.setitimer(signal.ITIMER_REAL, gap / 1e6)
+            os.kill(os.getpid(), number)
 
     with _folder():
-        with _Calls(send):
+        with _second(other), _Calls(send):
             code = _main(command, io.StringIO(), io.StringIO())
         left = _found(code)
         if code not in (130, good.code):
