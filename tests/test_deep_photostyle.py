@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,7 @@ def test_version(capsys):
 # TensorFlow must not be there when these have answered.
 QUICK = """
 import sys
+import threading
 from deep_photostyle import main
 try:
     code = main(sys.argv[1:])
@@ -641,6 +643,16 @@ def test_without_memory_one_line_says_so(run, monkeypatch):
     said = "there is not enough memory (unable to allocate 99 GiB\\nfor an array); use smaller photos or a smaller --max_size"
     code, error = run("--quiet")
     assert (code, one_line(error)) == (1, said)
+
+
+def test_without_threads_one_line_says_so(run, monkeypatch):
+    def start(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading, "_start_new_thread", start)
+    monkeypatch.setattr(threading, "_start_joinable_thread", start, raising=False)  # of Python 3.13
+    code, error = run("--quiet")
+    assert (code, one_line(error)) == (1, "the system allows no more threads; end other programs, or raise the limit (ulimit -u)")
 
 
 def test_quiet_says_nothing_when_nothing_is_wrong(run):

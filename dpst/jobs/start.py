@@ -98,13 +98,15 @@ def _quiet() -> Iterator[None]:
     before = sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with open(standard_error, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as copy:
+        meanwhile = Lasting(copy)
         if writes_to(before, 2):
-            sys.stderr = Lasting(copy)  # type: ignore[assignment]
+            sys.stderr = meanwhile  # type: ignore[assignment]
         os.dup2(nowhere, 2)
         try:
             yield
         finally:
-            sys.stderr = before
+            if sys.stderr is meanwhile:  # a run that failed has ended, and another one may have begun
+                sys.stderr = before
             os.dup2(standard_error, 2)
             os.close(nowhere)
 

@@ -194,6 +194,14 @@ def bad_batches(folder):
     os.mkfifo(folder / "pipe.csv")
     (folder / "none.csv").write_text("content_image_path\n")
     (folder / "wrong.csv").write_text("content_image_path,colour\na.png,red\n")
+    (folder / "semicolons.csv").write_text("content_image_path;output_image\na.png;b.png\n")
+    yield (
+        "semicolons.csv",
+        {},
+        "manifest {}/semicolons.csv line 1: column 'content_image_path;output_image' is several; separate columns with commas",
+    )
+    (folder / "utf16.jsonl").write_text('{"content_image_path": "a.png"}\n', encoding="utf-16")
+    yield "utf16.jsonl", {}, "manifest {}/utf16.jsonl line 1: the text is in UTF-16; save it in UTF-8"
     yield "no.csv", {}, "--batch {}/no.csv does not exist; give a folder, or a manifest .csv or .jsonl"
     yield "a.txt", {}, "--batch {}/a.txt has an unknown type; give a folder, or a manifest .csv or .jsonl"
     yield "pipe.csv", {}, "--batch {}/pipe.csv has an unknown type; give a folder, or a manifest .csv or .jsonl"

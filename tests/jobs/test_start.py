@@ -40,6 +40,13 @@ def test_messages_during_the_import_go_where_standard_error_is_redirected():
     assert said.getvalue() == "seen\n"
 
 
+def test_the_end_of_an_import_leaves_the_standard_error_of_the_next_run_alone():
+    with contextlib.redirect_stderr(io.StringIO()):
+        with start._quiet():
+            sys.stderr = next_runs = io.StringIO()
+        assert sys.stderr is next_runs
+
+
 @pytest.mark.parametrize(("flags", "said"), [(None, ""), ("--none", "Unknown flag")])
 def test_what_tensorflow_says_at_its_start_is_seen_only_if_it_may_be_an_error(monkeypatch, capfd, flags, said):
     if flags:
