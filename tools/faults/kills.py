@@ -31,6 +31,7 @@ class Left:
     """What a killed batch left, and whether it could be resumed.
 
     Attributes:
+        number: the signal.
         code: of the killed program, minus the signal's number if that ended it.
         results: how many were there, of `JOBS`.
         damaged: results that were neither whole nor those of a stopped solve.
@@ -40,6 +41,7 @@ class Left:
         said: what the killed program and the one that went on said.
     """
 
+    number: signal.Signals
     code: int
     results: int
     damaged: int
@@ -50,8 +52,9 @@ class Left:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether all is as if nothing had happened."""
-        return not (self.again or self.damaged or self.differ or self.partials)
+        """Whether the signal ended the program as it should, and in the end all is as if nothing had happened."""
+        as_it_should = self.code in ((-self.number,) if self.number is signal.SIGKILL else (130, 0))
+        return as_it_should and not (self.again or self.damaged or self.differ or self.partials)
 
 
 class Batch:
@@ -98,7 +101,7 @@ class Batch:
         after = self._results(name)
         differ = tuple(file for file in self.results if after.get(file) != self.results[file])
         partials = tuple(str(path.relative_to(home)) for path in home.rglob(".*"))
-        return Left(code, len(found), damaged, again, differ, partials, said.read_text())
+        return Left(number, code, len(found), damaged, again, differ, partials, said.read_text())
 
     def close(self) -> None:
         """Ends the process."""

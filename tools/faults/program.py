@@ -60,6 +60,7 @@ def _follow(order: dict) -> int:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(said, 1)
     os.dup2(said, 2)
+    faulthandler.enable()
     faulthandler.dump_traceback_later(_TOO_LONG, exit=True)
     _kill_at(order["phase"], order["call"], order["seconds"], order["signal"])
     return main(order["arguments"])
