@@ -302,7 +302,9 @@ class LookObjective:
         with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
             network = beside.submit(self._terms, tf.constant(picture), self._scene, self._scales)
             losses, gradient = self._by_colours(image)
-        found, by_image = network.result()
+            # Within the block: Ctrl-C while Python joins a thread makes it forget the thread (bpo-46726), and the program could
+            # end while TensorFlow computes.
+            found, by_image = network.result()
         losses |= {name: float(value) for name, value in found.items()}
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
             by_coefficients = self._splat(gradient + by_image.numpy().reshape(-1, 3))

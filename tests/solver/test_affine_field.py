@@ -1,6 +1,9 @@
 """A look: what its maps do to a photo, at any size, and what solving for one promises."""
 
 import dataclasses
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -133,6 +136,22 @@ def test_the_gradient_is_that_of_the_loss(objective):
     up, down = (objective(coefficients + sign * step * direction) for sign in (1, -1))
     slope = (up.total - down.total) / (2 * step)
     assert slope == pytest.approx(float(np.vdot(evaluation.gradient, direction)), rel=0.02)
+
+
+def test_ctrl_c_during_an_evaluation_waits_for_its_end(objective, monkeypatch):
+    # Else the program would end while TensorFlow computes, and crash.
+    ended = []
+
+    def slow(*_):
+        time.sleep(0.2)  # the main thread has nothing else to do by now
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        ended.append(True)
+
+    monkeypatch.setattr(objective, "_terms", slow)
+    with pytest.raises(KeyboardInterrupt):
+        objective(objective.graded())
+    assert ended
 
 
 def test_the_grade_gives_each_region_its_styles_mean_colour(objective, photos, regions):
