@@ -136,9 +136,9 @@ class Options:
     serial: str = _option(
         "",
         "output",
-        "folder for the snapshots out_iter_N.png and tmp_result.png, the masks of found regions and the record of the run, a "
-        ".json. By default they are next to the result, with its name in front, such as result.jpg.json; with --batch, in a "
-        "folder with the name of the result",
+        "folder for the snapshots out_iter_N.png, the masks of found regions, the record of the run, a .json, and the result of "
+        "the first stage, tmp_result.png. By default the latter is not written, and the others are next to the result, with its "
+        "name in front, such as result.jpg.json; with --batch, all are in a folder with the name of the result",
         metavar="DIR",
         changes_result=False,
         file="output",
@@ -201,6 +201,10 @@ class Options:
         "quality of h264 and hevc, from 0 (best) to 51; at 16 no difference is visible, 23 takes half the space",
         minimum=0,
         maximum=51,
+    )
+
+    one_look: bool = _option(
+        False, "film", "one look for a whole clip, however many shots it has; by default, each shot gets its own"
     )
 
     style_option: int = _option(

@@ -536,7 +536,7 @@ REFERENCE_COMMANDS = {
         "--content_image_path ./examples/input/in11.png --style_image_path ./examples/style/tar11.png "
         "--content_seg_path ./examples/segmentation/in11.png --style_seg_path ./examples/segmentation/tar11.png "
         "--style_option 2 --max_iter 2",
-        ["best_stylized.png", "best_stylized.png.json", "best_stylized.png.tmp_result.png"],
+        ["best_stylized.png", "best_stylized.png.json"],
     ),
     "every option": (
         "--content_image_path examples/input/in11.png --style_image_path examples/style/tar11.png "

@@ -84,10 +84,12 @@ def write_clip(
     crf: int = 16,
     goes_on: Callable[[int], bool] = lambda done: True,
     drop_metadata: bool = False,
+    keeps_part: bool = True,
 ) -> int:
     """Grades the frames of a clip and writes them with all else that is in its file: sound, subtitles, chapters, texts, times.
 
-    What the new file cannot hold is named in warnings. The file appears whole or not at all; after a stop it ends early.
+    What the new file cannot hold is named in warnings. The file appears whole or not at all; after a stop it ends early, unless
+    `keeps_part` is false.
 
     Args:
         clip: what to read.
@@ -101,6 +103,7 @@ def write_clip(
         crf: see `Options.crf`.
         goes_on: called with the number of frames that are written; false ends the clip after them.
         drop_metadata: leave the texts out: camera, date, place, titles.
+        keeps_part: whether the frames that are done are kept when `goes_on`, `tables` or `masks` raise.
 
     Returns:
         The number of frames in the file; with none there is no file.
@@ -117,7 +120,7 @@ def write_clip(
                     output = _Output(source, target, clip, path, codec, crf, drop_metadata)
                     grading = functools.partial(_graded, pixels=output.pixels, firsts=firsts, tables=tables, masks=masks)
                     written, stop = _write(source, output, clip, grading, goes_on)
-                if not written:
+                if not written or (stop and not keeps_part):
                     raise stop or _Stop
         except _Stop:
             return 0

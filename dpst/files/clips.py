@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -217,7 +217,7 @@ class Damage:
             logger.warning("clip %s %s", self._path, wrong)
 
 
-def small_frames(clip: Clip, long_side: int) -> Iterator[np.ndarray]:
+def small_frames(clip: Clip, long_side: int) -> Generator[np.ndarray]:
     """Every frame of a clip as it is shown, uint8 (h, w, 3), of at most `long_side` pixels."""
     height, width = fitted(clip.size, long_side)
     with opened(clip.path, "clip") as container:

@@ -32,12 +32,14 @@ class Shot:
         samples: uint8 (n, h, w, 3), `SAMPLES` frames evenly spread over it, but for those that are faded to black; of a shorter
             shot one.
         numbers: those of the samples in the film.
+        cuts: number of cuts within it, where a whole film is one shot.
     """
 
     first: int
     length: int
     samples: np.ndarray
     numbers: tuple[int, ...]
+    cuts: int = 0
 
 
 def tiled(samples: np.ndarray) -> np.ndarray:
@@ -70,13 +72,14 @@ def find_shots(frames: Iterable[np.ndarray], with_cuts: bool = True) -> Iterator
             kept.add(frame)
             yield frame
 
-    if with_cuts:
-        for cut in find_cuts(watched()):
+    cuts = 0
+    for cut in find_cuts(watched()):
+        if with_cuts:
             yield kept.shot_before(cut)
-    else:
-        collections.deque(watched(), maxlen=0)
+        else:
+            cuts += 1
     if kept.count > kept.first:
-        yield kept.shot_before(kept.count)
+        yield dataclasses.replace(kept.shot_before(kept.count), cuts=cuts)
 
 
 def smoothed_in_time(masks: Iterable[np.ndarray], firsts: Sequence[int]) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ import itertools
 import logging
 import os
 import time
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -63,6 +64,8 @@ def check_clip(options: Options) -> None:
                 check_frame_masks(path, clip, options.max_pixels)
             elif path and not os.path.isdir(path):
                 check_readable(path, role, options.max_pixels)
+        if of_frames and options.one_look:
+            raise OptionError("--one_look is not for masks of each frame; leave it out, or give one mask for all frames")
         if of_frames and options.refine_masks:
             logger.warning("--refine_masks is not used; masks for each frame are used as they are")
         check_mask_pair(options.content_seg_path, options.style_seg_path)
@@ -103,18 +106,18 @@ def run_clip(job: Job, on_progress: OnProgress, networks: Networks) -> Outcome:
                 looks = GivenLook(options, clip, folder)
             else:
                 looks = FoundLooks(options, clip, folder, networks, on_progress)
-                _list_shots(looks.firsts, clip)
+                _list_shots(looks)
             if options.dry_run:
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.prepare()
             hashes |= input_hashes(options, ["vgg19_weights"]) if not options.apply_lut else {}  # of a download, too
             if options.preview:
-                _write_previews(looks, clip, options, on_progress)
+                _write_previews(looks, options, on_progress)
                 return Outcome(job.name, Status.CHECKED, job.options)
             looks.kept = KeptLooks(looks_folder(options), fingerprint(looks.options, hashes))
             if count := looks.kept.count():
                 logger.info("looks: %d of %d are kept from a run that was stopped", count, len(looks.firsts))
-            _write_clips(looks, clip, options, on_progress)
+            write_clips(looks, options, on_progress, FINDING)
             looks.kept.remove()
     except KeyboardInterrupt:
         return Outcome(job.name, Status.STOPPED, job.options)
@@ -137,31 +140,65 @@ def _clip(options: Options) -> Clip:
     return read_clip(options.content_image_path, "content clip", options.max_pixels)
 
 
-def _list_shots(firsts: list[int], clip: Clip) -> None:
+def _list_shots(looks: Looks) -> None:
     """Says where the shots begin."""
-    begins = ", ".join(_time(float(first / clip.rate)) for first in firsts[:_LISTED])
-    more = ", ..." if len(firsts) > _LISTED else ""
-    logger.info("shots: %d, beginning at %s%s", len(firsts), begins, more)
+    if looks.cuts:
+        logger.info("shots: %d, with one look", looks.cuts + 1)
+        return
+    begins = ", ".join(_time(float(first / looks.clip.rate)) for first in looks.firsts[:_LISTED])
+    more = ", ..." if len(looks.firsts) > _LISTED else ""
+    logger.info("shots: %d, beginning at %s%s", len(looks.firsts), begins, more)
 
 
 def _time(seconds: float) -> str:
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
 
-def _write_previews(looks: Looks, clip: Clip, options: Options, on_progress: OnProgress) -> None:
+def _write_previews(looks: Looks, options: Options, on_progress: OnProgress) -> None:
     """Writes the first frame of each shot, restyled."""
     masks, firsts = looks.masks() or itertools.repeat(None), set(looks.firsts)
     masks_at = (mask for number, mask in enumerate(masks) if number in firsts)
-    for number, (frame, mask) in enumerate(zip(frames_at(clip, looks.firsts), masks_at, strict=False), 1):
+    for number, (frame, mask) in enumerate(zip(frames_at(looks.clip, looks.firsts), masks_at, strict=False), 1):
         check_stop()
         write_photo(shot_path(options, number), looks.restyled(number - 1, frame, mask, options.strengths[0]))
         on_progress(FINDING + (1 - FINDING) * number / len(looks.firsts), f"shot {number} of {len(looks.firsts)}")
     logger.info("the first frame of each shot is in %s", shot_path(options, "*"))
 
 
+def solve_one_look(options: Options, folder: Path, networks: Networks, on_progress: OnProgress) -> FoundLooks:
+    """Solves for the one look of a clip that `one_look` asks for, or a mask for all frames; `write_clips` writes it.
+
+    Args:
+        options: of the clip; those about the result are not used.
+        folder: for files of the look, for as long as it is used.
+        networks: those of the runs before.
+        on_progress: called with the progress.
+
+    Raises:
+        UserError: the input is no good.
+    """
+    looks = FoundLooks(options, _clip(options), folder, networks, on_progress)
+    looks.are_written = False
+    looks.prepare()
+    looks.luts(0)
+    return looks
+
+
 @interrupts_deferred()
-def _write_clips(looks: Looks, clip: Clip, options: Options, on_progress: OnProgress) -> None:
-    """Writes the clip at each strength. After a stop it ends early, and nothing more is begun."""
+def write_clips(looks: Looks, options: Options, on_progress: OnProgress, begin: float, keeps_part: bool = True) -> None:
+    """Writes the clip at each strength. After a stop it ends early, and nothing more is begun.
+
+    Args:
+        looks: of the clip's shots.
+        options: where to write it, and how.
+        on_progress: called with the progress.
+        begin: share of the progress, 0..1, that is done already.
+        keeps_part: whether frames that are done when an error or a stop comes are written.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    clip, clips = looks.clip, len(options.strengths)
     for done, (path, strength) in enumerate(zip(output_images(options), options.strengths, strict=True)):
         written = write_clip(
             clip,
@@ -171,8 +208,9 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, on_progress: OnProg
             looks.masks(),
             options.video_codec,
             options.crf,
-            _Following(on_progress, clip, done, len(options.strengths)),
+            _Following(on_progress, clip, begin + (1 - begin) * done / clips, (1 - begin) / clips),
             options.drop_exif,
+            keeps_part,
         )
         if stop_requested():
             return
@@ -181,10 +219,11 @@ def _write_clips(looks: Looks, clip: Clip, options: Options, on_progress: OnProg
 
 
 class _Following:
-    """Tells how far the writing of a clip is."""
+    """Reports the progress of writing a clip."""
 
-    def __init__(self, on_progress: OnProgress, clip: Clip, done: int, clips: int):
-        self._on_progress, self._clip, self._done, self._clips = on_progress, clip, done, clips
+    def __init__(self, on_progress: OnProgress, clip: Clip, begin: float, share: float):
+        """Takes the share of the whole progress that is done before this clip, and the share that this clip is."""
+        self._on_progress, self._clip, self._before, self._share = on_progress, clip, begin, share
         self._begin = self._newest = time.monotonic()
         self._pauses = 0.0  # in which a look was solved for
 
@@ -198,6 +237,6 @@ class _Following:
         total = self._clip.frames
         left = tqdm.format_interval(round((total - written) / rate)) if total > written and rate else ""
         of = f" of {total}" if total else ""
-        share = (self._done + min(1, written / total)) / self._clips if total else 0
-        self._on_progress(FINDING + (1 - FINDING) * share, f"frame {written}{of}, {rate:.1f} frames/s", left)
+        share = min(1, written / total) if total else 0
+        self._on_progress(self._before + self._share * share, f"frame {written}{of}, {rate:.1f} frames/s", left)
         return not stop_requested()

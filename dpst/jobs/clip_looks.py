@@ -49,19 +49,22 @@ class Looks:
     """The look of each shot, as tables of colours.
 
     Attributes:
-        firsts: the numbers of the frames that begin a shot.
+        firsts: the numbers of the frames that begin a shot; only the first frame's if there is one look for all.
+        cuts: the number of cuts where the look stays the same.
         features: where those of the solves came from.
         shares: of the regions.
         options: of the job, with a size for which there is memory.
         kept: where looks are kept that are found.
+        clip: whose looks they are.
+        are_written: whether frames are written meanwhile, which takes most of the time and is what progress is about.
     """
 
     def __init__(self, options: Options, clip: Clip, folder: Path):
         """Takes a folder for the tables, which FFmpeg reads from files."""
-        self.firsts = [0]
+        self.firsts, self.cuts = [0], 0
         self.features = ""
         self.shares: list[RegionShare] = []
-        self.options, self._folder = options, folder
+        self.options, self.clip, self._folder, self.are_written = options, clip, folder, True
         self.kept = KeptLooks(folder / "looks", "look")
         self._stages: dict[int, list[Stage]] = {}  # by shot
 
@@ -93,7 +96,7 @@ class Looks:
 
     def restyled(self, shot: int, frame: np.ndarray, masks: np.ndarray | None, strength: float) -> np.ndarray:
         """A frame (H, W, 3), 0..1, of a shot, as it is shown; with the frame's own of `masks`."""
-        tables = [Lut.read(path) for path in self.tables(shot, strength)]
+        tables = [_plain(lut, strength, self.options.keep == LIGHT) for lut in self.luts(shot)]
         if masks is None:
             return np.clip(tables[0](frame), 0, 1)
         masks = resize(masks, *frame.shape[:2])
@@ -114,16 +117,16 @@ class FoundLooks(Looks):
     def __init__(self, options: Options, clip: Clip, folder: Path, networks: Networks, on_progress: OnProgress):
         """Finds the shots, and reads the style photo and the masks."""
         super().__init__(options, clip, folder)
-        self._networks, self._on_progress, self._frames = networks, on_progress, clip.frames
+        self._networks, self._on_progress = networks, on_progress
         small = small_frames(clip, max(2, options.solve_size // 2))
         of_frames = are_frame_masks(options.content_seg_path, options.style_seg_path)
         # One mask for all frames belongs to a camera that stands still: they are one shot then.
-        with_cuts = of_frames or not options.content_seg_path
+        with_cuts = of_frames or not (options.content_seg_path or options.one_look)
         self._shots = []
         for number, shot in enumerate(find_shots(_followed(small, clip, on_progress), with_cuts)):
             np.save(self._samples_path(number), shot.samples)
             self._shots.append(dataclasses.replace(shot, samples=shot.samples[:0]))
-        self.firsts = [shot.first for shot in self._shots]
+        self.firsts, self.cuts = [shot.first for shot in self._shots], sum(shot.cuts for shot in self._shots)
         style = read_photo(options.style_image_path, "style image", options.max_pixels)
         self._style = style.resized(*fitted(style.size, options.solve_size))
         self._masks: StillMasks | FrameMasks | None = None
@@ -181,8 +184,9 @@ class FoundLooks(Looks):
 
         def follow(progress: Progress) -> None:
             check_stop()
-            share = self.firsts[shot] / self._frames if self._frames else 0
-            self._on_progress(FINDING + (1 - FINDING) * share, f"look {shot + 1} of {len(self.firsts)}, {progress.phase}")
+            share = self.firsts[shot] / self.clip.frames if self.clip.frames else 0
+            of = f"look {shot + 1} of {len(self.firsts)}, " if len(self.firsts) > 1 else ""
+            self._on_progress(FINDING + (1 - FINDING) * (share if self.are_written else progress.share), f"{of}{progress.phase}")
 
         result = photo_style.stylize(
             content, self._style, regions=regions, options=options, network=self._network, by_place=False, callback=follow

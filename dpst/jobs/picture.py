@@ -67,6 +67,8 @@ def check_job(options: Options) -> None:
         if not getattr(options, name):
             raise OptionError(f"--{name} is missing; give the {role}")
         sizes.append(check_readable(getattr(options, name), role, options.max_pixels))
+    if options.style_image_path and os.path.samefile(options.content_image_path, options.style_image_path):
+        logger.warning("content image %s is also the style image; the result will hardly differ", options.content_image_path)
     if options.init_image_path:
         check_readable(options.init_image_path, "init image", options.max_pixels)
     masks = ("content segmentation", options.content_seg_path), ("style segmentation", options.style_seg_path)
@@ -130,10 +132,12 @@ class Receiver:
     Attributes:
         regions: called with the regions.
         result: called after each stage with the result so far, and at the end with the result.
+        by_place: see `photo_style.stylize`.
     """
 
     regions: Callable[[Regions], None]
     result: Callable[[Result], None]
+    by_place: bool = True
 
 
 def run_job(
@@ -243,7 +247,14 @@ def _solve(
 
     try:
         result = photo_style.stylize(
-            content, style, regions=regions, options=options, network=networks, init=init, callback=follow
+            content,
+            style,
+            regions=regions,
+            options=options,
+            network=networks,
+            init=init,
+            by_place=receiver.by_place if receiver else True,
+            callback=follow,
         )
     except BaseException as stop:  # also for bugs, the result so far is saved
         if best := watch.best:

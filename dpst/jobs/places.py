@@ -89,7 +89,8 @@ def by_products(options: Options) -> list[tuple[str, str]]:
         files.append(("looks", looks_folder(options)))
     if not (options.apply_lut or options.dry_run or options.is_clip):
         files += [("snapshot", by_product_path(options, _NUMBERED))]
-        files += [("snapshot", by_product_path(options, FIRST_STAGE))] if options.style_option == 2 else []
+        if options.style_option == 2 and options.serial:
+            files += [("snapshot", by_product_path(options, FIRST_STAGE))]
     return files
 
 
@@ -104,7 +105,7 @@ def mask_paths(options: Options) -> tuple[str, str]:
 
 
 def by_product_path(options: Options, name: str) -> str:
-    """Where a by-product of this name is: beside the result and named after it, as `photo.jpg.tmp_result.png`, or in `serial`.
+    """Where a by-product of this name is: beside the result and named after it, as `photo.jpg.out_iter_100.png`, or in `serial`.
 
     In a batch, whose jobs may share a folder, the job's own name comes first there, too.
     """

@@ -67,7 +67,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         if progress.phase != self._phase:
-            if self._phase:  # the reference script writes the result of its first stage to this file
+            if self._phase and self._options.serial:  # where the reference script writes the result of its first stage
                 self._save(FIRST_STAGE)
             self._phase = progress.phase
         if progress.stage != self._stage:
@@ -84,7 +84,7 @@ class Watch:
             self._report(progress)
 
     def _report(self, progress: Progress) -> None:
-        height, width = progress.image.shape[:2]
+        height, width = progress.size
         doing = f"{progress.phase} {width}x{height}, iteration {progress.step}, loss {progress.losses['total']:.4g}"
         terms = ", ".join(f"{name} {loss:.4g}" for name, loss in progress.losses.items() if name != "total")
         self._on_progress(progress.share, doing, self._left(progress.share), terms)

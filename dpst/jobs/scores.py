@@ -20,7 +20,7 @@ _WINDOW, _K1, _K2 = 7, 0.01**2, 0.03**2
 _SMALLEST_WINDOW, _RIDGE = 3, 1e-6
 _DIRECTIONS, _QUANTILES = 32, 256
 # About so many colours, evenly spread, stand for all of a region.
-_ENOUGH = 40_000
+_ENOUGH = 20_000
 # Side of the windows in which detail is looked for, and the variance, 0..1, that counts as none.
 _DETAIL_WINDOW, _FLAT = 9, 1e-5
 # Long side in pixels at which hues are looked at, the side of the windows there, an eighth of the photo, and the variance in

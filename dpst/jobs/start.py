@@ -63,13 +63,14 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
 def _import_quickly() -> None:
     """Imports TensorFlow, if it is not yet imported.
 
-    The objects that the import makes live until the end; searching them for garbage would take most of a second.
+    The objects that the import makes live until the end; searching them for garbage would take most of a second. Keras, which
+    nothing here uses, is left to its first use by the switch for the older one, which is seldom installed.
     """
     if "tensorflow" in sys.modules:
         return
     gc.disable()
     try:
-        with _quiet(), _some_temporary_folder():
+        with _quiet(), _some_temporary_folder(), _without_keras():
             import tensorflow as tf
 
             tf.config.list_physical_devices()
@@ -109,6 +110,21 @@ def _quiet() -> Iterator[None]:
                 sys.stderr = before
             os.dup2(standard_error, 2)
             os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Has TensorFlow's import look for `tf_keras` instead of importing Keras."""
+    name = "TF_USE_LEGACY_KERAS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 @contextlib.contextmanager

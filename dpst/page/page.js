@@ -98,6 +98,7 @@ class Photo {
       large.style.setProperty("--ratio", ratio);
       large.querySelector(".shown").src = this.image.src;
       if (this.of === "content") {
+        setClip(answer.is_clip);
         $("view").style.setProperty("--ratio", ratio);
         document.querySelector("#view .before").src = this.image.src;
       }
@@ -176,10 +177,24 @@ class Photo {
     if (chosen("regions") === "strokes") return this.send(await this.drawnMask(), `${this.of}_${drawing.bases ? "regions" : "strokes"}.png`);
     if (chosen("regions") !== "masks") return true;
     if (this.mask) return this.send(this.mask, this.mask.name);
-    showError(`Choose the mask of ${this.of === "content" ? "your photo" : "the other photo"}, too.`);
+    showError(`Choose the mask of ${this.of === "content" ? yours() : "the other photo"}, too.`);
     return false;
   }
 }
+
+// Whether the content is a clip, of which the first frame is shown: some texts are others then, and regions are not found unless
+// asked for, as they hold for a camera that does not move.
+let isClip = false;
+function setClip(value) {
+  if (value === isClip) return;
+  isClip = value;
+  document.body.classList.toggle("clip", isClip);
+  each("[data-clip]", (element) => [element.textContent, element.dataset.clip] = [element.dataset.clip, element.textContent]);
+  content.image.alt = yours();
+  document.querySelector(`input[name=regions][value=${isClip ? "whole" : "found"}]`).checked = true;
+  showTools();
+}
+const yours = () => isClip ? "your clip" : "your photo";
 
 // What is drawn on both photos, and what was before and, after an undo, will be again. A state is never changed, but replaced.
 let drawing = { content: [], style: [], bases: null, legend: [] };
@@ -330,7 +345,7 @@ async function showRegions({ regions, masks }) {
     return;
   }
   document.querySelectorAll("#regions .base").forEach((image, n) => { image.src = kept[n].src; });
-  const shares = ({ content, style }) => ` ${percent(content)} of your photo, ${percent(style)} of the other`;
+  const shares = ({ content, style }) => ` ${percent(content)} of ${yours()}, ${percent(style)} of the other`;
   $("legend").replaceChildren(...regions.map((region) => {
     if (!region.colour) return made("li", { className: "soft", textContent: `${region.name}:${shares(region)}; not matched` });
     const swatch = made("i", { className: "swatch" });
@@ -374,7 +389,7 @@ $("show").addEventListener("click", () => { isCorrecting = false; start("regions
 $("correct").addEventListener("click", () => { isCorrecting = true; start("regions"); });
 $("draft").addEventListener("click", () => start("draft"));
 $("make").addEventListener("click", () => start("make"));
-$("download").addEventListener("click", () => start("write", { what: "picture" }));
+$("download").addEventListener("click", () => start("write", { what: "result" }));
 $("download-lut").addEventListener("click", () => start("write", { what: "lut" }));
 $("stop").addEventListener("click", cancel);
 
@@ -416,11 +431,12 @@ function setView(now) {
   $("view").hidden = !view;
   if (!view) isUnsaved = false;
   if (view?.command) {
-    const files = `both photos${view.command.includes("_seg_path") ? " and their masks" : ""}`;
+    const hasMasks = view.command.includes("_seg_path"), photos = isClip ? `the clip${hasMasks ? "," : " and"} the photo` : "both photos";
+    const files = `${photos}${hasMasks ? " and their masks" : ""}`;
     $("command-note").textContent = view.command.startsWith("python ") ? `In the folder of deep_photostyle.py, with ${files} beside it:`
       : `In a folder with ${files}:`;
     $("command").textContent = view.command;
-    const names = ["Regions of your photo", "Regions of the other"];
+    const names = [`Regions of ${yours()}`, `Regions of the other${isClip ? " photo" : ""}`];
     $("masks").replaceChildren(...view.masks.map((file, n) => made("a", { href: fileOf(file), download: file, textContent: names[n] })));
   }
   showState();
@@ -442,8 +458,8 @@ function showState() {
     : isStale ? "Not made yet: the regions have changed since this picture."
     : !isSolved ? `Not made yet at realism ${realism}. The picture below has realism ${view.realism}.`
     : isMaking ? "This is what there is so far."
-    : view.is_draft ? "This is a draft. Make the result to download it."
-    : view.is_whole ? "The result is ready." : "Not finished: this is the best picture so far.";
+    : view.is_draft ? `This is a draft${isClip ? " of the first frame" : ""}. Make the result to download it.`
+    : view.is_whole ? isClip ? "The look is ready; this is the first frame. Downloading restyles the whole clip." : "The result is ready." : "Not finished: this is the best picture so far.";
   $("state").classList.toggle("ready", isMade);
   $("draft-note").hidden = Boolean(view);
 }

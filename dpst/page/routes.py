@@ -10,23 +10,25 @@ import base64
 import dataclasses
 import json
 import logging
+import os
 import queue
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
+from werkzeug.wsgi import wrap_file
 
 from dpst.errors import UserError
 from dpst.options import MAX_STRENGTH, Options
 from dpst.page.line import Line
 from dpst.page.requests import MAX_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
-from dpst.page.session import REALISMS, ROLES, PageClosed, Session
+from dpst.page.session import REALISMS, ROLES, PageClosed, Session, is_clip_name
 from dpst.regions.mask_classes import REFERENCE_COLOURS
 from dpst.regions.segformer import is_installed
 from vgg19.networks import Networks
@@ -38,7 +40,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 MAX_PAGES = 8
 # Most requests of one page that wait or run; the page itself waits for each one's end.
 MAX_TASKS = 4
-# Most bytes of a photo or mask, and of a request without one. 512 MiB are 90 megapixels of 16 bits, uncompressed.
+# Most bytes of a photo, clip or mask, and of a request without one. 512 MiB are 90 megapixels of 16 bits, uncompressed.
 MAX_BYTES, MAX_WORDS = 512 << 20, 64 << 10
 
 _HERE = Path(__file__).parent
@@ -167,17 +169,23 @@ def page_app(pages: Pages, is_local: bool) -> Flask:
     @app.get("/<name>/files/<file>")
     def give(name: str, file: str) -> Response:
         session, _ = found(name)
-        content = session.file(file)
-        return abort(404) if content is None else _file(file, content)
+        opened = session.file(file)
+        if opened is None:
+            abort(404)
+        response = _file(file, wrap_file(request.environ, opened))
+        response.content_length = os.fstat(opened.fileno()).st_size
+        response.direct_passthrough = True  # clips are large
+        return response
 
     @app.put("/<name>/<option>")
     def take(name: str, option: str) -> Response:
-        """A photo or mask, for the option that the path names."""
+        """A photo, clip or mask, for the option that the path names."""
         session, _ = found(name)
         if option not in ROLES:
             abort(404)
-        shown = session.add_file(option, _file_name(request.args.get("name", "")), iter(lambda: request.stream.read(_CHUNK), b""))
-        return jsonify(shown=shown)
+        file = _file_name(request.args.get("name", ""))
+        shown = session.add_file(option, file, iter(lambda: request.stream.read(_CHUNK), b""))
+        return jsonify(shown=shown, is_clip=is_clip_name(file))
 
     @app.post("/<name>/stop")
     def stop(name: str) -> Response:
@@ -293,7 +301,7 @@ def _examples() -> list[str]:
     return sorted(folder.name for folder in _EXAMPLES.glob("*") if (folder / "content.jpg").is_file())
 
 
-def _file(name: str, content: bytes) -> Response:
+def _file(name: str, content: bytes | Iterable[bytes]) -> Response:
     return Response(content, content_type=_TYPES.get(Path(name).suffix.lower(), "application/octet-stream"))
 
 

@@ -8,33 +8,41 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
+import logging
 import re
 import shlex
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from dpst.errors import UserError
+from dpst.files.clip_writing import extensions_of
+from dpst.files.clips import read_clip, small_frames
 from dpst.files.photos import check_readable, read_photo
 from dpst.files.writing import EXTENSIONS, write_photo
 from dpst.imaging.resizing import fitted
+from dpst.jobs.clip import solve_one_look
 from dpst.jobs.job import Job, Status
 from dpst.jobs.messages import warnings_here, with_flags
-from dpst.jobs.picture import Receiver, about_result, check_job, run_job
+from dpst.jobs.picture import Receiver, check_job, run_job
 from dpst.jobs.places import mask_paths
 from dpst.jobs.records import input_hashes
-from dpst.options import AUTO, SEMANTIC, Options
+from dpst.options import AUTO, CLIP_EXTENSIONS, SEMANTIC, Options
+from dpst.page.results import ClipResult, PageResult, PhotoResult
 from dpst.page.views import Download, RegionSource, ShownRegion, ShownRegions, View
 from dpst.regions.automatic import write_masks
 from dpst.regions.regions import Regions
 from dpst.solver.result import Result
 from dpst.solver.stages import REFINEMENT, SEGMENTED
 from vgg19.networks import Networks
+
+logger = logging.getLogger(__name__)
 
 # Long side in pixels at which the page shows photos and takes strokes: small enough for a browser to draw it without delay, large
 # enough for thin strokes.
@@ -49,6 +57,7 @@ ROLES = {
     "content_seg_path": "content segmentation",
     "style_seg_path": "style segmentation",
 }
+_CLIP_ROLE = "content clip"
 _PHOTOS, _MASKS = tuple(ROLES)[:2], tuple(ROLES)[2:]
 # The program in the command line that the page shows: the script in a checkout, otherwise the installed command.
 _PROGRAM = "python deep_photostyle.py" if (Path(__file__).parents[2] / "pyproject.toml").is_file() else "deep-photostyle"
@@ -63,8 +72,6 @@ _PAGE_NAMES = {
 }
 # How the page describes the phases of a solve.
 _PHASES = {SEGMENTED: "matching colours and textures", REFINEMENT: "keeping it a photo"}
-# The share of the time for writing a picture that is spent on its pixels; the rest is compression.
-_PIXELS_SHARE = 0.7
 # Largest total size in bytes of the files of a session.
 MAX_SESSION_BYTES = 1 << 30
 
@@ -77,7 +84,7 @@ class PageClosed(Exception):
 class _Solved:
     """A result, the options and files that it was made with, and whether the solve was completed."""
 
-    result: Result
+    result: PageResult
     options: Options
     source: tuple
     is_whole: bool
@@ -96,8 +103,9 @@ class Session:
             on_progress: called with the progress: a share from 0 to 1, and a description of the step.
         """
         self._folder = Path(tempfile.mkdtemp(dir=root))
-        names = ("new", "given", "made", "trials")
-        self._new, self._given, self._made, self._trials = self._folders = [self._folder / name for name in names]
+        names = ("new", "given", "made", "trials", "written")
+        self._folders = [self._folder / name for name in names]
+        self._new, self._given, self._made, self._trials, self._written = self._folders
         for folder in self._folders:
             folder.mkdir()
         self._base = dataclasses.replace(base, app=False, style_option=2, serial=str(self._made), print_iter=1)
@@ -105,6 +113,7 @@ class Session:
         self._files: dict[str, str] = {}
         self._shown: dict[str, str] = {}  # names of the newest pictures of photos and regions, for the page to show
         self._content: np.ndarray | None = None
+        self._is_clip = False  # whether the content is a clip
         self._draft: _Solved | None = None
         self._full: dict[float, _Solved] = {}  # by realism, all of the same photos and regions
         self._lock, self._active_calls, self._closed = threading.Lock(), 0, False
@@ -112,15 +121,19 @@ class Session:
         self._stops = [threading.Event()]  # of the running call, then of those that wait
 
     def add_file(self, option: str, name: str, chunks: Iterable[bytes]) -> str:
-        """Adds a photo or mask to the session; returns the name of a JPEG of a photo, and "" for a mask.
+        """Adds a photo, a clip as the content, or a mask to the session.
 
         Args:
             option: one of `ROLES`.
             name: of the file.
             chunks: the content of the file.
 
+        Returns:
+            The name of a picture of the photo, or of the first frame of the clip; "" for a mask.
+
         Raises:
-            UserError: it is not a picture, damaged, or too large, by itself or with the other files. The previous file is kept.
+            UserError: it is not a picture or clip, damaged, or too large, by itself or with the other files. The previous file
+                is kept.
         """
         with self._working(), self._adding:
             own, role = self._new / name, ROLES[option]
@@ -128,15 +141,16 @@ class Session:
             try:
                 with own.open("wb") as file:
                     file.writelines(self._within_limit(option, chunks))
-                check_readable(str(own), role, self._base.max_pixels)
                 if option in _PHOTOS:
-                    photo = read_photo(str(own), role, self._base.max_pixels)
-                    pixels = photo.resized(*fitted(photo.size, DISPLAY_SIZE))
-                    shown = self._new_display_name(option, "shown.jpg")
+                    is_clip = option == "content_image_path" and is_clip_name(name)
+                    pixels = self._first_frame(str(own)) if is_clip else self._photo(str(own), role)
+                    shown = self._new_display_name(option, "first_frame.png" if is_clip else "shown.jpg")
                     write_photo(str(self._made / shown), pixels)
                     self._draft, self._full = None, {}
                     if option == "content_image_path":
-                        self._content = pixels
+                        self._content, self._is_clip = pixels, is_clip
+                else:
+                    check_readable(str(own), role, self._base.max_pixels)
             except BaseException:
                 own.unlink(missing_ok=True)
                 raise
@@ -147,6 +161,17 @@ class Session:
                 given = given.with_name(f"{role.replace(' ', '_')}_{name}")
             self._files[option] = str(own.rename(given))
             return shown
+
+    def _photo(self, path: str, role: str) -> np.ndarray:
+        """A photo as the page shows it, float32 (H, W, 3), 0..1."""
+        check_readable(path, role, self._base.max_pixels)
+        photo = read_photo(path, role, self._base.max_pixels)
+        return photo.resized(*fitted(photo.size, DISPLAY_SIZE))
+
+    def _first_frame(self, path: str) -> np.ndarray:
+        """The first frame of a clip as the page shows it, float32 (H, W, 3), 0..1."""
+        with contextlib.closing(small_frames(read_clip(path, _CLIP_ROLE, self._base.max_pixels), DISPLAY_SIZE)) as frames:
+            return next(frames).astype(np.float32) / np.float32(255)
 
     def _within_limit(self, option: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The chunks of the new file of an option, up to the limit on the total size."""
@@ -173,7 +198,7 @@ class Session:
         """
         with self._working(), warnings_here() as warnings:
             found: list[Regions] = []
-            options = self._options(kind, count, dry_run=True, serial=str(self._trials))
+            options = self._of_photos(kind, count, dry_run=True, serial=str(self._trials))
             check_job(options)
             self._run(options, Receiver(found.append, lambda result: None))
             (regions,) = found
@@ -199,16 +224,17 @@ class Session:
         with self._working(), warnings_here() as warnings:
             realisms = [realism, *sorted((each for each in REALISMS if each != realism), key=lambda each: abs(each - realism))]
             files = {"output_image": str(self._trials / "draft.png"), "serial": str(self._trials), "output_size": "solve"}
-            options = self._options(kind, count, preview=True, realism=",".join(f"{each:g}" for each in realisms), **files)
+            options = self._of_photos(kind, count, preview=True, realism=",".join(f"{each:g}" for each in realisms), **files)
             check_job(options)
-            source = self._source(kind, count, options)
+            source = self._source(kind, count)
 
             def keep(result: Result) -> None:
-                self._draft = _Solved(result, options, source, is_whole=True)
+                self._draft = _Solved(PhotoResult(result), options, source, is_whole=True)
                 self._full = self._of_source(source)
                 on_view()
 
-            self._run(options, Receiver(lambda regions: None, keep))
+            # Looks of clips depend on colours alone, so that the draft of a first frame is like the result.
+            self._run(options, Receiver(lambda regions: None, keep, by_place=not self._is_clip))
             return self._for_page(warnings)
 
     def make(
@@ -228,24 +254,50 @@ class Session:
         """
         with self._working(), warnings_here() as warnings:
             content = Path(self._files.get("content_image_path", "photo.png"))
-            extension = content.suffix if content.suffix.lower() in EXTENSIONS else ".png"
-            output = str(self._made / f"{content.stem}_restyled{extension}")
-            options = self._options(kind, count, output_image=output, realism=f"{realism:g}", strength=f"{strength:g}")
+            usual, *others = extensions_of(self._base.video_codec) if self._is_clip else (".png", *EXTENSIONS)
+            extension = content.suffix if content.suffix.lower() in (usual, *others) else usual
+            output = str(self._written / f"{content.stem}_restyled{extension}")
+            look = {"output_image": output, "realism": f"{realism:g}", "strength": f"{strength:g}"}
+            options = self._of_clip(kind, count, **look) if self._is_clip else self._of_photos(kind, count, **look)
             check_job(options)
-            source = self._source(kind, count, options)
+            source = self._source(kind, count)
             known = self._of_source(source)
             if realism in known and known[realism].is_whole:
+                return self._for_page(warnings)
+            if self._is_clip:
+                self._full = known | {realism: self._solve_clip(options, source)}
                 return self._for_page(warnings)
             solved: list[_Solved] = []
 
             def keep(result: Result) -> None:
-                solved.append(_Solved(result, options, source, is_whole=False))
+                solved.append(_Solved(PhotoResult(result), options, source, is_whole=False))
                 self._full = known | {realism: solved[-1]}
                 on_view()
 
             if self._run(options, Receiver(lambda regions: None, keep)) is Status.DONE:
                 self._full = known | {realism: dataclasses.replace(solved[-1], is_whole=True)}
             return self._for_page(warnings) if solved else None
+
+    def _solve_clip(self, options: Options, source: tuple) -> _Solved:
+        """Solves for the one look of the clip; warns if it has several shots."""
+        assert self._content is not None
+        self._report(0, "preparing")
+        folder = Path(tempfile.mkdtemp(dir=self._trials))
+        try:
+            looks = solve_one_look(options, folder, self._networks, self._follow)
+        except BaseException:
+            shutil.rmtree(folder)
+            raise
+        weakref.finalize(looks, shutil.rmtree, folder, ignore_errors=True)
+        if looks.cuts:
+            clip = f"the clip has {looks.cuts + 1} shots"
+            if options.content_seg_path:
+                logger.warning("%s, and the regions of its first frame are used for all; cut it up, or use no regions", clip)
+            else:
+                logger.warning("%s, and the page makes one look for all of them; the command line makes one for each", clip)
+        else:
+            options = dataclasses.replace(options, one_look=False)  # as it makes no difference
+        return _Solved(ClipResult(looks, self._content), options, source, is_whole=True)
 
     def _of_source(self, source: tuple) -> dict[float, _Solved]:
         """The results of these photos and regions, by realism."""
@@ -262,9 +314,9 @@ class Session:
             solved = [*self._full.values(), *([draft] if draft else [])]
             if not solved or content is None:
                 return None
-            found = ((each, known) for each in solved for known in each.result.looks)
+            found = ((each, known) for each in solved for known in each.result.realisms)
             shown, nearest = min(found, key=lambda pair: abs(pair[1] - realism))
-            path = self._made / f"{next(self._numbers)}_view.jpg"
+            path = self._trials / f"{next(self._numbers)}_view.jpg"
             write_photo(str(path), shown.result.at(content, strength, nearest))
             picture = path.read_bytes()
             path.unlink()
@@ -279,7 +331,7 @@ class Session:
         """Writes the result that `view` shows for the same numbers; returns the name of the file, for `file`.
 
         Args:
-            what: the picture, at the photo's own size, or its LUT, at strength 1.
+            what: the photo, at its own size, or the clip; or their LUT, at strength 1.
             realism: one that has been solved at full quality.
             strength: see `Options.strength`.
 
@@ -290,35 +342,22 @@ class Session:
             solved = self._full.get(realism)
             if not solved:
                 raise UserError("this result has not been made yet; make it first")
-            result, options = solved.result, dataclasses.replace(solved.options, strength=f"{strength:g}")
-            photo_path = Path(options.content_image_path)
-            path = Path(options.output_image) if what is Download.PICTURE else self._made / f"{photo_path.stem}_look.cube"
-            self._report(0, f"writing {path.name}")
+            options = dataclasses.replace(solved.options, strength=f"{strength:g}")
+            path = Path(options.output_image)
             if what is Download.LUT:
-                result.lut(size=options.lut_size, realism=realism).write(str(path))
-                return path.name
-            photo = read_photo(str(photo_path), ROLES["content_image_path"], options.max_pixels)
-            about = about_result(Job(options, self._command(options)), result.features)
-            if options.output_size != "full":
-                write_photo(str(path), result.at(result.content, strength, realism), photo, about, options.drop_exif)
-                return path.name
-
-            def strips() -> Iterator[np.ndarray]:
-                rows = 0
-                for strip in result.restyler(photo, realism)(strength):
-                    yield strip
-                    rows += len(strip)
-                    self._report(_PIXELS_SHARE * rows / photo.size[0], f"writing {path.name}")
-
-            write_photo(str(path), strips(), photo, about, options.drop_exif)
+                path = self._made / f"{Path(options.content_image_path).stem}_look.cube"
+                self._report(0, f"writing {path.name}")
+                solved.result.write_lut(path, realism, options.lut_size)
+            else:
+                solved.result.write(Job(options, self._command(options)), realism, self._follow)
             return path.name
 
-    def file(self, name: str) -> bytes | None:
-        """The content of a file of the session; None if there is none of this name."""
+    def file(self, name: str) -> BinaryIO | None:
+        """A file of the session, opened to be read; None if there is none of this name."""
         with self._working():
-            for folder in (self._made, self._given):
+            for folder in (self._written, self._made, self._given):
                 if name in (path.name for path in folder.iterdir()):
-                    return (folder / name).read_bytes()
+                    return (folder / name).open("rb")
             return None
 
     def start(self) -> threading.Event:
@@ -375,7 +414,8 @@ class Session:
             shutil.rmtree(self._folder)
             self._draft, self._full, self._content = None, {}, None
 
-    def _options(self, kind: RegionSource, count: int, **changes) -> Options:
+    def _of_photos(self, kind: RegionSource, count: int, **changes) -> Options:
+        """Options of both photos; of a clip, the first frame is the content."""
         given: dict[str, Any] = {option: self._files.get(option, "") for option in _PHOTOS} | {"auto_seg": "0"}
         if kind in (RegionSource.STROKES, RegionSource.MASKS):
             given |= {option: self._files.get(option, "") for option in _MASKS}
@@ -383,11 +423,30 @@ class Session:
             given["seg_scribbles"] = "always"
         if kind in (RegionSource.FOUND, RegionSource.SEMANTIC):
             given["auto_seg"] = SEMANTIC if kind is RegionSource.SEMANTIC else str(count) if count else AUTO
+        if self._is_clip:
+            given["content_image_path"] = str(self._made / self._shown["content_image_path"])
         return dataclasses.replace(self._base, **given, **changes)
 
-    def _source(self, kind: RegionSource, count: int, options: Options) -> tuple:
-        """Everything that a result depends on, except realism and strength."""
-        return kind, count if kind is RegionSource.FOUND else 0, input_hashes(options)
+    def _of_clip(self, kind: RegionSource, count: int, **changes) -> Options:
+        """Options of the clip, with the regions of its first frame, which are found now if they are to be found."""
+        options = self._of_photos(kind, count)
+        masks = {option: getattr(options, option) for option in _MASKS}
+        if options.auto_seg_used:
+            found = mask_paths(self._of_photos(kind, count, serial=str(self._trials)))
+            for path in found:
+                Path(path).unlink(missing_ok=True)
+            self.show_regions(kind, count)
+            if Path(found[0]).is_file():  # there is more than one region
+                names = ("found_content_regions.png", "found_style_regions.png")
+                kept = (shutil.copy(path, self._made / name) for path, name in zip(found, names, strict=True))
+                masks = dict(zip(_MASKS, map(str, kept), strict=True))
+        given = {"content_image_path": self._files["content_image_path"], "auto_seg": Options.auto_seg, **masks}
+        given |= {"one_look": not masks["content_seg_path"], "preview": False, "mask_preview": ""}
+        return dataclasses.replace(options, **given, **changes)
+
+    def _source(self, kind: RegionSource, count: int) -> tuple:
+        """Everything that a result of these photos depends on, except realism and strength; of a clip, the first frame counts."""
+        return kind, count if kind is RegionSource.FOUND else 0, input_hashes(self._of_photos(kind, count))
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
         self._report(0, "preparing")
@@ -418,4 +477,9 @@ class Session:
         )
         for option, role in ROLES.items():
             line = line.replace(f"the {role}", _PAGE_NAMES[option]).replace(role, _PAGE_NAMES[option])
-        return line
+        return line.replace(_CLIP_ROLE, "your clip")
+
+
+def is_clip_name(name: str) -> bool:
+    """Whether a file is a clip, by its extension."""
+    return Path(name).suffix.lower() in CLIP_EXTENSIONS

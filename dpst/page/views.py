@@ -19,7 +19,7 @@ class RegionSource(str, enum.Enum):
 class Download(str, enum.Enum):
     """What can be downloaded, besides the masks."""
 
-    PICTURE = "picture"
+    RESULT = "result"  # a picture, or a clip
     LUT = "lut"
 
 

@@ -10,6 +10,8 @@ from closed_form_matting import matte, matting_laplacian
 # Refinement: how far a drawn edge may be from the photo's, as a share of the longer side; how much the drawing counts against the
 # photo, where a photo without edges is 0.
 _REFINED, _TRUST = 0.01, 1e-2
+# A smaller share of a pixel is none: it could hardly be seen, and costs as much as the pixel.
+_FAINT = 0.01
 
 
 def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust: float = _TRUST) -> np.ndarray:
@@ -34,7 +36,8 @@ def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust
     rows = np.flatnonzero(band.any(axis=1))
     span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
     flat = drawn[span].reshape(-1, regions + 1)
-    flat = np.clip(matte(matting_laplacian(image[span]), ~band[span].ravel(), flat, trust), 0, 1)
+    flat = matte(matting_laplacian(image[span]), ~band[span].ravel(), flat, trust).clip(0, 1)
+    flat[flat < _FAINT] = 0
     flat /= flat.sum(axis=-1, keepdims=True)
     refined = masks.copy()
     refined[span] = flat[:, :regions].reshape(-1, width, regions)

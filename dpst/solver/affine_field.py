@@ -11,6 +11,7 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import scipy.fft
 import scipy.sparse
 
 from dpst.files.machine import cores
@@ -93,8 +94,16 @@ class Grid:
         up = kron(_differences(self.levels), kron(y, x))
         return (across.T @ across + down.T @ down + self._level_tie * (up.T @ up)).tocsr()
 
+    def waves(self) -> list[np.ndarray]:
+        """The orthonormal cosine waves (type II) along each axis, float32 (n, n), one a row: along luma, down and across.
+
+        They diagonalise the roughness, as nodes have no neighbours beyond the ends (Neumann). On axes this short, products with
+        whole matrices are faster than a fast transform.
+        """
+        return [scipy.fft.dct(np.eye(n), axis=0, norm="ortho").astype(np.float32) for n in (self.levels, self.height, self.width)]
+
     def roughness_spectrum(self) -> np.ndarray:
-        """The eigenvalues of `roughness` by the waves of the type II cosine transform, (levels, height, width)."""
+        """The eigenvalues of `roughness` by the `waves`, (levels, height, width)."""
         down, across, up = (2 - 2 * np.cos(np.pi * np.arange(n) / n) for n in (self.height, self.width, self.levels))
         return self._level_tie * up[:, None, None] + down[:, None] + across
 

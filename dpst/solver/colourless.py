@@ -60,8 +60,8 @@ def neutral_lut(lut: Lut) -> Lut:
 
 def neutral_progress(progress: Progress, regions: np.ndarray, masks: np.ndarray) -> Progress:
     """What a callback is to see of a solve with some colourless regions, bool (R,), whose masks are (H, W, R)."""
-    share = resize(masks[..., regions].sum(-1), *progress.image.shape[:2])
-    find_look = progress.find_look
+    share = resize(masks[..., regions].sum(-1), *progress.size)
+    find_image, find_look = progress.find_image, progress.find_look
     look = (lambda: neutral_look(find_look(), regions)) if find_look else None
     looks = {realism: neutral_look(finished, regions) for realism, finished in progress.looks.items()}
-    return dataclasses.replace(progress, image=neutral(progress.image, share), find_look=look, looks=looks)
+    return dataclasses.replace(progress, find_image=lambda: neutral(find_image(), share), find_look=look, looks=looks)

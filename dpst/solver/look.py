@@ -13,28 +13,26 @@ What is minimised, in units that depend neither on the features nor on the size 
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import scipy.fft
 import scipy.sparse
 import scipy.sparse.linalg
 
 from closed_form_matting import matting_laplacian
-from dpst.imaging.colours import LUMA
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.options import Options
-from dpst.solver.affine_field import Grid, Look, slicing
+from dpst.solver.affine_field import Grid, Look
+from dpst.solver.field import BASIS, Field, sparse_tensor
 from dpst.solver.grams import RegionGrams
 from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, matched_masks, total_variation
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
-from dpst.solver.palette import Palette, colour_grade
+from dpst.solver.palette import Palettes, colour_grade
 from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
 from dpst.solver.sizes import MIN_SOLVE_SIDE
-from dpst.solver.terms import Scales, Scene, compiled_terms
+from dpst.solver.terms import TERMS, RegionColours, Scales, Scene, compiled_terms
 from vgg19.backend import tf
 from vgg19.network import Network
 
@@ -53,10 +51,6 @@ _NOISE = 0.045
 # Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel),
 # and of the identity on the coefficients.
 _CURVATURE, _LEAST_CURVATURE = 1.2, 1e-5
-# Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
-_SPREAD = 0.3
-# (4, 4): from (red, green, blue, 1) to luma, red minus luma, blue minus luma, in that unit, and 1.
-_BASIS = np.vstack([np.pad(np.array([LUMA, [1, 0, 0] - LUMA, [0, 0, 1] - LUMA]) / _SPREAD, ((0, 0), (0, 1))), [0, 0, 0, 1]])
 _LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
 # The square of one level of 8 bits: colours that differ by less, and noise below it, are no unit of a difference.
 _LEVEL = 255.0**-2
@@ -111,7 +105,7 @@ class LookObjective:
         self,
         network: Network,
         pair: Pair,
-        palettes: list[Palette | None],
+        palettes: Palettes,
         cells: int,
         weights: Weights,
         check: Callable[[], None] = lambda: None,
@@ -126,37 +120,34 @@ class LookObjective:
             weights: of the terms.
             check: called between the steps, of a second or more each for a large photo; what it raises ends this.
         """
-        content = pair.content
-        self.grid, self.evaluations = Grid.over(pair.size, cells), 0
-        self.weights = weights
-        self.content, self._pair = content, pair
-        self._pixels, self._network = content.shape[0] * content.shape[1], network
+        self.content, self._pair, self._network = pair.content, pair, network
+        self.grid, self.evaluations, self.weights = Grid.over(pair.size, cells), 0, weights
+        self._pixels = pair.size[0] * pair.size[1]
+        self._field = Field.over(pair.content, pair.content_masks, self.grid)
         masks = pair.content_masks.reshape(self._pixels, -1)
-        centres = [_mean_luma(content, mask) / _SPREAD for mask in masks.T]
-        self._centres = np.array(centres, np.float32)[:, None, None]  # (R, 1, 1)
-        nodes, shares = self.grid.weights(content, 0, content.shape[0])
-        slices = [slicing(nodes, shares, mask, self.grid) for mask in masks.T]
-        self._slicing = scipy.sparse.hstack(slices, format="csr", dtype=np.float32)  # (pixels, R * nodes)
-        self._splatting = self._slicing.T.tocsr()
-        self._colours = (np.concatenate([content.reshape(-1, 3), np.ones((self._pixels, 1))], 1) @ _BASIS.T).astype(np.float32)
-        self._mass = (np.asarray(self._slicing.sum(0)) / self._pixels).reshape(len(masks.T), -1, 1, 1)  # (R, nodes, 1, 1)
         self._seen = (masks.astype(np.float64) ** 2).sum(0) / self.grid.nodes  # (R,), the mean over the nodes of S'S 1
-        self._roughness = self.grid.roughness().astype(np.float32)
+        self._waves = [tf.constant(waves) for waves in self.grid.waves()]
         check()
-        # A ribbon that is narrower than a window has none.
-        self._laplacian = matting_laplacian(content).astype(np.float32) if min(pair.size) >= MIN_SOLVE_SIDE else None
+        if min(pair.size) >= MIN_SOLVE_SIDE:
+            laplacian = matting_laplacian(pair.content)
+        else:  # a ribbon that is narrower than a window
+            laplacian = scipy.sparse.csr_matrix((self._pixels, self._pixels))
         check()
-        self._palettes: list[tuple[np.ndarray, float, Palette]] = []  # pixels, for how many each stands, and colours
-        for mask, palette in zip(masks.T, palettes, strict=True):
-            inside = np.flatnonzero(mask > 0.5)
-            if palette and len(inside) >= _LEAST_COLOURS:
-                some = _sample(inside)
-                self._palettes.append((some, len(inside) / len(some), palette))
-        self._colour_unit = max(self._colour_distance(content.reshape(-1, 3))[0], _LEVEL)
-        self._prepare_network(check)
-        self._grade = content.reshape(-1, 3)
+        self._prepare(sparse_tensor(laplacian), self._colours(masks, palettes), check)
 
-    def _prepare_network(self, check: Callable[[], None]) -> None:
+    def _colours(self, masks: np.ndarray, palettes: Palettes) -> RegionColours:
+        """Pixels of the regions, masks (pixels, R), that are large enough in both photos."""
+        inside = [np.flatnonzero(mask > 0.5).astype(np.int32) for mask in masks.T]
+        there = (self._pair.style_masks > 0.5).sum((0, 1))
+        some = [_sample(own) if min(len(own), n) >= _LEAST_COLOURS else own[:0] for own, n in zip(inside, there, strict=True)]
+        counts = [len(own) for own in some]
+        each = [len(own) / max(n, 1) / self._pixels for own, n in zip(inside, counts, strict=True)]
+        regions = np.repeat(np.arange(len(some), dtype=np.int32), counts)
+        return RegionColours(tf.constant(np.concatenate(some)), tf.constant(regions), tf.constant(each, tf.float32), palettes)
+
+    def _prepare(self, laplacian: tf.SparseTensor, colours: RegionColours, check: Callable[[], None]) -> None:
+        """Computes the units of the terms, and compiles them."""
+
         def checked(layers: Iterable[str]) -> Iterator[str]:
             for layer in layers:
                 check()
@@ -179,13 +170,22 @@ class LookObjective:
         check()
         self._style_units = np.array(units, np.float32)
         self._content_unit = max(float(tf.reduce_mean(content[CONTENT_LAYER] ** 2)), 1e-12)
-        self._variation_unit = max(float(total_variation(tf.constant(self.content))), _LEVEL * self._pixels)
+        photo = tf.constant(self.content)
+        flat = tf.reshape(photo, (-1, 3))
+        self._variation_unit = max(float(total_variation(photo)[0]), _LEVEL * self._pixels)
+        distances, _ = colours.palettes.transport(tf.gather(flat, colours.pixels), colours.regions)
+        self._colour_unit = max(float(tf.reduce_sum(colours.each * distances)), _LEVEL)
         self._scene = Scene(
+            photo,
+            self._field,
             self._network.tensors,
             tuple(grams.values()),
             tuple(targets.values()),
             content[CONTENT_LAYER],
             Photograph.of(self.content, None if self._pair.are_guessed else self._pair.content_masks),
+            laplacian,
+            colours,
+            flat,
         )
         check()
         self._terms = compiled_terms(self._network.layers, self._scene)
@@ -194,167 +194,101 @@ class LookObjective:
     def _scales(self) -> Scales:
         weights = self.weights
         return Scales(
-            weights.content * _CONTENT / self._content_unit,
-            tf.constant(weights.style / self._style_units),
-            weights.variation * _VARIATION / self._variation_unit,
-            weights.photograph * _INVENTED,
-            weights.photograph * _WANDERING,
-            weights.photograph * _LOST,
+            content=weights.content * _CONTENT / self._content_unit,
+            style=tf.constant(weights.style / self._style_units),
+            variation=weights.variation * _VARIATION / self._variation_unit,
+            colours=weights.style * _COLOURS / self._colour_unit,
+            foreign=_FOREIGN,
+            range=_RANGE,
+            affine=weights.affine * _AFFINE,
+            invented=weights.photograph * _INVENTED,
+            wandering=weights.photograph * _WANDERING,
+            lost=weights.photograph * _LOST,
+            roughness=weights.calm * _ROUGHNESS,
+            gain=weights.calm * _GAIN,
+            light=weights.calm * _GRADE,
+            chroma=weights.calm * _GRADE * _HUE,
         )
 
     def unchanged(self) -> np.ndarray:
         """Coefficients that leave the content as it is."""
-        return np.zeros((len(self._centres), self.grid.nodes, 4, 3), np.float32)
+        return np.zeros((len(self._seen), self.grid.nodes, 4, 3), np.float32)
 
     def graded(self) -> np.ndarray:
         """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
         coefficients = self.unchanged()
-        for r, centre in enumerate(self._centres.ravel()):
+        for r, centre in enumerate(self._field.centres.numpy().ravel()):
             mask, style_mask = self._pair.content_masks[..., r], self._pair.style_masks[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
                 change = colour_grade(self.content, self._pair.style, mask, style_mask, _NOISE) - np.eye(3, 4)
-                own = np.linalg.solve(_BASIS.T, change.T)  # change = own' basis
+                own = np.linalg.solve(BASIS.T, change.T)  # change = own' basis
                 own[3] += centre * own[0]
                 coefficients[r] = own
         return coefficients
 
     def fitted(self, image: np.ndarray) -> np.ndarray:
         """Coefficients whose result is nearest to an image (H, W, 3), 0..1, in least squares with smoothness."""
-        change = (image - self.content).reshape(-1, 3)
-        nodes, regions = self.grid.nodes, len(self._centres)
+        change = tf.constant((image - self.content).reshape(-1, 3), tf.float32)
+        shape = (len(self._seen), self.grid.nodes, 4, 1)
         roughness = self.weights.calm * _ROUGHNESS + 1e-6
 
         def normal(flat: np.ndarray) -> np.ndarray:
-            coefficients = flat.reshape(regions, nodes, 4, 1)
-            sliced = self._slice(coefficients)
-            back = self._splat(sliced / self._pixels)
-            rough = [self._roughness @ c.reshape(nodes, 4) for c in coefficients]
-            return (back + roughness * np.stack(rough).reshape(back.shape)).ravel()
+            coefficients = tf.constant(flat.reshape(shape), tf.float32)
+            seen = self._field.by_coefficients(self._field.change(coefficients) / self._pixels)
+            return (seen + roughness * self._field.rough(coefficients)).numpy().ravel()
 
-        size = regions * nodes * 4
-        operator = scipy.sparse.linalg.LinearOperator((size, size), matvec=normal)
-        columns = []
-        for channel in range(3):
-            aim = self._splat(change[:, channel : channel + 1] / self._pixels).ravel()
-            columns.append(scipy.sparse.linalg.cg(operator, aim, rtol=1e-4, maxiter=200)[0].reshape(regions, nodes, 4))
-        return np.stack(columns, axis=-1)
+        operator = scipy.sparse.linalg.LinearOperator((np.prod(shape),) * 2, matvec=normal)
+        aims = (self._field.by_coefficients(change[:, k : k + 1] / self._pixels).numpy().ravel() for k in range(3))
+        columns = [scipy.sparse.linalg.cg(operator, aim, rtol=1e-4, maxiter=200)[0] for aim in aims]
+        return np.stack([column.reshape(shape[:3]) for column in columns], axis=-1).astype(np.float32)
 
     def begin(self, grade: np.ndarray) -> None:
         """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
-        self._grade = np.clip(self.content.reshape(-1, 3) + self._slice(grade), 0, 1)
+        picture = tf.reshape(self.content, (-1, 3)) + self._field.change(tf.constant(grade))
+        self._scene = self._scene._replace(grade=tf.clip_by_value(picture, 0.0, 1.0))
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
         curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1, 1)
-        self._inverse = (1 / (rough + curvature)[..., None]).astype(np.float32)
+        self._inverse = tf.constant((1 / (rough + curvature))[..., None], tf.float32)  # (R, levels, height, width, 1)
 
-    def precondition(self, gradient: np.ndarray) -> np.ndarray:
-        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest.
+    def precondition(self, gradient: tf.Tensor) -> tf.Tensor:
+        """The approximate inverse Hessian times a gradient (R, nodes, 4, 3): exact for smoothness, a multiple for the rest."""
+        waves = self._along_axes(self._waves, tf.cast(gradient, tf.float32)) * self._inverse
+        return tf.reshape(self._along_axes([tf.transpose(each) for each in self._waves], waves), gradient.shape)
 
-        The cosine transform diagonalises the roughness, whose neighbours have none beyond the ends (Neumann).
-        """
-        waves = scipy.fft.dctn(gradient.reshape(*self._inverse.shape[:-1], 12).astype(np.float32), axes=(1, 2, 3), norm="ortho")
-        solved = scipy.fft.idctn(waves * self._inverse, axes=(1, 2, 3), norm="ortho", overwrite_x=True)
-        return solved.reshape(gradient.shape)
+    def _along_axes(self, matrices: list[tf.Tensor], values: tf.Tensor) -> tf.Tensor:
+        """Values at the nodes (R, ...) times a matrix along each axis of the grid, (R, levels, height, width, 12)."""
+        up, down, across = matrices
+        grid = self.grid
+        values = tf.matmul(up, tf.reshape(values, (-1, grid.levels, grid.height * grid.width * 12)))
+        values = tf.matmul(down, tf.reshape(values, (-1, grid.height, grid.width * 12)))
+        values = tf.matmul(across, tf.reshape(values, (-1, grid.width, 12)))
+        return tf.reshape(values, (-1, grid.levels, grid.height, grid.width, 12))
 
-    def look(self, coefficients: np.ndarray, masks: FittedMasks) -> Look:
+    def look(self, coefficients: tf.Tensor, masks: FittedMasks) -> Look:
         """The maps of these coefficients."""
-        maps = np.einsum("rnkj,kc->rnjc", self._uncentred(coefficients), _BASIS)
+        maps = np.einsum("rnkj,kc->rnjc", self._field.uncentred(coefficients), BASIS)
         return Look(self.grid, maps.astype(np.float32), masks)
 
-    def _uncentred(self, coefficients: np.ndarray) -> np.ndarray:
-        """Coefficients (R, nodes, 4, k) by which luma counts from 0, and no longer from the region's mean."""
-        coefficients = coefficients.astype(np.float32)
-        coefficients[:, :, 3] -= self._centres * coefficients[:, :, 0]
-        return coefficients
-
-    def _slice(self, coefficients: np.ndarray) -> np.ndarray:
-        """The change (pixels, k) of coefficients (R, nodes, 4, k), float32."""
-        channels = coefficients.shape[-1]
-        maps = self._slicing @ self._uncentred(coefficients).reshape(-1, 4 * channels)
-        return np.einsum("pk,pkj->pj", self._colours, maps.reshape(-1, 4, channels))
-
-    def _splat(self, by_image: np.ndarray) -> np.ndarray:
-        """The transpose of `_slice`: a derivative by the image (pixels, k) to one by the coefficients (R, nodes, 4, k)."""
-        products = (self._colours[:, :, None] * by_image[:, None, :]).reshape(self._pixels, -1)
-        by_maps = self._splatting @ products.astype(np.float32, copy=False)
-        by_maps = by_maps.reshape(len(self._centres), -1, 4, by_image.shape[-1])
-        by_maps[:, :, 0] -= self._centres * by_maps[:, :, 3]
-        return by_maps
-
-    def _colour_distance(self, colours: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean squared distance of the colours (pixels, 3) of each region from the style region's, and its gradient."""
-        loss, gradient = 0.0, np.zeros_like(colours)
-        for some, each, palette in self._palettes:
-            own, by_colours = palette.transport(colours[some])
-            loss += own * each / self._pixels
-            gradient[some] += by_colours * np.float32(each / self._pixels)
-        return loss, gradient
-
-    def __call__(self, coefficients: np.ndarray) -> Evaluation:
+    def __call__(self, coefficients: tf.Tensor) -> Evaluation:
         """The loss at some coefficients.
 
         Raises:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        image = self.content.reshape(-1, 3) + self._slice(coefficients)
-        picture = image.reshape(self.content.shape)
-        calm = self.weights.calm
-        with concurrent.futures.ThreadPoolExecutor(1) as beside:  # the network leaves a core idle now and then
-            network = beside.submit(self._terms, tf.constant(picture), self._scene, self._scales)
-            losses, gradient = self._by_colours(image)
-            # Within the block: Ctrl-C while Python joins a thread makes it forget the thread (bpo-46726), and the program could
-            # end while TensorFlow computes.
-            found, by_image = network.result()
-        losses |= {name: float(value) for name, value in found.items()}
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below
-            by_coefficients = self._splat(gradient + by_image.numpy().reshape(-1, 3))
-        rough = np.stack([self._roughness @ own for own in coefficients.reshape(len(coefficients), -1, 12)])
-        rough = rough.reshape(coefficients.shape)
-        losses["roughness"] = calm * _ROUGHNESS * float(np.vdot(coefficients, rough))
-        by_coefficients += np.float32(2 * calm * _ROUGHNESS) * rough
-        gain = self._mass * coefficients[:, :, :3]
-        losses["gain"] = calm * _GAIN * float(np.vdot(coefficients[:, :, :3], gain))
-        by_coefficients[:, :, :3] += np.float32(2 * calm * _GAIN) * gain
+        terms, gradient, picture = self._terms(tf.cast(coefficients, tf.float32), self._scene, self._scales)
+        *terms, is_finite = map(float, terms.numpy())  # all that leaves the device
+        losses = dict(zip(TERMS, terms, strict=True))
         losses["total"] = sum(losses.values())
-        if not (np.isfinite(losses["total"]) and np.isfinite(by_coefficients).all()):
+        if not (np.isfinite(losses["total"]) and is_finite):
             raise NonFiniteLoss(non_finite_message(losses))
-        return Evaluation(losses, by_coefficients, picture)
-
-    def _by_colours(self, image: np.ndarray) -> tuple[dict[str, float], np.ndarray]:
-        """The terms of the colours (pixels, 3) of an image, each pixel for itself, and their gradient."""
-        distance, by_image = self._colour_distance(image)
-        weight = _COLOURS * self.weights.style / self._colour_unit
-        losses = {"colours": weight * distance, "foreign": 0.0, "affine": 0.0}
-        gradient = np.float32(weight) * by_image
-        for some, each, palette in self._palettes:
-            away, by_colours = palette.foreignness(image[some])
-            losses["foreign"] += _FOREIGN * each * float(np.vdot(away, away)) / self._pixels
-            gradient[some] += np.float32(2 * _FOREIGN * each / self._pixels) * away[:, None] * by_colours
-        beyond = image - np.clip(image, 0, 1)
-        losses["range"] = _RANGE * float(np.vdot(beyond, beyond)) / self._pixels
-        gradient += np.float32(2 * _RANGE / self._pixels) * beyond
-        pull, by_pull = self._pull(image - self._grade)
-        losses["grade"] = self.weights.calm * pull
-        gradient += np.float32(self.weights.calm) * by_pull
-        if self.weights.affine and self._laplacian is not None:
-            weight, by_form = self.weights.affine * _AFFINE / self._pixels, self._laplacian @ image
-            losses["affine"] = weight * float(np.vdot(image, by_form))  # Luan et al. 2017, eq. 4
-            gradient += np.float32(2 * weight) * by_form
-        return losses, gradient
-
-    def _pull(self, difference: np.ndarray) -> tuple[float, np.ndarray]:
-        """Mean squared difference (pixels, 3) from the colour grade, hue counting more than light, and its gradient."""
-        light = (difference @ LUMA)[:, None]
-        hue = difference - light
-        loss = _GRADE * (3 * float(np.vdot(light, light)) + _HUE * float(np.vdot(hue, hue))) / self._pixels
-        gradient = _HUE * (hue - hue.sum(1, keepdims=True) * LUMA) + 3 * light * LUMA
-        return loss, gradient * np.float32(2 * _GRADE / self._pixels)
+        return Evaluation(losses, gradient, picture)
 
 
-def palettes(pair: Pair) -> list[Palette | None]:
-    """The colours of each region of the style; None where it has too few pixels to compare."""
+def palettes(pair: Pair) -> Palettes:
+    """The colours of each region of the style; of one that is nowhere, any."""
     colours = [pair.style[mask > 0.5] for mask in np.moveaxis(pair.style_masks, -1, 0)]
-    return [Palette(own) if len(own) >= _LEAST_COLOURS else None for own in colours]
+    return Palettes.of([own if len(own) else np.zeros((1, 3), np.float32) for own in colours])
 
 
 def _sample(inside: np.ndarray) -> np.ndarray:
@@ -371,18 +305,13 @@ def settled(levels: float, steps: int) -> Callable[[Evaluation], str]:
         levels: of 0..255; a root mean square change of the picture of less than this over the last `steps` cannot be seen.
         steps: see `levels`.
     """
-    seen: list[np.ndarray] = []
+    seen: list[tf.Tensor] = []
 
     def test(evaluation: Evaluation) -> str:
-        seen.append(evaluation.image)
+        seen.append(tf.clip_by_value(evaluation.image, 0.0, 1.0))
         if len(seen) <= steps:
             return ""
-        before = seen.pop(0)
-        moved = 255 * float(np.sqrt(np.mean((np.clip(evaluation.image, 0, 1) - np.clip(before, 0, 1)) ** 2)))
+        moved = 255 * float(tf.sqrt(tf.reduce_mean((seen[-1] - seen.pop(0)) ** 2)))
         return f"the picture changes by {moved:.2f} levels in {steps} steps" if moved < levels else ""
 
     return test
-
-
-def _mean_luma(content: np.ndarray, mask: np.ndarray) -> float:
-    return float(np.average(content.reshape(-1, 3) @ LUMA, weights=mask + 1e-9))

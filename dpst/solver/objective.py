@@ -36,10 +36,16 @@ def matched_masks(content_masks: np.ndarray, style_masks: np.ndarray) -> tuple[d
     return of_content, of_style
 
 
-def total_variation(levels: tf.Tensor) -> tf.Tensor:
-    """Half the sum of squared differences to the right and lower neighbours, of (H, W, 3) without its last row and column."""
+def total_variation(levels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Half the sum of squared differences to the right and lower neighbours, and its derivative.
+
+    It takes (H, W, 3); the last row and column have no neighbours.
+    """
     corner = levels[:-1, :-1]
-    return tf.reduce_sum((corner - levels[:-1, 1:]) ** 2 + (corner - levels[1:, :-1]) ** 2) / 2
+    right, down = levels[:-1, 1:] - corner, levels[1:, :-1] - corner
+    by_corner = tf.pad(-right - down, ((0, 1), (0, 1), (0, 0)))
+    by_levels = by_corner + tf.pad(right, ((0, 1), (1, 0), (0, 0))) + tf.pad(down, ((1, 0), (0, 1), (0, 0)))
+    return (tf.reduce_sum(right**2) + tf.reduce_sum(down**2)) / 2, by_levels
 
 
 class Objective:
@@ -96,13 +102,17 @@ class Objective:
             tape.watch(levels)
             features = self._network.features(levels / 255.0, (*STYLE_LAYERS, CONTENT_LAYER))
             content = options.content_weight * tf.reduce_mean((features[CONTENT_LAYER] - self._content_target) ** 2)
-            variation = options.tv_weight * total_variation(levels)
-            others = content + variation
         style = [self._grams[k].loss(features[k], self._style_targets[k]) for k in STYLE_LAYERS]
-        losses = {"content": content, "style": options.style_weight * tf.add_n([loss for loss, _ in style]), "tv": variation}
         # Not tf.custom_gradient: it registers each gradient, with its graph, for as long as the process lives.
         upstream = [tf.constant(1.0), *(options.style_weight * by_features for _, by_features in style)]
-        gradient = tape.gradient([others, *(features[k] for k in STYLE_LAYERS)], levels, output_gradients=upstream)
+        gradient = tape.gradient([content, *(features[k] for k in STYLE_LAYERS)], levels, output_gradients=upstream)
+        variation, by_levels = total_variation(levels)
+        gradient += options.tv_weight * by_levels
+        losses = {
+            "content": content,
+            "style": options.style_weight * tf.add_n([loss for loss, _ in style]),
+            "tv": options.tv_weight * variation,
+        }
         if self._sparse is not None:
             affine, by_image = self._affine_form(levels / 255.0)
             losses["affine"] = options.affine_weight * affine

@@ -94,7 +94,7 @@ def minimize_preconditioned(
     precondition: Callable[[np.ndarray], np.ndarray],
     least_progress: float = 0.0,
     patience: int = 5,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    bounds: tuple[float, float] | None = None,
     settled: Callable[[Evaluation], str] = lambda evaluation: "",
     inverse: InverseHessian | None = None,
 ) -> Optimum:
@@ -102,7 +102,7 @@ def minimize_preconditioned(
 
     Args:
         evaluate: the objective.
-        start: (H, W, 3).
+        start: (H, W, 3); without bounds, an array or a tensor of any shape.
         max_iter: most iterations.
         callback: see the module.
         precondition: gradient (H, W, 3) to H0 gradient; linear, symmetric, positive definite, near the inverse of the known part
@@ -122,23 +122,24 @@ def minimize_preconditioned(
         NonFiniteLoss: at the start, or still after the shortest step along the gradient.
     """
     evaluations = 1
-    lower, upper = bounds
-    x = np.clip(start, lower, upper)
+    inverse = inverse or InverseHessian(start.size, min(PAIRS, max_iter))
+    x = start if bounds is None else np.clip(start, *bounds)
     current = evaluate(x)
     callback(0, x, current)
     smoothed = precondition(current.gradient)
-    inverse = inverse or InverseHessian(x.size, min(PAIRS, max_iter))
     history: collections.deque = collections.deque([(current.total, evaluations)], maxlen=patience + 1)
     step = 0
     while step < max_iter:
-        # Two-metric projection (Bertsekas 1982): levels at a bound that the gradient pushes outwards stay there.
-        free = ~(((x <= lower) & (current.gradient > 0)) | ((x >= upper) & (current.gradient < 0)))
-        gradient = current.gradient * free
-        direction = -inverse(gradient, smoothed if free.all() else precondition(gradient)) * free
+        if bounds is None:
+            direction = -inverse(current.gradient, smoothed)
+        else:  # two-metric projection (Bertsekas 1982): levels at a bound that the gradient pushes outwards stay there
+            free = ~(((x <= bounds[0]) & (current.gradient > 0)) | ((x >= bounds[1]) & (current.gradient < 0)))
+            gradient = current.gradient * free
+            direction = -inverse(gradient, smoothed if free.all() else precondition(gradient)) * free
         length, found, beyond = 1.0, None, None
         for _ in range(_MAX_BACKTRACKS):
-            trial_x = np.clip(x + length * direction, lower, upper)
-            slope = float(np.vdot(trial_x - x, current.gradient))
+            trial_x = x + length * direction if bounds is None else np.clip(x + length * direction, *bounds)
+            slope = inverse.product(trial_x - x, current.gradient)
             parabola = _BACKTRACK_LEAST
             if slope < 0:
                 evaluations += 1
@@ -162,8 +163,8 @@ def minimize_preconditioned(
             continue
         smoothed_before, smoothed = smoothed, precondition(found.gradient)
         move, change = trial_x - x, found.gradient - current.gradient
-        if np.vdot(move, change) > 0:  # else the pair would make the inverse Hessian indefinite
-            inverse.add(move, change, smoothed - smoothed_before)
+        if (curvature := inverse.product(move, change)) > 0:  # else the pair would make the inverse Hessian indefinite
+            inverse.add(move, change, smoothed - smoothed_before, curvature)
         step, x, current = step + 1, trial_x, found
         callback(step, x, current)
         if reason := settled(current):
@@ -185,14 +186,36 @@ class InverseHessian:
 
     The division leaves H as it is, makes the diagonal of R 1, and keeps the squares of large gradients within single precision.
     A few products with whole matrices, where the two-loop recursion passes over every pair four times. As H0 is linear, it is
-    needed for no other vector than each new gradient, and of Y itself nothing is kept.
+    needed for no other vector than each new gradient, and of Y itself nothing is kept. Only the first three methods, which a
+    subclass may replace, touch vectors; everything else are a few numbers for each pair.
     """
 
     def __init__(self, size: int, most: int):
-        """For images of `size` values and at most `most` pairs."""
-        self._moves, self._smoothed = np.zeros((2, most, size), np.float32)  # S and H0Y, a row each
+        """For variables of `size` values and at most `most` pairs."""
+        self._moves, self._smoothed = self._table(most, size), self._table(most, size)  # S and H0Y, a row each
         self._products, self._forms = np.zeros((2, most, most))  # S'Y and Y'H0Y
-        self._rows: list[int] = []  # of the pairs, from the oldest to the newest
+        self._most, self._rows = most, list[int]()  # of the pairs, from the oldest to the newest
+
+    def _table(self, rows: int, columns: int):
+        """Zeros, one vector a row, whose rows can be replaced."""
+        return np.zeros((rows, columns), np.float32)
+
+    def product(self, one, other) -> float:
+        """The scalar product of two variables."""
+        return float(np.vdot(one, other))
+
+    def _along(self, table, vector, unit: float) -> np.ndarray:
+        """The products (pairs,) of the used rows of a table with a vector divided by `unit`."""
+        return table[: self.pairs] @ (np.ravel(vector) / unit).astype(np.float32, copy=False)
+
+    def _put(self, table, row: int, vector, unit: float) -> None:
+        """Makes a vector divided by `unit` a row of a table."""
+        np.divide(np.ravel(vector), unit, out=table[row], casting="same_kind")
+
+    def _combined(self, table, shares: np.ndarray, like):
+        """The sum of the used rows of a table times `shares` (pairs,), in the shape and precision of another variable."""
+        combined = (shares.astype(np.float32) @ table[: self.pairs]).reshape(like.shape)
+        return combined.astype(np.asarray(like).dtype, copy=False)
 
     @property
     def pairs(self) -> int:
@@ -203,29 +226,27 @@ class InverseHessian:
         """Forgets all pairs."""
         self._rows.clear()
 
-    def add(self, move: np.ndarray, change: np.ndarray, smoothed: np.ndarray) -> None:
-        """A step s, the change y of the gradient over it, s'y > 0, and H0 y; the oldest pair makes room."""
-        unit = np.sqrt(np.vdot(move, change))
-        new = self._rows.pop(0) if self.pairs == len(self._moves) else self.pairs
+    def add(self, move, change, smoothed, curvature: float) -> None:
+        """A step s, the change y of the gradient over it, H0 y, and s'y > 0; the oldest pair makes room."""
+        unit = curvature**0.5
+        new = self._rows.pop(0) if self.pairs == self._most else self.pairs
         self._rows.append(new)
-        np.divide(move.ravel(), unit, out=self._moves[new], casting="same_kind")
-        np.divide(smoothed.ravel(), unit, out=self._smoothed[new], casting="same_kind")
-        change, used = (change.ravel() / unit).astype(np.float32, copy=False), self.pairs
-        self._products[:used, new] = self._moves[:used] @ change
-        self._forms[:used, new] = self._forms[new, :used] = self._smoothed[:used] @ change
+        self._put(self._moves, new, move, unit)
+        self._put(self._smoothed, new, smoothed, unit)
+        self._products[: self.pairs, new] = self._along(self._moves, change, unit)
+        self._forms[: self.pairs, new] = self._forms[new, : self.pairs] = self._along(self._smoothed, change, unit)
 
-    def __call__(self, gradient: np.ndarray, smoothed: np.ndarray) -> np.ndarray:
-        """The inverse Hessian times a gradient (H, W, 3), of which `smoothed` is H0 times it."""
+    def __call__(self, gradient, smoothed):
+        """The inverse Hessian times a gradient, of which `smoothed` is H0 times it."""
         if not self._rows:
             return smoothed
-        rows, unit, used = self._rows, np.abs(gradient).max() or 1.0, self.pairs
-        flat = (gradient.ravel() / unit).astype(np.float32, copy=False)
+        rows, unit, used = self._rows, self.product(gradient, gradient) ** 0.5 or 1.0, self.pairs
         triangle, forms = np.triu(self._products[np.ix_(rows, rows)]), self._forms[np.ix_(rows, rows)]
         solve = functools.partial(scipy.linalg.solve_triangular, triangle, unit_diagonal=True)
         stretch = 1 / forms[-1, -1]
-        along = solve((self._moves[:used] @ flat)[rows])
-        of_moves, of_smoothed = np.zeros((2, used), np.float32)
-        of_moves[rows] = solve(along + stretch * (forms @ along - (self._smoothed[:used] @ flat)[rows]), trans="T")
+        along = solve(self._along(self._moves, gradient, unit)[rows])
+        of_moves, of_smoothed = np.zeros((2, used))
+        of_moves[rows] = solve(along + stretch * (forms @ along - self._along(self._smoothed, gradient, unit)[rows]), trans="T")
         of_smoothed[rows] = -stretch * along
-        change = (of_moves @ self._moves[:used] + of_smoothed @ self._smoothed[:used]).reshape(gradient.shape)
-        return stretch * smoothed + unit * change.astype(gradient.dtype, copy=False)
+        change = self._combined(self._moves, of_moves, gradient) + self._combined(self._smoothed, of_smoothed, gradient)
+        return stretch * smoothed + unit * change

@@ -25,8 +25,9 @@ class Evaluation:
 
     Attributes:
         losses: weighted `content`, `style`, `tv`, `affine` (with a Laplacian) and their sum `total`.
-        gradient: derivative of the total by the minimiser's variable, in its shape; by an image in levels, float64 (H, W, 3).
-        image: float (H, W, 3), 0..1, what the losses are of; may leave 0..1.
+        gradient: derivative of the total by the minimiser's variable, in its shape; by an image in levels, float64 (H, W, 3);
+            by coefficients, a tensor.
+        image: float (H, W, 3), 0..1, what the losses are of; may leave 0..1; a tensor if it is of coefficients.
     """
 
     losses: dict[str, float]
@@ -43,7 +44,7 @@ class Optimum:
     """The best point found.
 
     Attributes:
-        solution: the minimiser's variable there, in its shape; an image in levels, float64 (H, W, 3), or coefficients.
+        solution: the minimiser's variable there, in its shape; an image in levels, float64 (H, W, 3), or coefficients, a tensor.
         evaluation: the objective there.
         iterations: true iterations made.
         reason: why it stopped, in words.

@@ -8,6 +8,7 @@ the content's light no affine function of the result explains is *lost*.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,19 +26,22 @@ _HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 64, 11, 4e-4
 _LIGHT = 0.2
 # Variance of hue, 0..1, that can hardly be seen, about 2 in CIELAB: less of it counts by its square, more by its excess.
 _WANDERING = 5e-4
+# The channels after each of three, and those before it.
+_TURNS = (1, 2, 0), (2, 0, 1)
+_UNIT = np.eye(3, dtype=np.float32)[:, :, None, None]
 
 
 class _Windows(NamedTuple):
     """Square windows over one content photo, and what of an image no affine function of what is known of it explains in them.
 
-    Images are planes, (channels, H, W): side by side, as a product of matrices averages them.
+    Images are planes, (C, H, W): side by side, as a product of matrices averages them.
 
     Attributes:
         content: (K, H, W), what is known: its colours, 0..1, and maybe masks of its regions.
         down: (h, H), from rows to those of windows.
         across: (w, W), the same of columns.
-        mean: (K, h, w), of the content.
-        inverse: (K, K, h, w), of the content's covariance and what counts as flat.
+        mean: (K, 1, h, w), of the content.
+        inverse: (K, K, 1, h, w), of the content's covariance and what counts as flat.
     """
 
     content: tf.Tensor
@@ -49,36 +53,40 @@ class _Windows(NamedTuple):
     @classmethod
     def over(cls, content: tf.Tensor, down: np.ndarray, across: np.ndarray, flat: float) -> _Windows:
         """Takes the content, its averages, and the variance below which it counts as flat."""
-        nothing = tf.zeros(())
-        windows = cls(content, tf.constant(down), tf.constant(across), nothing, nothing)
-        windows = windows._replace(mean=windows.average(content))
-        own = windows.covariance(windows.average(windows.products(content)), windows.mean).numpy()  # (K, K, h, w)
+        down, across = tf.constant(down), tf.constant(across)
+        mean = _averaged(content, down, across).numpy()
+        own = _averaged(content[:, None] * content, down, across).numpy() - mean[:, None] * mean  # (K, K, h, w)
         inverse = np.linalg.inv(np.moveaxis(own, (0, 1), (-2, -1)) + flat * np.eye(len(own)))
-        return windows._replace(inverse=tf.constant(np.moveaxis(inverse, (-2, -1), (0, 1)).astype(np.float32)))
+        inverse = np.moveaxis(inverse, (-2, -1), (0, 1)).astype(np.float32)[:, :, None]
+        return cls(content, down, across, tf.constant(mean[:, None]), tf.constant(inverse))
 
-    def average(self, planes: tf.Tensor) -> tf.Tensor:
-        """Means over the windows, (C, H, W) to (C, h, w)."""
-        return _averaged(planes, self.down, self.across)
+    def moments(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Mean (C, h, w) of an image (C, H, W), its covariance (C, C, h, w), and that of the content with it (K, C, h, w)."""
+        averages = _averaged(self._factors(image)[:, None] * image, self.down, self.across)  # (1 + C + K, C, h, w)
+        mean, of_squares, of_products = tf.split(averages, (1, image.shape[0], self.content.shape[0]))
+        return mean[0], of_squares - mean[0][:, None] * mean, of_products - self.mean * mean
 
-    def products(self, image: tf.Tensor) -> tf.Tensor:
-        """Each channel of the content times each of an image (C, H, W): (K * C, H, W)."""
-        return tf.concat([channel * image for channel in tf.unstack(self.content)], 0)
+    def derivative(self, image: tf.Tensor, mean: tf.Tensor, by_own: tf.Tensor, by_shared: tf.Tensor) -> tf.Tensor:
+        """By an image (C, H, W) of `mean`, from the derivatives by its covariances: `by_own`, which is symmetric, `by_shared`."""
+        by_mean = -tf.reduce_sum(2 * by_own * mean, 1) - tf.reduce_sum(by_shared * self.mean, 0)
+        by_averages = tf.concat([by_mean[None], 2 * by_own, by_shared], 0)
+        return tf.reduce_sum(self._factors(image)[:, None] * _spread(by_averages, self.down, self.across), 0)
 
-    def covariance(self, products: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
-        """Covariance of the content's channels with an image's, (K, C, h, w), from averages: of `products` and of the image."""
-        return tf.stack(tf.split(products, self.content.shape[0])) - self.mean[:, None] * mean
+    def _factors(self, image: tf.Tensor) -> tf.Tensor:
+        """What an image is multiplied by for its moments: 1, itself, and the content, (1 + C + K, H, W)."""
+        return tf.concat([tf.ones_like(image[:1]), image, self.content], 0)
 
-    def unexplained(self, mean: tf.Tensor, squares: tf.Tensor, covariance: tf.Tensor) -> tf.Tensor:
-        """Variance of an image that is not explained, summed over channels, (h, w).
+    def unexplained(self, own: tf.Tensor, shared: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Variance of an image that is not explained, summed over channels, (h, w), and its derivative by `shared`.
 
-        Takes averages of the image and of its square, (3, h, w), and its `covariance`.
+        By `own` the derivative is the unit matrix.
         """
-        fit = tf.reduce_sum(self.inverse[:, :, None] * covariance, 1)  # (K, C, h, w): content by image
-        return tf.reduce_sum(squares - mean**2, 0) - tf.reduce_sum(fit * covariance, (0, 1))
+        fit = tf.reduce_sum(self.inverse * shared[:, None], 0)  # (K, C, h, w): content by image
+        return tf.reduce_sum(own * _UNIT, (0, 1)) - tf.reduce_sum(fit * shared, (0, 1)), -2 * fit
 
 
 class Photograph(NamedTuple):
-    """Measures results of one content photo at one size; differentiable, in TensorFlow.
+    """Measures results of one content photo at one size, in TensorFlow, with derivatives.
 
     Attributes:
         windows: small ones.
@@ -105,7 +113,8 @@ class Photograph(NamedTuple):
         rows, columns = (_windows(length, side) for length in size)
         windows = _Windows.over(planes, rows, columns, _FLAT)
         light = tf.tensordot(LUMA, planes, 1)[tf.newaxis]
-        contrast = tf.maximum(windows.average(light**2) - windows.average(light) ** 2, 0.0)[0]
+        contrast = _averaged(light**2, windows.down, windows.across) - _averaged(light, windows.down, windows.across) ** 2
+        contrast = tf.maximum(contrast, 0.0)[0]
         weight = tf.sqrt(contrast)
         down, across = (_boxes(length, max(1, round(max(size) / _HUE_SIZE))) for length in size)
         side = _odd_side(_HUE_WINDOW, (len(down), len(across)))
@@ -117,39 +126,52 @@ class Photograph(NamedTuple):
         weight /= tf.maximum(tf.reduce_sum(weight), 1e-12)
         return cls(windows, contrast, weight, tf.constant(down), tf.constant(across), hue_windows)
 
-    def __call__(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(invented, wandering, lost) of an image (H, W, 3), 0..1.
+    def __call__(
+        self, image: tf.Tensor, scales: Sequence[tf.Tensor | float] = (1.0, 1.0, 1.0)
+    ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
+        """(invented, wandering, lost) of an image (H, W, 3), 0..1, each times its scale, and the derivative of their sum.
 
-        Returns:
-            Mean variance that is not explained by the content, summed over channels, 0..1 squared; the same of hue over large
-            windows; and the share of the content's contrast, by its amplitude, that can no longer be seen in the result.
+        Mean variance that is not explained by the content, summed over channels, 0..1 squared; the same of hue over large
+        windows; and the share of the content's contrast, by its amplitude, that can no longer be seen in the result.
         """
         planes = _planes(image)
-        red, green, blue = tf.unstack(planes)
-        pairs = tf.stack([red * red, red * green, red * blue, green * green, green * blue, blue * blue])
-        averages = self.windows.average(tf.concat([planes, pairs, self.windows.products(planes)], 0))
-        mean, second, products = tf.split(averages, (3, 6, 9))
-        covariance = self.windows.covariance(products, mean)
-        invented = tf.reduce_mean(self.windows.unexplained(mean, tf.gather(second, (0, 3, 5)), covariance))
-        means = tf.stack([mean[i] * mean[j] for i in range(3) for j in range(i, 3)])
-        ridge = tf.constant([_UNSEEN, 0, 0, _UNSEEN, 0, _UNSEEN], tf.float32)[:, None, None]
-        rr, rg, rb, gg, gb, bb = tf.unstack(second - means + ridge)
-        r, g, b = tf.unstack(tf.tensordot(LUMA, covariance, 1))  # with the content's light
-        # v' M^-1 v by the cofactors of the symmetric M: for 3x3 matrices far faster than a solver.
-        crr, crg, crb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-        cgg, cgb, cbb = rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg
-        found = crr * r * r + cgg * g * g + cbb * b * b + 2 * (crg * r * g + crb * r * b + cgb * g * b)
-        found /= rr * crr + rg * crg + rb * crb
-        lost = tf.reduce_sum(self.weight * (1 - found / (self.contrast + 1e-7)))
-        return invented, self._wandering(planes), lost
+        mean, own, shared = self.windows.moments(planes)
+        count = tf.cast(tf.size(self.contrast), tf.float32)
+        unexplained, by_shared = self.windows.unexplained(own, shared)
+        invented = scales[0] * tf.reduce_mean(unexplained)
+        light = tf.tensordot(LUMA, shared, 1)  # the content's light with the image's channels, (3, h, w)
+        fit = _solved(own + _UNSEEN * _UNIT, light)
+        weight = scales[2] * self.weight
+        kept = weight / (self.contrast + 1e-7)
+        lost = tf.reduce_sum(weight - kept * tf.reduce_sum(fit * light, 0))
+        by_own = scales[0] / count * _UNIT + kept * fit[:, None] * fit
+        by_shared = scales[0] / count * by_shared - 2 * kept * fit * LUMA[:, None, None, None]
+        by_image = self.windows.derivative(planes, mean, by_own, by_shared)
+        wandering, by_hues = self._wandering(planes, scales[1])
+        return (invented, wandering, lost), tf.transpose(by_image + by_hues, (1, 2, 0))
 
-    def _wandering(self, planes: tf.Tensor) -> tf.Tensor:
+    def _wandering(self, planes: tf.Tensor, scale: tf.Tensor | float) -> tuple[tf.Tensor, tf.Tensor]:
         windows, small = self.hue_windows, _averaged(planes, self.down, self.across)
-        hue = small - (1 - _LIGHT) * tf.tensordot(LUMA, small, 1)
-        averages = windows.average(tf.concat([hue, hue**2, windows.products(hue)], 0))
-        mean, squares, products = tf.split(averages, (3, 3, 3 * windows.content.shape[0]))
-        wandering = tf.maximum(windows.unexplained(mean, squares, windows.covariance(products, mean)), 0.0)
-        return tf.reduce_mean(wandering**2 / (wandering + _WANDERING))
+        light = np.float32(1 - _LIGHT) * LUMA[:, None, None]  # subtracted from each channel
+        hue = small - tf.reduce_sum(light * small, 0)
+        mean, own, shared = windows.moments(hue)
+        unexplained, by_shared = windows.unexplained(own, shared)
+        unexplained = tf.maximum(unexplained, 0.0)
+        count = tf.cast(tf.size(unexplained), tf.float32)
+        # d (x^2 / (x + c)) / dx = 1 - (c / (x + c))^2
+        slope = scale / count * (1 - (_WANDERING / (unexplained + _WANDERING)) ** 2)
+        by_hue = windows.derivative(hue, mean, slope * _UNIT, slope * by_shared)
+        by_small = by_hue - light * tf.reduce_sum(by_hue, 0)
+        loss = scale * tf.reduce_mean(unexplained**2 / (unexplained + _WANDERING))
+        return loss, _spread(by_small, self.down, self.across)
+
+
+def _solved(systems: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
+    """Solutions (3, ...) of symmetric systems (3, 3, ...) for sides (3, ...), by cofactors: far faster than a solver."""
+    next_row, last_row = (tf.gather(systems, order) for order in _TURNS)
+    (a, b), (c, d) = ([tf.gather(rows, order, axis=1) for order in _TURNS] for rows in (next_row, last_row))
+    cofactors = a * d - b * c
+    return tf.reduce_sum(cofactors * sides, 1) / tf.reduce_sum(cofactors[0] * systems[0], 0)
 
 
 def _planes(image: tf.Tensor) -> tf.Tensor:
@@ -157,8 +179,13 @@ def _planes(image: tf.Tensor) -> tf.Tensor:
 
 
 def _averaged(planes: tf.Tensor, down: tf.Tensor, across: tf.Tensor) -> tf.Tensor:
-    """Planes (C, H, W) by averages of rows (h, H) and of columns (w, W): (C, h, w)."""
+    """Planes (..., H, W) by averages of rows (h, H) and of columns (w, W): (..., h, w)."""
     return tf.matmul(tf.matmul(down, planes), across, transpose_b=True)
+
+
+def _spread(planes: tf.Tensor, down: tf.Tensor, across: tf.Tensor) -> tf.Tensor:
+    """The transpose of `_averaged`: (..., h, w) to (..., H, W)."""
+    return tf.matmul(down, tf.matmul(planes, across), transpose_a=True)
 
 
 def _windows(length: int, side: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from dpst.options import Options
 from dpst.solver.affine_field import Look
 from dpst.solver.objective import Objective
 from dpst.solver.optimum import Evaluation, Optimum
-from dpst.solver.stages import Progress, Stage
+from dpst.solver.stages import REFINEMENT, Progress, Stage
 from vgg19.network import Network
 
 logger = logging.getLogger(__name__)
@@ -131,14 +131,22 @@ class Run:
 
         def on_step(step: int, variable: np.ndarray, evaluation: Evaluation) -> None:
             losses.append(evaluation.losses)
-            image = np.clip(evaluation.image, 0, 1).astype(np.float32)
+            find_image = functools.partial(_within_range, evaluation.image)  # it may be on a GPU, and is not always asked for
             find_look = functools.partial(look, variable) if look else None
             share = (sum(work[:number]) + work[number] * step / max(most_steps, 1)) / max(sum(work), 1)
             made = objective.evaluations - evaluations
-            self.callback(Progress(phase, number, step, made, share, evaluation.losses, image, find_look, dict(self.looks)))
+            self.callback(
+                Progress(phase, number, step, made, share, evaluation.losses, size, find_image, find_look, dict(self.looks))
+            )
 
         optimum = minimize(on_step)
         seconds, made = time.perf_counter() - begin, objective.evaluations - evaluations
         self.records.append(Stage(phase, size, losses, optimum.iterations, made, seconds, optimum.reason))
-        logger.info("%s at %dx%d: %s", phase, size[1], size[0], optimum.reason)
+        realisms = self.options.realisms
+        of = f", realism {realisms[len(self.looks)]:g}" if len(realisms) > 1 and phase == REFINEMENT else ""
+        logger.info("%s at %dx%d%s: %s", phase, size[1], size[0], of, optimum.reason)
         return optimum
+
+
+def _within_range(image: np.ndarray) -> np.ndarray:
+    return np.clip(image, 0, 1).astype(np.float32)

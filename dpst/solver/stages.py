@@ -24,7 +24,8 @@ class Progress:
         evaluations: of the objective and its gradient in this stage, so far.
         share: of the run's work that is done, 0..1, if no stage stops early.
         losses: weighted terms and their `total`.
-        image: float32 (h, w, 3), 0..1, the current image at the stage's size.
+        size: (height, width) of the stage.
+        find_image: gives the current image.
         find_look: gives the look that it shows; None unless the solver is maps.
         looks: those that are finished, by realism.
     """
@@ -35,9 +36,15 @@ class Progress:
     evaluations: int
     share: float
     losses: dict[str, float]
-    image: np.ndarray
+    size: tuple[int, int]
+    find_image: Callable[[], np.ndarray]
     find_look: Callable[[], Look] | None = None
     looks: Mapping[float, Look] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def image(self) -> np.ndarray:
+        """The current image, float32 (h, w, 3), 0..1, at the stage's size."""
+        return self.find_image()
 
     @functools.cached_property
     def look(self) -> Look | None:

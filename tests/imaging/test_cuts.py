@@ -44,7 +44,9 @@ def test_shots_begin_at_the_cuts_and_their_samples_are_of_their_own_frames():
     for found in shots:
         numbers = found.samples[:, 0, 0, 0].astype(int)
         assert len(numbers) == SAMPLES and (np.diff(numbers) > 3).all() and found.numbers == tuple(numbers)
-        assert found.first <= numbers.min() and numbers.max() < found.first + found.length
+        assert found.first <= numbers.min() and numbers.max() < found.first + found.length and found.cuts == 0
+    (whole,) = find_shots(frames, with_cuts=False)
+    assert (whole.first, whole.length, whole.cuts) == (0, 90, 2)
 
 
 def test_a_film_of_any_length_keeps_few_frames():

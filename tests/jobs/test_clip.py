@@ -26,7 +26,7 @@ from dpst.solver.stages import Stage
 DATA = Path(__file__).parent.parent / "data"
 
 
-SHOTS = (8, 12)
+SHOTS, FILM = (8, 12), "film.mkv"
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +160,8 @@ def test_a_dry_run_lists_the_shots_and_writes_nothing(options, caplog, tmp_path)
     caplog.set_level("INFO")
     assert run(dataclasses.replace(options, dry_run=True)).status is Status.CHECKED
     assert "shots: 2, beginning at 0:00.0, 0:00.3" in caplog.text and not list(tmp_path.glob("out*"))
+    run(dataclasses.replace(options, dry_run=True, one_look=True))
+    assert caplog.messages[-1] == "shots: 2, with one look"
 
 
 def test_a_lut_is_put_on_all_frames_at_each_strength(film, tmp_path):
@@ -252,9 +254,14 @@ def test_a_damaged_look_is_solved_for_again(tmp_path, caplog):
         ({"output_image": "out.png"}, "has the extension '.png'; use one of .mp4"),
         ({"style_image_path": ""}, "--style_image_path is missing"),
         ({"content_seg_path": str(DATA / "content_seg.png")}, "give the masks of both|style segmentation is missing"),
+        (
+            {"content_seg_path": FILM, "style_seg_path": str(DATA / "style_seg.png"), "one_look": True},
+            "not for masks of each frame",
+        ),
     ],
 )
-def test_a_check_finds_what_is_wrong_before_anything_is_done(options, changes, message):
+def test_a_check_finds_what_is_wrong_before_anything_is_done(options, changes, message, film):
+    changes = {name: film if value == FILM else value for name, value in changes.items()}
     with pytest.raises(UserError, match=message):
         check_job(dataclasses.replace(options, **changes))
 

@@ -80,6 +80,13 @@ def test_a_check_tells_of_strokes_without_masks(options, caplog):
     assert [record.getMessage() for record in caplog.records] == ["--seg_scribbles always is not used; there are no masks"]
 
 
+def test_a_check_tells_of_a_photo_that_is_its_own_style(options, tmp_path, caplog):
+    (tmp_path / "link.png").symlink_to(options.content_image_path)
+    check_job(changed(options, style_image_path=str(tmp_path / "link.png")))
+    content = options.content_image_path
+    assert caplog.messages == [f"content image {content} is also the style image; the result will hardly differ"]
+
+
 @pytest.mark.parametrize("name", ["output_image", "mask_preview"])
 def test_a_check_finds_every_file_that_cannot_be_written(options, tmp_path, name):
     (tmp_path / "none").touch()
@@ -193,7 +200,7 @@ def test_the_best_image_is_that_of_the_stage_that_runs(options):
     # Losses at another size or without the photorealism term do not compare.
     watch, images = picture.Watch(options, log_terms), np.random.default_rng(0).random((4, 20, 24, 3), np.float32)
     for image, stage, step, loss in zip(images, (0, 0, 1, 1), (0, 1, 0, 1), (9.0, 1.0, 5.0, 6.0), strict=True):
-        watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image))
+        watch(Progress("segmented style", stage, step, 1, 0.5, {"total": loss}, image.shape[:2], lambda image=image: image))
     np.testing.assert_array_equal(watch.best.image, images[2])
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from conftest import DATA
+from made_clips import colour_frames, contents, make_clip
 from PIL import Image
 
 from dpst.jobs import picture
@@ -229,6 +230,43 @@ def test_an_example_is_two_photos_and_their_masks_and_a_wrong_file_changes_nothi
     browser.click("#make")  # of the two masks only one
     browser.wait(f"!document.querySelector('#error').hidden && {IDLE}")
     assert text(browser, "#error-words") == "Choose the mask of the other photo, too."
+
+
+def test_a_clip_is_restyled_by_the_look_of_its_first_frame(visit, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", colour_frames(30), "libx264", "yuv420p")
+    browser = visit()
+    browser.press("#content-photo", clip)
+    browser.wait(IDLE)
+    browser.press("#style-photo", str(DATA / "style.png"))
+    browser.wait(f"{IDLE} && !document.querySelector('.later').hidden")
+    size = "const shown = document.querySelector('.photo .shown'); return [shown.naturalWidth, shown.naturalHeight]"
+    assert browser.run(size) == [32, 24]
+    note = "document.querySelector('.of-clip').offsetHeight > 0"
+    assert browser.run(f"return document.querySelector('input[value=whole]').checked && {note}")
+    assert text(browser, "#photos-title") == "1. A clip and a photo"
+    browser.click("#make")
+    browser.wait(f"{IDLE} && !document.querySelector('#to-download').hidden", 120)
+    assert text(browser, "#state").startswith("The look is ready; this is the first frame.")
+    assert text(browser, "#download") == "Download the clip"
+    assert "--content_image_path clip.mp4" in text(browser, "#command") and "one_look" not in text(browser, "#command")
+    assert text(browser, "#command-note") == "In the folder of deep_photostyle.py, with the clip and the photo beside it:"
+    browser.press("#strength", LEFT + LEFT)
+    browser.click("#download")
+    browser.wait(f"{IDLE} && document.querySelector('#state').textContent === 'clip_restyled.mp4 is in your downloads.'")
+    result = tmp_path / "downloads" / "clip_restyled.mp4"
+    assert eventually(result.is_file)
+    before, after = contents(clip)[0], contents(result)[0]
+    assert [frame.pts * frame.time_base for frame in after] == [frame.pts * frame.time_base for frame in before]
+    assert np.abs(after[0].to_ndarray(format="rgb24").astype(int) - before[0].to_ndarray(format="rgb24")).mean() > 2
+    assert "--strength 0.9" in text(browser, "#command")
+    browser.click("input[value=strokes]")
+    browser.drag(".photo[data-of=content] canvas", (0.1, 0.1), (0.9, 0.1))
+    assert drawn(browser, "content") > 0  # the first frame is drawn on like a photo
+    browser.press("#content-photo", str(DATA / "content.png"))
+    browser.wait(f"{IDLE} && document.querySelector('input[value=found]').checked")
+    assert text(browser, "#download") == "Download the picture"
+    assert not browser.run(f"return {note}")
+    assert messages(browser) == []
 
 
 def test_a_page_that_is_closed_stops_its_solve_and_the_next_one_begins(visit, server, slow_steps, tmp_path):

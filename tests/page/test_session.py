@@ -4,11 +4,14 @@ import dataclasses
 import io
 import logging
 import shlex
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DATA
+from made_clips import colour_frames, make_clip
 from PIL import Image
 
 import deep_photostyle
@@ -61,9 +64,15 @@ def solves(monkeypatch):
     return solves
 
 
+def content(session, name):
+    """The bytes of a file of the session."""
+    with session.file(name) as file:
+        return file.read()
+
+
 def written(session, realism=1, strength=1):
     """The bytes of the picture that can be downloaded."""
-    return session.file(session.write(Download.PICTURE, realism, strength))
+    return content(session, session.write(Download.RESULT, realism, strength))
 
 
 def picture(data):
@@ -101,7 +110,7 @@ def test_the_shown_command_line_gives_the_same_result(with_masks, kind, tmp_path
         (folder / name).write_bytes((DATA / name).read_bytes())
     if kind is not RegionSource.FOUND:
         for name in made.masks:
-            (folder / name).write_bytes(with_masks.file(name))
+            (folder / name).write_bytes(content(with_masks, name))
     python, program, *arguments = shlex.split(made.command)
     assert (python, program) == ("python", "deep_photostyle.py")
     assert deep_photostyle.main([*arguments, "--quiet"]) == 0
@@ -109,7 +118,7 @@ def test_the_shown_command_line_gives_the_same_result(with_masks, kind, tmp_path
     np.testing.assert_array_equal(picture((folder / "content_restyled.png").read_bytes()), picture(own))
     if kind is RegionSource.FOUND:
         beside = [folder / f"content_restyled.png.{name}" for name in made.masks]
-        assert [path.read_bytes() for path in beside] == [with_masks.file(name) for name in made.masks]
+        assert [path.read_bytes() for path in beside] == [content(with_masks, name) for name in made.masks]
 
 
 def test_the_result_has_the_photos_own_size_kind_and_exif(session):
@@ -118,7 +127,7 @@ def test_the_result_has_the_photos_own_size_kind_and_exif(session):
     exif[271] = "a camera"
     Image.fromarray(pixels).save(file, "JPEG", exif=exif)
     shown = session.add_file("content_image_path", "wide.jpg", [file.getvalue()])
-    assert picture(session.file(shown)).shape == (54, 1000, 3)
+    assert picture(content(session, shown)).shape == (54, 1000, 3)
     give(session, style_image_path="style.png")
     session.make(RegionSource.WHOLE, 3, 1, 1)
     with Image.open(io.BytesIO(written(session))) as result:
@@ -135,7 +144,7 @@ def test_sliders_move_on_a_draft_without_solving_and_the_result_comes_first(with
     views = {realism: with_masks.view(realism, 1) for realism in REALISMS}
     assert all(view.is_draft and view.command == "" and view.realism == realism for realism, view in views.items())
     assert len({view.picture for view in views.values()}) == len(REALISMS)
-    photo = picture(with_masks.file("0_shown.jpg"))
+    photo = picture(content(with_masks, "0_shown.jpg"))
     moved = [np.abs(picture(with_masks.view(1, strength).picture) - photo).mean() for strength in (0, 0.5, 1)]
     assert moved[0] < 1 < moved[1] < moved[2]  # but for the JPEG, strength 0 is the photo
     assert len(solves) == 1
@@ -165,14 +174,14 @@ def test_what_is_downloaded_is_what_is_shown_and_nothing_is_solved_twice(with_ma
     # Nothing was solved at realism 2: the nearest is shown, says so, and cannot be downloaded as that.
     assert with_masks.view(2, 0.5).realism == 1
     with pytest.raises(UserError, match="has not been made yet; make it first"):
-        with_masks.write(Download.PICTURE, 2, 0.5)
+        with_masks.write(Download.RESULT, 2, 0.5)
     with_masks.make(RegionSource.MASKS, 3, 2, 0.5)
     with_masks.make(RegionSource.MASKS, 3, 1, 0.5)  # it is there
     assert len(solves) == 2
     with_masks.make(RegionSource.WHOLE, 3, 2, 0.5)
     assert with_masks.view(1, 0.5).realism == 2  # that of the masks is gone
     whole, lut = picture(written(with_masks, 2, 1)), tmp_path / with_masks.write(Download.LUT, 2, 0.5)
-    lut.write_bytes(with_masks.file(lut.name))
+    lut.write_bytes(content(with_masks, lut.name))
     assert lut.name == "content_look.cube"
     by_lut = 255 * Lut.read(str(lut))(photo.astype(np.float32) / 255)
     assert np.abs(by_lut - whole).mean() < np.abs(photo - whole).mean() / 2
@@ -187,7 +196,7 @@ def test_regions_are_shown_and_nothing_is_solved(with_masks, solves):
     assert solves[0].dry_run and len(solves) == 1 and shown.warnings == []
     assert [each.name for each in shown.regions] == ["blue", "white", "red"]
     for number, (name, own) in enumerate(zip(shown.masks, ("content_seg.png", "style_seg.png"), strict=True)):
-        regions, mask = picture(with_masks.file(name)), picture((DATA / own).read_bytes())
+        regions, mask = picture(content(with_masks, name)), picture((DATA / own).read_bytes())
         assert (regions == mask).all(-1).mean() > 0.9  # whose edges have other colours
         for each in shown.regions:
             share = (regions == list(bytes.fromhex(each.colour[1:]))).all(-1).mean()
@@ -200,24 +209,46 @@ def test_found_regions_are_named_in_the_log_and_no_path_of_the_pages_own(with_ph
     assert "regions: 2 found" in caplog.text and "blue" in caplog.text and str(tmp_path) not in caplog.text
 
 
+def hdr(path):
+    how = {"colours": (9, 16, 9, 1), "options": {"x265-params": "log-level=none"}}
+    return Path(make_clip(path, colour_frames(2), "libx265", "yuv420p10le", **how)).read_bytes()
+
+
+def cut_short(path):
+    return Path(make_clip(path, colour_frames(5), "libx264", "yuv420p")).read_bytes()[:600]
+
+
 @pytest.mark.parametrize(
-    ("option", "content", "role", "called"),
+    ("option", "name", "content", "role", "called"),
     [
-        ("content_image_path", b"no picture", "content image", "your photo"),
-        ("style_image_path", b"", "style image", "the other photo"),
-        ("content_seg_path", b"GIF89a", "content segmentation", "the mask of your photo"),
+        ("content_image_path", "wrong.png", b"no picture", "content image", "your photo"),
+        ("content_image_path", "wrong.mkv", hdr, "content clip", "your clip"),
+        ("content_image_path", "wrong.mp4", cut_short, "content clip", "your clip"),
+        ("style_image_path", "wrong.png", b"", "style image", "the other photo"),
+        ("style_image_path", "wrong.mp4", cut_short, "style image", "the other photo"),
+        ("content_seg_path", "wrong.png", b"GIF89a", "content segmentation", "the mask of your photo"),
     ],
 )
-def test_a_wrong_file_is_refused_as_on_the_command_line(with_masks, option, content, role, called, tmp_path, monkeypatch, capsys):
+def test_a_wrong_file_is_refused_as_on_the_command_line(
+    with_masks, option, name, content, role, called, tmp_path, monkeypatch, capsys
+):
+    content = content(tmp_path / f"made_{name}") if callable(content) else content
     with pytest.raises(UserError) as refused:
-        with_masks.add_file(option, "wrong.png", [content])
+        with_masks.add_file(option, name, [content])
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "wrong.png").write_bytes(content)
+    (tmp_path / name).write_bytes(content)
     paths = {name: str(DATA / f"{name}.png") for name in ("content", "style")}
-    options = {"content_image_path": paths["content"], "style_image_path": paths["style"], option: "wrong.png"}
+    options = {"content_image_path": paths["content"], "style_image_path": paths["style"], option: name}
+    options |= {"output_image": f"result{Path(name).suffix}"}
     assert deep_photostyle.main(["--quiet", *(word for name, value in options.items() for word in (f"--{name}", value))]) == 1
     assert capsys.readouterr().err.replace(role, called) == f"error: {refused.value}\n"
     assert len(with_masks.show_regions(RegionSource.MASKS, 3).regions) == 3  # of the files that were there before
+
+
+def test_without_pyav_a_clip_is_refused_in_a_line(session, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match=r"^clips need PyAV \(.*\); pip install -r requirements-video\.txt$"):
+        session.add_file("content_image_path", "clip.mp4", [b"x"])
 
 
 def test_a_photo_cut_short_is_refused(session):
@@ -241,8 +272,8 @@ def test_files_of_the_same_name_are_kept_apart(session):
     session.make(RegionSource.WHOLE, 3, 1, 1)
     command = session.view(1, 1).command
     assert "--content_image_path content.png --style_image_path style_image_content.png" in command
-    assert session.file("content.png") == (DATA / "content.png").read_bytes()
-    assert session.file("style_image_content.png") == (DATA / "style.png").read_bytes()
+    assert content(session, "content.png") == (DATA / "content.png").read_bytes()
+    assert content(session, "style_image_content.png") == (DATA / "style.png").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "no.png", "."])
@@ -284,7 +315,7 @@ def test_all_is_deleted_when_the_page_is_closed(with_photos, tmp_path):
     for act in (
         lambda: with_photos.make(RegionSource.WHOLE, 3, 1, 1),
         lambda: with_photos.view(1, 1),
-        lambda: with_photos.file("content.png"),
+        lambda: content(with_photos, "content.png"),
         lambda: give(with_photos, content_image_path="content.png"),
     ):
         with pytest.raises(PageClosed):

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import scipy.optimize
+import tensorflow as tf
 from conftest import golden_photo
 
+from dpst.solver.maps import DeviceInverseHessian
 from dpst.solver.optimizers import InverseHessian, minimize_adam, minimize_lbfgsb, minimize_preconditioned
 from dpst.solver.optimum import Evaluation, NonFiniteLoss
 
@@ -239,16 +241,23 @@ def test_adam_ends_near_the_reference(reference, golden_objective):
 # Preconditioned L-BFGS
 
 
+@pytest.mark.parametrize("kind", [InverseHessian, DeviceInverseHessian])
 @pytest.mark.parametrize("most", [3, 5, 9])
-def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
+def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most, kind):
     """Nocedal, Wright 2006, eq. 6.17, pair after pair, from H0 rescaled by the newest pair; of seven pairs the newest count."""
     random = np.random.default_rng(2)
     first = random_hessian(20.0)
-    inverse, pairs = InverseHessian(SIZE, most), []
+    inverse, pairs = kind(SIZE, most), []
+
+    def variable(vector):
+        return (
+            vector.reshape(SHAPE).astype(np.float32) if kind is InverseHessian else tf.constant(vector.reshape(SHAPE), tf.float32)
+        )
+
     for number in range(1, 8):
         move = random.standard_normal(SIZE)
         change = HESSIAN @ move
-        inverse.add(move.reshape(SHAPE), change.reshape(SHAPE), (first @ change).reshape(SHAPE))
+        inverse.add(variable(move), variable(change), variable(first @ change), float(move @ change))
         pairs = [*pairs, (move, change)][-most:]
         assert inverse.pairs == min(number, most)
         expected = first * (move @ change) / (change @ first @ change)
@@ -256,8 +265,8 @@ def test_the_compact_inverse_hessian_is_that_of_the_bfgs_updates(most):
             project = np.eye(SIZE) - np.outer(s, y) / (s @ y)
             expected = project @ expected @ project.T + np.outer(s, s) / (s @ y)
         gradient = random.standard_normal(SIZE)
-        found = inverse(gradient.reshape(SHAPE), (first @ gradient).reshape(SHAPE))
-        np.testing.assert_allclose(found.ravel(), expected @ gradient, rtol=1e-3, atol=1e-4 * np.abs(expected @ gradient).max())
+        found = inverse(variable(gradient), variable(first @ gradient))
+        np.testing.assert_allclose(np.ravel(found), expected @ gradient, rtol=1e-3, atol=1e-4 * np.abs(expected @ gradient).max())
     inverse.clear()
     np.testing.assert_array_equal(inverse(gradient.reshape(SHAPE), START), START)
 

@@ -32,7 +32,7 @@ def unexplained(content, image, flat):
 
 def measured(photos):
     content, result = (photo.astype(np.float32) for photo in photos)
-    return [float(figure) for figure in Photograph.of(content)(tf.constant(result))]
+    return [float(figure) for figure in Photograph.of(content)(tf.constant(result))[0]]
 
 
 def test_invented_is_what_fits_to_small_windows_leave(photos):
@@ -67,10 +67,21 @@ def test_a_recoloured_photo_has_invented_nothing_and_lost_little():
     assert invented < 1e-4 and wandering < 3e-4 and lost < 0.02  # by the ridges
 
 
+@pytest.mark.parametrize("scales", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (3.0, 0.5, 2.0)])
+def test_the_derivative_is_that_of_the_scaled_sum(photos, scales):
+    content, result = (photo.astype(np.float32) for photo in photos)
+    photograph, image = Photograph.of(content, content[..., :2]), tf.constant(result)
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        losses, derivative = photograph(image, scales)
+        total = tf.add_n(list(losses))
+    np.testing.assert_allclose(derivative, tape.gradient(total, image), rtol=1e-3, atol=1e-6)
+
+
 def test_hue_may_change_at_the_border_of_a_mask():
     content = 0.5 + 0.02 * np.random.default_rng(2).random((30, 40, 3))
     left = (np.arange(40) < 20).astype(np.float64)[None, :, None] * np.ones((30, 1, 1))
     image = tf.constant((content + (left - 0.5) * [0.2, 0, -0.2]).astype(np.float32))
     content, masks = content.astype(np.float32), np.concatenate([left, 1 - left], -1).astype(np.float32)
-    across, within = (float(photograph(image)[1]) for photograph in (Photograph.of(content), Photograph.of(content, masks)))
+    across, within = (float(photograph(image)[0][1]) for photograph in (Photograph.of(content), Photograph.of(content, masks)))
     assert within < 0.05 * across
