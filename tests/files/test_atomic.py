@@ -31,6 +31,14 @@ def test_writers_of_the_same_file_have_different_names(tmp_path):
     assert path.read_text() == "first" and os.listdir(tmp_path) == ["a.png"]  # the outer block ends last
 
 
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "far").write_text("far")
+    (tmp_path / "a.png").symlink_to("far")
+    with replacing(tmp_path / "a.png") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "a.png").read_text() == "whole" and (tmp_path / "far").read_text() == "far"
+
+
 def test_what_is_being_written_is_not_removed(tmp_path):
     path = tmp_path / "a.png"
     with replacing(path) as partial:
