@@ -179,10 +179,12 @@ def _exit_code(chosen: dict[str, Any], command: str) -> int:
         print(f"error: {wrong}; use smaller photos or a smaller --max_size", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception:
-        if not stop_requested():
+    except Exception as error:
+        if stop_requested():
+            return INTERRUPTED  # a library has turned the KeyboardInterrupt into this
+        if str(error) != "can't start new thread":
             raise
-        return INTERRUPTED  # a library has turned the KeyboardInterrupt into this
+        print("error: the system allows no more threads; end other programs, or raise the limit (ulimit -u)", file=sys.stderr)
     # If a stop was requested during a write that failed, the exit code is that of the stop.
     return INTERRUPTED if stop_requested() else 1
 

@@ -25,11 +25,10 @@ from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.messages import warnings_caught
 from dpst.jobs.picture import check_job, run_job
-from dpst.jobs.places import by_products, log_path, make_folders, results
+from dpst.jobs.places import log_path, prepare_folders
 from dpst.jobs.progress import OnProgress, ProgressLine
 from dpst.jobs.records import finished, write_record
 from dpst.jobs.stopping import INTERRUPTED, check_stop
-from dpst.option_checks import REGION
 from dpst.options import Options
 from vgg19.networks import Networks
 
@@ -152,9 +151,7 @@ class Worker:
                 try:
                     if not options.dry_run and (record := finished(options)):
                         return Outcome(job.name, Status.UNCHANGED, options, record, warnings=tuple(record.warnings))
-                    for _, path in (*results(options), *by_products(options)):
-                        remove_partials(path.replace(REGION, "*"))
-                    make_folders(options)
+                    prepare_folders(options)
                     outcome = run_job(job, on_progress, self._networks)
                     if outcome.record:
                         write_record(dataclasses.replace(outcome.record, warnings=list(warnings)), options)

@@ -5,6 +5,7 @@ Jobs are made one by one as they are asked for; a manifest is never in memory as
 
 from __future__ import annotations
 
+import codecs
 import collections
 import csv
 import dataclasses
@@ -199,6 +200,8 @@ def _rows(path: Path) -> Iterator[tuple[int, object]]:
     try:
         # The names of files need not be UTF-8: what is none stands for itself.
         with io.TextIOWrapper(open_input(path), newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            if file.buffer.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):  # type: ignore[attr-defined]
+                raise UserError("the text is in UTF-16; save it in UTF-8")
             yield from _READERS[path.suffix.lower()](_lines(file))
     except UserError as error:
         raise UserError(f"manifest {path} line 1: {error}") from error
@@ -216,6 +219,8 @@ def _lines(file: TextIO) -> Iterator[str]:
 def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(lines)
     for name in reader.fieldnames or []:
+        if ";" in name or "\t" in name:  # as spreadsheets write it in countries with decimal commas
+            raise UserError(f"column '{name}' is several; separate columns with commas")
         _check_name(name)
     while True:
         try:

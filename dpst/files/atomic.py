@@ -7,6 +7,7 @@ processes would not tell, as containers and machines that share a folder have th
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -20,6 +21,8 @@ try:
 except ImportError as error:
     raise ImportError("this system has no file locks; use Linux, macOS, or Windows' WSL") from error
 
+# What file systems say that have no files without a name; there are none at all on macOS.
+_NO_NAMELESS_FILES = (errno.EISDIR, errno.EOPNOTSUPP)
 _PARTIAL = r"\.[0-9a-f]{8}\.part"
 
 
@@ -30,27 +33,43 @@ def partial_file(path: str | os.PathLike) -> Iterator[Path]:
     Raises:
         OSError: no file can be made there.
     """
-    partial, lock = _new_partial(Path(path))
-    try:
-        yield partial
-    finally:
-        partial.unlink(missing_ok=True)
-        os.close(lock)
-
-
-def _new_partial(path: Path) -> tuple[Path, int]:
-    """A new file and the descriptor that locks it."""
     while True:
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
+        partial, lock = _free_name(Path(path)), None
+        try:  # before the file is made, as Ctrl-C may come at any moment
             lock = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            continue
-        with contextlib.suppress(OSError):  # a file system that knows no locks, so that nobody removes the file either
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.fstat(lock).st_nlink:
-            return partial, lock
-        os.close(lock)  # it was taken for abandoned and removed before it was locked
+            with contextlib.suppress(OSError):  # a file system that knows no locks, so that nobody removes the file either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.fstat(lock).st_nlink:  # else it was taken for abandoned and removed before it was locked
+                yield partial
+                return
+        finally:
+            partial.unlink(missing_ok=True)
+            if lock is not None:
+                os.close(lock)
+
+
+def _free_name(path: Path) -> Path:
+    """A random name for a partial file, which no file has; 32 bits, so that two processes do not choose the same at once."""
+    while os.path.lexists(partial := path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")):
+        pass
+    return partial
+
+
+def check_partial_file(path: str | os.PathLike) -> None:
+    """See whether `partial_file` could make its file, without leaving one if the process is killed meanwhile.
+
+    Raises:
+        OSError: no file can be made there.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.lstat(_free_name(Path(path)))  # the name may be too long
+    try:
+        os.close(os.open(Path(path).parent, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666))  # a file without a name
+    except (AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_NAMELESS_FILES:
+            raise
+        with partial_file(path):
+            pass
 
 
 @contextlib.contextmanager

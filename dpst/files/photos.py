@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import stat
 from collections.abc import Iterator
 
 import numpy as np
@@ -241,11 +242,17 @@ def check_readable(path: str, role: str, max_pixels: float = Options.max_pixels)
 
 def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
     """The picture with its header read and its size checked; pixels are decoded when they are needed."""
-    if not os.path.exists(path):
-        raise UserError(f"{role} {path} does not exist; check the path")
-    if os.path.isdir(path):
+    try:
+        state = os.stat(path)
+    except PermissionError as error:
+        raise UserError(f"{role} {path} cannot be read ({error.strerror}); change the permissions of its folder") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        raise UserError(f"{role} {path} does not exist; check the path") from error
+    if stat.S_ISDIR(state.st_mode):
         raise UserError(f"{role} {path} is a folder; give a file")
-    if not os.path.isfile(path) or os.path.getsize(path) == 0:  # a pipe would be waited for
+    if not stat.S_ISREG(state.st_mode):  # it could be waited for without end
+        raise UserError(f"{role} {path} is no regular file but a pipe or a device; save it as a file first")
+    if state.st_size == 0:
         raise UserError(f"{role} {path} is empty; get a complete copy")
 
     def check_size(width: int, height: int) -> None:

@@ -18,7 +18,7 @@ from pyvips.enums import ForeignKeep
 
 from dpst.errors import UserError
 from dpst.files import colour_profiles, tiff_exif
-from dpst.files.atomic import partial_file, replacing
+from dpst.files.atomic import check_partial_file, partial_file, replacing
 from dpst.files.colour_profiles import unit
 from dpst.files.photos import MIN_SIDE, Photo
 from dpst.imaging.pictures import check_kind, check_path, check_picture
@@ -134,11 +134,12 @@ def _write(
         try:
             with place(path) as partial:
                 _save(samples, carried, text, drop_exif, form, partial)
+        # Its traceback would keep libvips' open file, and with it the file's space on the disk.
         except OSError as error:
-            first = first or error
+            first = first or error.with_traceback(None)
             break
         except (pyvips.Error, ValueError) as error:
-            first = first or error
+            first = first or error.with_traceback(None)
             continue
         if first:
             wrong = "output image %s cannot hold the content's %s (%s); they are left out"
@@ -180,8 +181,7 @@ def check_place(path: str, role: str) -> None:
         raise UserError(f"{role} {path} is a folder; give a file name")
     try:
         folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
-        with partial_file(folder / Path(path).name):
-            pass
+        check_partial_file(folder / Path(path).name)
     except OSError as error:
         raise UserError(f"{role} {path} cannot be written ({reason(error)}); choose another place") from error
 

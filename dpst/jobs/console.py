@@ -24,8 +24,12 @@ class Lasting:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Writes the text, or drops it."""
-        self._try(lambda: self._stream.write(text))
+        """Writes the text, with escapes for characters that the stream's encoding lacks, or drops it."""
+        try:
+            self._try(lambda: self._stream.write(text))
+        except UnicodeEncodeError as error:
+            escaped = text.encode(error.encoding, "backslashreplace").decode(error.encoding)
+            self._try(lambda: self._stream.write(escaped))
         return len(text)
 
     def flush(self) -> None:
@@ -35,6 +39,8 @@ class Lasting:
     def _try(self, write: Callable[[], object]) -> None:
         try:
             write()
+        except UnicodeEncodeError:
+            raise
         except (OSError, ValueError):  # ValueError: it is closed
             # The stream still holds the text. It can be written to nowhere, or Python would fail with it once more at the end.
             with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
@@ -54,6 +60,14 @@ def lasting_console() -> Iterator[None]:
             sys.stdout.flush()
             sys.stderr.flush()
             sys.stdout, sys.stderr = before
+
+
+def writes_to(stream: TextIO | None, descriptor: int) -> bool:
+    """Whether a stream writes to a file descriptor; one that was put in its place, such as a notebook's, does not."""
+    try:
+        return stream is not None and stream.fileno() == descriptor
+    except (OSError, ValueError, AttributeError):  # it has none, or is closed
+        return False
 
 
 def _open_missing() -> None:

@@ -25,7 +25,7 @@ from dpst.jobs.files_in_use import FilesInUse
 from dpst.jobs.grading import check_luts_to_apply, run_grading
 from dpst.jobs.job import Job, Outcome, Record, RegionShare, Status
 from dpst.jobs.lut_results import check_luts, write_luts
-from dpst.jobs.places import check_names, make_folders, mask_paths, output_images, record_path, results
+from dpst.jobs.places import check_names, mask_paths, output_images, prepare_folders, record_path, results
 from dpst.jobs.progress import OnProgress, ProgressLine, Watch, log_terms
 from dpst.jobs.records import input_hashes, lut_hashes, output_hashes, write_record
 from dpst.jobs.region_files import region_paths
@@ -113,7 +113,7 @@ def run_one(options: Options, command: str) -> int:
     with contextlib.closing(FilesInUse()) as files:
         files.add_inputs(options)
         files.add_outputs(options)
-    make_folders(options)
+    prepare_folders(options)
     with ProgressLine(options.quiet) as line:
         outcome = run_job(Job(options, command), line)
     if outcome.record:

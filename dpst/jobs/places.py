@@ -6,6 +6,8 @@ import os
 from pathlib import Path, PurePath
 
 from dpst.errors import OptionError, UserError
+from dpst.files.atomic import remove_partials
+from dpst.option_checks import REGION
 from dpst.options import INPUT_FILES, SEMANTIC, Options
 from dpst.regions.automatic import CONTENT_MASK, STYLE_MASK
 from dpst.regions.segformer import PRESETS
@@ -123,13 +125,14 @@ def shot_path(options: Options, number: int | str) -> str:
     return str(output.with_name(f"{output.stem}_{_SHOTS.replace('*', str(number))}"))
 
 
-def make_folders(options: Options) -> None:
-    """Makes the folders of what a job will write.
+def prepare_folders(options: Options) -> None:
+    """Makes the folders of what a job will write, and removes the half-written files that killed runs left in them.
 
     Raises:
         UserError: one cannot be made.
     """
     for role, path in (*results(options), *by_products(options)):
+        remove_partials(path.replace(REGION, "*"))
         if not options.dry_run or role in ("mask preview", "mask"):
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)

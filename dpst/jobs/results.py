@@ -55,12 +55,14 @@ def write_results(result: Result, photo: Photo, options: Options, about: dict) -
 
         try:
             write(path)
+            continue
         except Exception as error:  # whatever it is, the time spent must not be lost
             logger.debug("output image %s", path, exc_info=True)
             wrong = f"output image {path} cannot be written ({reason(error)})"
             if isinstance(error, UserError):
                 wrong = str(error).split(";")[0]
-            failures.append(f"{wrong}; {_saved_elsewhere(write, path, folder_of_by_products(options))}")
+        # After the block, as the error's traceback holds the whole picture in memory.
+        failures.append(f"{wrong}; {_saved_elsewhere(write, path, folder_of_by_products(options))}")
     if failures:
         for failure in failures[1:]:
             logger.error("%s", failure)

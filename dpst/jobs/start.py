@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from dpst.errors import UserError
 from dpst.files.machine import check_address_space
-from dpst.jobs.console import Lasting
+from dpst.jobs.console import Lasting, writes_to
 from dpst.jobs.stopping import interrupts_deferred
 from dpst.solver.memory import MIB, gpu_memory
 
@@ -88,6 +88,9 @@ def _quiet() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # it holds after start-up only
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # GPUs have the numbers that nvidia-smi gives them
+    if "TF_XLA_FLAGS" in os.environ:  # TensorFlow ends the program if these are wrong; its message must be seen
+        yield
+        return
     try:
         standard_error = os.dup(2)
     except OSError:  # it is closed: nothing can be written there
@@ -96,13 +99,15 @@ def _quiet() -> Iterator[None]:
     before = sys.stderr
     nowhere = os.open(os.devnull, os.O_WRONLY)
     with open(standard_error, "w", buffering=1, encoding="utf-8", errors="backslashreplace") as copy:
-        if before is sys.__stderr__ or isinstance(before, Lasting):
-            sys.stderr = Lasting(copy)  # type: ignore[assignment]
+        meanwhile = Lasting(copy)
+        if writes_to(before, 2):
+            sys.stderr = meanwhile  # type: ignore[assignment]
         os.dup2(nowhere, 2)
         try:
             yield
         finally:
-            sys.stderr = before
+            if sys.stderr is meanwhile:  # a run that failed has ended, and another one may have begun
+                sys.stderr = before
             os.dup2(standard_error, 2)
             os.close(nowhere)
 

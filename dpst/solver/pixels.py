@@ -100,7 +100,7 @@ def solve_pixels(
                 image = minimize(REFINEMENT if matting else SEGMENTED, scale, image, scale.laplacian)
                 below = content
         finally:
-            ahead.submit(release)  # in the thread that made them
+            ahead.submit(release).result()  # in the thread that made them
     return image, run.records
 
 

@@ -4,10 +4,8 @@ import contextlib
 import json
 import logging
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -239,7 +237,7 @@ def test_what_a_killed_run_was_writing_is_removed(tmp_path, no_networks):
     assert sorted(tmp_path.rglob(".*")) == sorted(others)
 
 
-@pytest.mark.parametrize("fails", ["finished", "remove_partials", "make_folders", "results"])
+@pytest.mark.parametrize("fails", ["finished", "prepare_folders"])
 def test_whatever_fails_before_a_job_costs_that_job_alone(tmp_path, no_networks, monkeypatch, fails):
     def fail(*_):
         raise OSError("what\never")
@@ -345,30 +343,6 @@ def test_a_second_run_skips_what_is_done_and_redoes_what_changed(arguments, pair
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_the_results_are_those_of_an_undisturbed_run(arguments, tmp_path):
-    out = tmp_path / "out"
-    assert main(arguments) == 0
-    expected = pictures(out)
-    shutil.rmtree(out)
-
-    killed = subprocess.Popen([sys.executable, ROOT / "deep_photostyle.py", *arguments], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (out / "in1" / "in1.json").exists():
-        assert killed.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(np.random.default_rng().uniform(0, 0.6))
-    killed.send_signal(signal.SIGKILL)
-    assert killed.wait() == -signal.SIGKILL  # it had not ended by itself
-    assert len(pictures(out)) < len(expected)
-    for name, content in pictures(out).items():
-        assert content == expected[name]  # whole, or not there
-
-    assert main(arguments) == 0
-    assert pictures(out) == expected
-    assert not list(out.rglob(".*"))
-
-
-@pytest.mark.slow
 def test_two_runs_on_the_same_output_do_each_other_no_harm(arguments, tmp_path):
     out = tmp_path / "out"
     line = [sys.executable, str(ROOT / "deep_photostyle.py"), *arguments]
@@ -378,5 +352,4 @@ def test_two_runs_on_the_same_output_do_each_other_no_harm(arguments, tmp_path):
     results = pictures(out)
     assert sorted(results) == ["in1.png", "in2.png", "in3.png"] and not list(out.rglob(".*"))
     shutil.rmtree(out)
-    command = subprocess.run(line, capture_output=True, text=True, timeout=240)
-    assert command.returncode == 0 and pictures(out) == results
+    assert main(arguments) == 0 and pictures(out) == results

@@ -194,6 +194,14 @@ def bad_batches(folder):
     os.mkfifo(folder / "pipe.csv")
     (folder / "none.csv").write_text("content_image_path\n")
     (folder / "wrong.csv").write_text("content_image_path,colour\na.png,red\n")
+    (folder / "semicolons.csv").write_text("content_image_path;output_image\na.png;b.png\n")
+    yield (
+        "semicolons.csv",
+        {},
+        "manifest {}/semicolons.csv line 1: column 'content_image_path;output_image' is several; separate columns with commas",
+    )
+    (folder / "utf16.jsonl").write_text('{"content_image_path": "a.png"}\n', encoding="utf-16")
+    yield "utf16.jsonl", {}, "manifest {}/utf16.jsonl line 1: the text is in UTF-16; save it in UTF-8"
     yield "no.csv", {}, "--batch {}/no.csv does not exist; give a folder, or a manifest .csv or .jsonl"
     yield "a.txt", {}, "--batch {}/a.txt has an unknown type; give a folder, or a manifest .csv or .jsonl"
     yield "pipe.csv", {}, "--batch {}/pipe.csv has an unknown type; give a folder, or a manifest .csv or .jsonl"
@@ -224,12 +232,12 @@ def test_a_batch_that_cannot_start_is_reported(tmp_path):
 
 def test_a_long_manifest_is_never_in_memory(tmp_path):
     path = tmp_path / "a.jsonl"
-    path.write_text('{"content_image_path": "a.png", "seed": 1}\n' * 4000)
+    path.write_text('{"content_image_path": "a.png", "seed": 1}\n' * 1500)
     options = Options(batch=str(path))
     tracemalloc.start()
     try:
         found = find_jobs(options, "")
-        assert sum(1 for _ in found) == len(found) == 4000
-        assert tracemalloc.get_traced_memory()[1] < 300_000  # 4000 jobs take ten times as much
+        assert sum(1 for _ in found) == len(found) == 1500
+        assert tracemalloc.get_traced_memory()[1] < 300_000  # 1500 jobs take four times as much
     finally:
         tracemalloc.stop()

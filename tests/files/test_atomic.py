@@ -10,7 +10,7 @@ import pytest
 from conftest import DATA
 
 from dpst.files import atomic
-from dpst.files.atomic import partial_file, remove_partials, replacing, temporary_folder
+from dpst.files.atomic import check_partial_file, partial_file, remove_partials, replacing, temporary_folder
 from dpst.files.photos import Photo
 from dpst.files.writing import EXTENSIONS, write_photo
 
@@ -29,6 +29,14 @@ def test_writers_of_the_same_file_have_different_names(tmp_path):
         second.write_text("second")
         assert first != second and first.parent == second.parent == tmp_path
     assert path.read_text() == "first" and os.listdir(tmp_path) == ["a.png"]  # the outer block ends last
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):
+    (tmp_path / "far").write_text("far")
+    (tmp_path / "a.png").symlink_to("far")
+    with replacing(tmp_path / "a.png") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "a.png").read_text() == "whole" and (tmp_path / "far").read_text() == "far"
 
 
 def test_what_is_being_written_is_not_removed(tmp_path):
@@ -139,6 +147,38 @@ def test_a_file_that_is_removed_before_it_is_locked_is_made_anew(tmp_path, monke
     with partial_file(tmp_path / "a.png") as partial:
         assert partial.exists()
     assert len(locked) == 3
+
+
+def test_a_signal_as_soon_as_the_file_is_made_leaves_nothing(tmp_path, monkeypatch):
+    make = os.open
+
+    def interrupted(*arguments):
+        os.close(make(*arguments))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt), partial_file(tmp_path / "a.png"):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("has_nameless_files", [True, False])
+def test_a_check_says_whether_a_file_can_be_made_and_leaves_none(tmp_path, monkeypatch, has_nameless_files):
+    made, make = [], os.open
+    if not has_nameless_files:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+    def watched(path, *rest):
+        file = make(path, *rest)
+        made.extend(os.listdir(tmp_path))  # what would be left if the process were killed now
+        return file
+
+    monkeypatch.setattr(os, "open", watched)
+    check_partial_file(tmp_path / "a.png")
+    assert os.listdir(tmp_path) == [] and (made == [] if has_nameless_files else len(made) == 1)
+    for path in (tmp_path / "nowhere" / "a.png", tmp_path / f"{'a' * 250}.png"):
+        with pytest.raises(OSError, match=r"No such file|too long"):
+            check_partial_file(path)
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -421,6 +421,12 @@ def test_a_photo_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
         assert str(error.value) == f"style image {path} cannot be read (Permission denied); change its permissions"
 
 
+def test_a_photo_in_a_folder_that_may_not_be_entered_is_not_called_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "stat", denied)  # root may enter every folder
+    with pytest.raises(UserError, match=r"a.png cannot be read \(Permission denied\); change the permissions of its folder$"):
+        check_readable(str(tmp_path / "a.png"), "content image")
+
+
 def denied(path):
     raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
@@ -771,5 +777,5 @@ def test_a_thumbnail_is_of_no_more_pixels_than_are_read(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(UserError, match="is empty"):
+    with pytest.raises(UserError, match=r"a.png is no regular file but a pipe or a device; save it as a file first$"):
         check_readable(str(tmp_path / "a.png"), "content image")

@@ -1,5 +1,7 @@
 """A console that goes away costs no picture."""
 
+import contextlib
+import io
 import os
 import pty
 import signal
@@ -90,6 +92,14 @@ def test_streams_are_put_back(capsys):
     with lasting_console():
         print("seen")
     assert (sys.stdout, sys.stderr) == before and capsys.readouterr().out == "seen\n"
+
+
+def test_characters_that_a_console_cannot_show_are_escaped():
+    console = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    with contextlib.redirect_stdout(console), lasting_console():
+        print("café €")
+        print("and the next line")
+    assert console.buffer.getvalue() == b"caf\xe9 \\u20ac\nand the next line\n"
 
 
 def test_tensorflow_can_be_imported_without_standard_error():

@@ -45,7 +45,7 @@ def test_a_lut_says_what_its_colours_are(result):
 
 
 def test_a_lut_is_made_for_the_requested_colours(result):
-    plain, video = (result.lut(size=33, profile=profile) for profile in ("srgb", "rec709"))
+    plain, video = (result.lut(size=17, profile=profile) for profile in ("srgb", "rec709"))
     assert np.abs(plain.table - video.table).mean() > 0.01
     assert result.lut_fit(video).mean < 1.2 * result.lut_fit(plain).mean
     (comment,) = result.lut(size=17, profile="adobe-rgb").comments
@@ -59,7 +59,7 @@ def test_the_lut_of_a_result_that_keeps_the_light_does_too(result):
     content = golden_photo("content.png")
     for keeps_light, least, most in ((True, 0, 0.03), (False, 0.1, 1)):
         kept = dataclasses.replace(result, keeps_light=keeps_light)
-        change = np.abs((kept.lut(size=33)(content) - content) @ weights)
+        change = np.abs((kept.lut(size=17)(content) - content) @ weights)
         assert least <= change.mean() <= most
 
 
@@ -102,17 +102,17 @@ def test_the_fit_is_what_whoever_applies_the_lut_finds(solver, golden_paths, cap
 
 def test_a_batch_makes_a_lost_lut_again(tmp_path, capsys):
     (tmp_path / "jobs.csv").write_text(
-        f"content_image_path,style_image_path,lut\n{DATA / 'content.png'},{DATA / 'style.png'},look.png\n"
+        f"content_image_path,style_image_path,lut\n{DATA / 'content.png'},{DATA / 'style.png'},look.cube\n"
     )
     options = {"batch": tmp_path / "jobs.csv", "output_dir": tmp_path / "out", "style_option": 2, "max_iter": 2, "lut_size": 17}
     arguments = [f"--{name}={value}" for name, value in options.items()] + [f"--vgg19_weights={DATA / 'thin_vgg19.npy'}"]
     for expected in ("1 done", "1 unchanged"):
         assert main(arguments) == 0
         assert expected in "".join(capsys.readouterr())
-    (tmp_path / "out" / "look.png").unlink()
+    (tmp_path / "out" / "look.cube").unlink()
     assert main(arguments) == 0
     assert "1 done" in "".join(capsys.readouterr())
-    assert Lut.read(str(tmp_path / "out" / "look.png")).table.shape == (64, 64, 64, 3)
+    assert Lut.read(str(tmp_path / "out" / "look.cube")).table.shape == (17, 17, 17, 3)
 
 
 @pytest.mark.parametrize(

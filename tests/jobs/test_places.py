@@ -10,7 +10,7 @@ from conftest import DATA
 
 from dpst.errors import UserError
 from dpst.jobs.files_in_use import FilesInUse
-from dpst.jobs.places import lut_paths, make_folders, output_images, record_path
+from dpst.jobs.places import lut_paths, output_images, prepare_folders, record_path
 from dpst.options import Options
 
 
@@ -236,14 +236,15 @@ def test_folders_are_made_for_what_is_written(options, tmp_path):
     }
     job = dataclasses.replace(options, **there, mask_preview=str(tmp_path / "m" / "m.png"))
     before = set(os.listdir(tmp_path))
-    make_folders(dataclasses.replace(job, dry_run=True))
+    prepare_folders(dataclasses.replace(job, dry_run=True))
     assert set(os.listdir(tmp_path)) - before == {"m"}
-    make_folders(job)
-    assert set(os.listdir(tmp_path)) - before == {"m", "x", "y", "z"}
+    (tmp_path / "m" / ".m.png.0123abcd.part").touch()  # as a run leaves that was killed
+    prepare_folders(job)
+    assert set(os.listdir(tmp_path)) - before == {"m", "x", "y", "z"} and not [*tmp_path.rglob(".*")]
     assert record_path(job) == tmp_path / "y" / "a.json"
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^folder of output image .*file/x/a.png cannot be created"):
-        make_folders(dataclasses.replace(job, output_image=str(tmp_path / "file" / "x" / "a.png")))
+        prepare_folders(dataclasses.replace(job, output_image=str(tmp_path / "file" / "x" / "a.png")))
 
 
 def test_a_single_strength_keeps_the_name():

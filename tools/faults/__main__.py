@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import signal
 import sys
 import tempfile
@@ -21,12 +22,11 @@ def main() -> int:
     options = parser.parse_args()
     failed = 0
     print(f"{'phase':<13} {'signal':<8} {'resumed':>7}  results left, of {JOBS}")
-    with tempfile.TemporaryDirectory() as folder:
-        batch = Batch(Path(folder, "batch"))
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(Batch(Path(folder, "batch"))) as batch:
         for phase in options.phases:
             for number in (signal.SIGKILL, signal.SIGTERM):
                 left = [batch.killed(phase, number, seed) for seed in range(options.kills)]
-                bad = {seed: each for seed, each in enumerate(left) if not each.same or each.damaged or each.partials}
+                bad = {seed: each for seed, each in enumerate(left) if not each.is_resumed}
                 failed += len(bad)
                 counts = sorted(collections.Counter((each.results, each.code) for each in left).items())
                 told = ", ".join(f"{results} (exit {code}) {times} times" for (results, code), times in counts)

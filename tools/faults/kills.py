@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import io
+import json
 import os
 import signal
 import subprocess
@@ -31,24 +31,34 @@ class Left:
     """What a killed batch left, and whether it could be resumed.
 
     Attributes:
+        number: the signal.
         code: of the killed program, minus the signal's number if that ended it.
         results: how many were there, of `JOBS`.
         damaged: results that were neither whole nor those of a stopped solve.
         again: the exit code when the batch was started again.
-        same: whether every result then had the bytes of an undisturbed one.
-        partials: half-written files that were still there after that.
+        differ: results that then did not have the bytes of an undisturbed one.
+        partials: names of half-written files that were still there after that.
+        said: what the killed program and the one that went on said.
     """
 
+    number: signal.Signals
     code: int
     results: int
     damaged: int
     again: int
-    same: bool
-    partials: int
+    differ: tuple[str, ...]
+    partials: tuple[str, ...]
+    said: str
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether the signal ended the program as it should, and in the end all is as if nothing had happened."""
+        as_it_should = self.code in ((-self.number,) if self.number is signal.SIGKILL else (130, 0))
+        return as_it_should and not (self.again or self.damaged or self.differ or self.partials)
 
 
 class Batch:
-    """A batch of small jobs in a folder, and its undisturbed results."""
+    """A batch of small jobs in a folder, and its undisturbed results. It has a process, which `close` ends."""
 
     def __init__(self, folder: Path, replace: Callable[[Any, str, Any], None] = setattr) -> None:
         """Makes the photos, and runs the batch once to see what it gives and how long each phase takes.
@@ -56,6 +66,11 @@ class Batch:
         `replace` puts a function that takes the time in the place of each phase's.
         """
         self._folder = folder
+        # One thread for OpenBLAS as in the program: another number may change the last bits.
+        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tools'}", "OPENBLAS_NUM_THREADS": "1"}
+        self._program = subprocess.Popen(
+            [sys.executable, "-m", "faults.program"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         (folder / "photos").mkdir(parents=True)
         with Image.open(_DATA / "content.png") as photo:
             for number in range(JOBS):
@@ -75,16 +90,22 @@ class Batch:
         call, name = int(random.integers(1, self.calls[phase] + 1)), f"{phase} {number} {seed}"
         # Every third one as the call begins, the others at any moment of the longest one.
         delay = 0.0 if seed % 3 == 0 else random.uniform(0, self.seconds[phase])
-        line = [sys.executable, "-m", "faults.program", phase, str(call), str(delay), str(int(number)), *self._arguments]
-        environment = os.environ | {"PYTHONPATH": f"{_ROOT}{os.pathsep}{_ROOT / 'tools'}"}
-        code = subprocess.run(
-            line, env=environment, cwd=self._home(name), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300
-        ).returncode
+        home, said = self._home(name), self._folder / f"{name}.txt"
+        order = {"phase": phase, "call": call, "seconds": delay, "signal": int(number), "folder": str(home), "said": str(said)}
+        assert self._program.stdin and self._program.stdout
+        print(json.dumps(order | {"arguments": self._arguments}), file=self._program.stdin, flush=True)
+        code = int(self._program.stdout.readline())
         found = self._results(name)
         damaged = sum(not self._is_whole(name, file) for file in found)
-        again = self._run(name)
-        partials = sum(1 for _ in self._home(name).rglob(".*"))
-        return Left(code, len(found), damaged, again, again == 0 and self._results(name) == self.results, partials)
+        again = self._run(name, said)
+        after = self._results(name)
+        differ = tuple(file for file in self.results if after.get(file) != self.results[file])
+        partials = tuple(str(path.relative_to(home)) for path in home.rglob(".*"))
+        return Left(number, code, len(found), damaged, again, differ, partials, said.read_text())
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._program.communicate()
 
     def _is_whole(self, name: str, file: str) -> bool:
         """Whether a result is a picture of the right size; a stopped solve leaves other pixels than an undisturbed one."""
@@ -129,11 +150,12 @@ class Batch:
         (self._folder / name).mkdir(exist_ok=True)
         return self._folder / name
 
-    def _run(self, name: str) -> int:
+    def _run(self, name: str, said: str | os.PathLike = os.devnull) -> int:
+        """Runs the batch in this process; what it says is added to a file."""
         before = os.getcwd()
         os.chdir(self._home(name))
         try:
-            with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            with open(said, "a") as console, contextlib.redirect_stderr(console), contextlib.redirect_stdout(console):
                 return main(self._arguments)
         finally:
             os.chdir(before)

@@ -5,6 +5,7 @@ Each is held to what the same run does undisturbed.
 
 from __future__ import annotations
 
+import _signal
 import contextlib
 import dataclasses
 import errno
@@ -29,6 +30,7 @@ from dpst.jobs import stopping
 from hostile import seeds
 from hostile.broken import Broken, one_clear_line
 
+_getsignal = _signal.getsignal  # the one of signal takes longer than most of the calls that are counted
 _INPUTS = ("photo.png", "look.cube", "style.png", "photos")
 _GRADE = "--content_image_path photo.png --apply_lut look.cube --output_image out.png"
 _COMMANDS = {
@@ -53,26 +55,29 @@ class _Run:
     calls: int = 0
 
 
-def _make_inputs() -> None:
-    """The inputs of all commands, in the working folder."""
-    for name, value in (("photo.png", 40), ("style.png", 90)):
+@functools.cache
+def _inputs() -> dict[str, bytes]:
+    """The inputs of all commands, by their paths in the working folder."""
+
+    def picture(value: int) -> bytes:
         rows = np.arange(24 * 32 * 3).reshape(24, 32, 3) % 120 + value
-        Image.fromarray(rows.astype(np.uint8)).save(name, compress_level=1)
-    Path("look.cube").write_bytes(seeds.cubes()[0])
-    Path("photos").mkdir()
-    for name in ("a.png", "b.png"):
-        shutil.copy("photo.png", Path("photos", name))
-    Path("photos", "c.png").write_bytes(b"no picture")
+        Image.fromarray(rows.astype(np.uint8)).save(content := io.BytesIO(), "png", compress_level=1)
+        return content.getvalue()
+
+    photo, style = picture(40), picture(90)
+    photos = {"photos/a.png": photo, "photos/b.png": photo, "photos/c.png": b"no picture"}
+    return {"photo.png": photo, "style.png": style, "look.cube": seeds.cubes()[0], **photos}
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[None]:
     """A working folder of its own, with the inputs."""
     before = Path.cwd()
-    Path("run").mkdir()
+    Path("run", "photos").mkdir(parents=True)
     os.chdir("run")
     try:
-        _make_inputs()
+        for name, content in _inputs().items():
+            Path(name).write_bytes(content)
         yield
     finally:
         os.chdir(before)
@@ -96,6 +101,8 @@ def _found(code: int, calls: int = 0) -> _Run:
 
 @functools.cache
 def _undisturbed(command: str) -> _Run:
+    with _folder():
+        _main(command, io.StringIO(), io.StringIO())  # imports take many more calls than anything later
     with _folder():
         counted = _Calls(lambda number: None)
         with counted:
@@ -144,7 +151,35 @@ _ERRORS: dict[str, Callable[[], Exception]] = {
     "gone": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
     "closed": lambda: ValueError("I/O operation on closed file."),
 }
-_DESCRIPTORS = ("/dev/full", "a pipe that nobody reads", "closed")
+
+
+class _Losing(io.TextIOWrapper):
+    """A console on a descriptor, whose other end goes after so many writes."""
+
+    def __init__(self, own: int, other: int, writes: int):
+        super().__init__(
+            io.BufferedWriter(io.FileIO(own, "wb")), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        os.set_blocking(other, False)
+        self._other, self._left = other, writes
+
+    def write(self, text: str) -> int:
+        if self._left == 0:
+            os.close(self._other)
+        elif self._left > 0 and os.isatty(self.fileno()):  # whose few bytes would soon be full
+            with contextlib.suppress(BlockingIOError):  # nothing has been written since
+                os.read(self._other, 1 << 16)
+        self._left -= 1
+        return super().write(text)
+
+    def close(self) -> None:
+        if self._left >= 0:
+            os.close(self._other)
+            self._left = -1
+        super().close()
+
+
+_DESCRIPTORS = ("/dev/full", "a pipe", "a full pipe", "a terminal", "closed")
 
 
 def _console(how: str, writes: int, is_terminal: bool) -> TextIO:
@@ -155,9 +190,14 @@ def _console(how: str, writes: int, is_terminal: bool) -> TextIO:
     if how == "closed":
         with open(os.devnull, "w") as stream:
             return stream
-    reader, writer = os.pipe()
-    os.close(reader)
-    return open(writer, "w", buffering=1)
+    other, own = os.openpty() if how == "a terminal" else os.pipe()
+    if how == "a full pipe":  # another program that shares it wants to wait for nobody
+        os.set_blocking(own, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(own, bytes(4096))
+        writes = 1000  # it stays there, and nobody reads it
+    return _Losing(own, other, writes)
 
 
 def consoles() -> st.SearchStrategy[bytes]:
@@ -181,18 +221,22 @@ def console(path: Path) -> None:
 # Signals.
 
 
+def _can_be_stopped() -> bool:
+    """Whether the program handles signals: it takes SIGINT first and SIGHUP last."""
+    return _getsignal(2) is stopping._stop and _getsignal(1) is stopping._stop
+
+
 class _Calls:
     """Counts the calls of Python functions and of those in C, while they can be interrupted."""
 
     def __init__(self, at: Callable[[int], None]):
-        """Takes what is called with each one's number."""
+        """Takes what is called with each one's number, until it raises an exception."""
         self._at, self.number = at, 0
 
     def _seen(self, frame: Any, event: str, argument: Any) -> None:
-        if all(signal.getsignal(number) is stopping._stop for number in stopping._SIGNALS) and not event.startswith("c_exc"):
+        if _can_be_stopped():
             self.number += 1
             self._at(self.number)
-            sys.setprofile(self._seen)  # an exception has taken it away
 
     def __enter__(self) -> None:
         sys.setprofile(self._seen)
@@ -201,10 +245,26 @@ class _Calls:
         sys.setprofile(None)
 
 
+@contextlib.contextmanager
+def _second(number: int) -> Iterator[None]:
+    """On SIGALRM, sends another signal if the program still handles it."""
+
+    def send(*_) -> None:
+        if _can_be_stopped():
+            os.kill(os.getpid(), number)
+
+    before = signal.signal(signal.SIGALRM, send)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def signals() -> st.SearchStrategy[bytes]:
-    """A command, and the shares of it after which signals come."""
+    """A command, the share of it after which a signal comes, and the microseconds to a second one."""
     numbers = st.sampled_from([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]).map(int)
-    pairs = st.tuples(st.floats(0, 1), numbers, st.integers(0, 300), numbers)
+    pairs = st.tuples(st.floats(0, 1), numbers, st.integers(1, 30_000), numbers)
     names = [name for name in _COMMANDS if name not in ("no option", "help")]
     return st.builds(lambda *each: json.dumps(each).encode(), st.sampled_from(names), pairs)
 
@@ -216,11 +276,12 @@ def interrupted(path: Path) -> None:
     at = 1 + int(share * (good.calls - 1))
 
     def send(call: int) -> None:
-        if call in (at, at + gap):
-            os.kill(os.getpid(), number if call == at else other)
+        if call == at:
+            signal.setitimer(signal.ITIMER_REAL, gap / 1e6)
+            os.kill(os.getpid(), number)
 
     with _folder():
-        with _Calls(send):
+        with _second(other), _Calls(send):
             code = _main(command, io.StringIO(), io.StringIO())
         left = _found(code)
         if code not in (130, good.code):

@@ -9,6 +9,7 @@ files of other findings.
 from __future__ import annotations
 
 import base64
+import gc
 import importlib
 import json
 import logging
@@ -130,6 +131,7 @@ def main(module: str, mebibytes: int, seconds: int) -> None:
     warnings.simplefilter("always")  # each is a line on standard error
     warnings.simplefilter("ignore", hypothesis.errors.HypothesisWarning)
     np.seterr(all="warn")
+    gc.freeze()  # so that the program, which collects after each job, need not look at all libraries each time
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     size = pages * resource.getpagesize() + mebibytes * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
