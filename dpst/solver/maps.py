@@ -56,7 +56,9 @@ def solve_maps(
     Returns:
         The looks by realism, and the records of the stages.
     """
-    masks = FittedMasks.fitted(pair.content_masks, pair.content)
+    fitter = concurrent.futures.ThreadPoolExecutor(1)  # beside the first stage; also after a stop, as the best look needs them
+    masks = fitter.submit(FittedMasks.fitted, pair.content_masks, pair.content)
+    fitter.shutdown(wait=False)
     sizes = scales(fitted(pair.size, network_side(pair.size, options)))
     shapes = [fitted(pair.size, size) for size in sizes]
     plan = [(shape, _COARSE_STEPS if shape is not shapes[-1] else _STEPS) for shape in shapes]
@@ -105,17 +107,22 @@ def solve_maps(
     finally:  # after a stop, preparation ends at its next step, without waiting for that
         ended.set()
         background.shutdown(wait=False, cancel_futures=True)
-    run.looks[options.realisms[0]] = objective.look(coefficients, masks)
+    run.looks[options.realisms[0]] = objective.look(coefficients, masks.result())
     for realism in options.realisms[1:]:
         begin, inverse = time.perf_counter(), new_inverse()
         objective.weights = Weights.of(options, realism)
         coefficients = minimize(objective, coefficients, inverse, begin)
-        run.looks[realism] = objective.look(coefficients, masks)
+        run.looks[realism] = objective.look(coefficients, masks.result())
     return run.looks, run.records
 
 
 def _minimize_look(
-    run: Run, objective: LookObjective, start: tf.Tensor, inverse: InverseHessian, masks: FittedMasks, begin: float
+    run: Run,
+    objective: LookObjective,
+    start: tf.Tensor,
+    inverse: InverseHessian,
+    masks: concurrent.futures.Future[FittedMasks],
+    begin: float,
 ) -> tf.Tensor:
     """Runs the next stage of the plan from `start`; returns the best coefficients."""
     test = settled(_MIN_CHANGE, _CHANGE_STEPS)
@@ -126,7 +133,7 @@ def _minimize_look(
         )
 
     def look(found: tf.Tensor) -> Look:
-        return objective.look(found, masks)
+        return objective.look(found, masks.result())
 
     phase = REFINEMENT if objective.weights.photograph else SEGMENTED
     return run.follow(phase, objective, minimize, begin, look).solution
