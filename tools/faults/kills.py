@@ -53,8 +53,8 @@ class Left:
     @property
     def is_resumed(self) -> bool:
         """Whether the signal ended the program as it should, and in the end all is as if nothing had happened."""
-        as_it_should = self.code in ((-self.number,) if self.number is signal.SIGKILL else (130, 0))
-        return as_it_should and not (self.again or self.damaged or self.differ or self.partials)
+        code = -self.number if self.number is signal.SIGKILL else 130
+        return self.code == code and not (self.again or self.damaged or self.differ or self.partials)
 
 
 class Batch:

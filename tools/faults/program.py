@@ -27,11 +27,14 @@ _TOO_LONG = 300  # seconds; a process that hangs so long says where, and ends
 
 
 def _kill_at(phase: str, call: int, seconds: float, number: int) -> None:
-    calls, once = 0, threading.Lock()
+    calls, killed, lock = 0, False, threading.Lock()
 
     def kill() -> None:
-        if once.acquire(blocking=False):
-            os.kill(os.getpid(), number)
+        nonlocal killed
+        with lock:  # so that the call does not end before another thread has sent the signal
+            if not killed:
+                killed = True
+                os.kill(os.getpid(), number)
 
     def kill_later() -> None:
         time.sleep(seconds)
