@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dpst.errors import UserError
 
-__all__ = ["memory_errors", "on_device", "tf"]
+__all__ = ["added_rows", "memory_errors", "on_device", "sparse_product", "tf"]
 
 
 @contextlib.contextmanager
@@ -32,3 +32,25 @@ def on_device(device: str) -> Iterator[None]:
         raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or use cpu")
     with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
         yield
+
+
+def sparse_product(matrix: tf.SparseTensor, dense: tf.Tensor, transpose: bool = False) -> tf.Tensor:
+    """A sparse matrix, or its transpose, times a dense one.
+
+    With deterministic operations TensorFlow has no such product on a GPU: there the entries' parts of the sums are added up.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        return tf.sparse.sparse_dense_matmul(matrix, dense, adjoint_a=transpose)
+    rows, columns = tf.unstack(matrix.indices, axis=1)[:: -1 if transpose else 1]
+    parts = matrix.values[:, None] * tf.gather(dense, columns)
+    return tf.math.unsorted_segment_sum(parts, rows, matrix.dense_shape[1 if transpose else 0])
+
+
+def added_rows(rows: tf.Tensor, places: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
+    """Rows (n, k) with more of them, (m, k), added at their places (m,), several of which may be the same.
+
+    With deterministic operations TensorFlow would leave a GPU for the one that does this.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        return tf.tensor_scatter_nd_add(rows, places[:, None], more)
+    return rows + tf.math.unsorted_segment_sum(more, places, tf.shape(rows)[0])

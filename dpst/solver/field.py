@@ -9,7 +9,7 @@ import scipy.sparse
 
 from dpst.imaging.colours import LUMA
 from dpst.solver.affine_field import Grid, slicing
-from vgg19.backend import tf
+from vgg19.backend import sparse_product, tf
 
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
 SPREAD = 0.3
@@ -57,13 +57,13 @@ class Field(NamedTuple):
     def change(self, coefficients: tf.Tensor) -> tf.Tensor:
         """The change of the picture (pixels, k)."""
         channels = coefficients.shape[-1]
-        maps = tf.sparse.sparse_dense_matmul(self.slices, tf.reshape(self.uncentred(coefficients), (-1, 4 * channels)))
+        maps = sparse_product(self.slices, tf.reshape(self.uncentred(coefficients), (-1, 4 * channels)))
         return tf.reduce_sum(self.colours[:, :, None] * tf.reshape(maps, (-1, 4, channels)), 1)
 
     def by_coefficients(self, by_change: tf.Tensor) -> tf.Tensor:
         """The transpose of `change`: from a derivative by the picture (pixels, k) to one by the coefficients."""
         products = tf.reshape(self.colours[:, :, None] * by_change[:, None], (-1, 4 * by_change.shape[-1]))
-        by_maps = tf.sparse.sparse_dense_matmul(self.slices, products, adjoint_a=True)
+        by_maps = sparse_product(self.slices, products, transpose=True)
         by_maps = tf.reshape(by_maps, (self.centres.shape[0], -1, 4, by_change.shape[-1]))
         return tf.concat([by_maps[:, :, :1] - self.centres * by_maps[:, :, 3:], by_maps[:, :, 1:]], 2)
 
@@ -74,7 +74,7 @@ class Field(NamedTuple):
     def rough(self, coefficients: tf.Tensor) -> tf.Tensor:
         """The roughness times the coefficients."""
         rows = tf.reshape(coefficients, (-1, 4 * coefficients.shape[-1]))
-        return tf.reshape(tf.sparse.sparse_dense_matmul(self.roughness, rows), tf.shape(coefficients))
+        return tf.reshape(sparse_product(self.roughness, rows), tf.shape(coefficients))
 
 
 def sparse_tensor(matrix: scipy.sparse.spmatrix) -> tf.SparseTensor:

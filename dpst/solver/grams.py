@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vgg19.backend import tf
+from vgg19.backend import added_rows, tf
 
 
 class RegionGrams(NamedTuple):
@@ -24,7 +24,7 @@ class RegionGrams(NamedTuple):
         masks: float32 (n, 1), their masks; None if all are 1.
         first: int32 (h * w,), the inverse: for each pixel its first row there, n if it is in no region; None if `inside` is None.
         rest: int32 (m,), the rows left over; None if there are none.
-        rest_inside: int32 (m, 1), their pixels; None if `rest` is None.
+        rest_inside: int32 (m,), their pixels; None if `rest` is None.
     """
 
     counts: np.ndarray
@@ -54,7 +54,7 @@ class RegionGrams(NamedTuple):
             None if (values == 1).all() else values,
             None if is_whole else first,
             rest if rest.size else None,
-            inside[rest][:, None] if rest.size else None,
+            inside[rest] if rest.size else None,
         )
 
     def __call__(self, features: tf.Tensor) -> list[tf.Tensor]:
@@ -92,4 +92,4 @@ class RegionGrams(NamedTuple):
         if self.first is None:
             return rows
         flat = tf.gather(tf.pad(rows, ((0, 1), (0, 0))), self.first)
-        return flat if self.rest is None else tf.tensor_scatter_nd_add(flat, self.rest_inside, tf.gather(rows, self.rest))
+        return flat if self.rest is None else added_rows(flat, self.rest_inside, tf.gather(rows, self.rest))

@@ -11,7 +11,7 @@ import scipy.sparse
 from dpst.options import Options
 from dpst.solver.grams import RegionGrams
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
-from vgg19.backend import tf
+from vgg19.backend import sparse_product, tf
 from vgg19.masks import propagate
 from vgg19.network import Network
 
@@ -93,7 +93,7 @@ class Objective:
     def _affine_form(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sum over channels of v' L v (Luan et al. 2017, eq. 4), and its derivative by v, 2 L v."""
         v = tf.reshape(image, (-1, 3))
-        lv = tf.sparse.sparse_dense_matmul(self._sparse, v)
+        lv = sparse_product(self._sparse, v)
         return tf.reduce_sum(v * lv), tf.reshape(2.0 * lv, image.shape)
 
     def _evaluate(self, levels: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:

@@ -19,7 +19,7 @@ from dpst.solver.grams import RegionGrams
 from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, total_variation
 from dpst.solver.palette import Palettes
 from dpst.solver.photograph import Photograph
-from vgg19.backend import tf
+from vgg19.backend import added_rows, sparse_product, tf
 from vgg19.network import features
 
 # The terms of the loss, in the order in which the function returns them.
@@ -210,7 +210,7 @@ def _by_picture(
 
 def _by_colours(image: tf.Tensor, pixels: tf.Tensor, scene: Scene, scales: Scales) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
     """The terms of each pixel's colour, and their derivative by the colours (pixels, 3)."""
-    form = tf.sparse.sparse_dense_matmul(scene.laplacian, image)
+    form = sparse_product(scene.laplacian, image)
     beyond, away = image - tf.clip_by_value(image, 0.0, 1.0), image - scene.grade
     light = tf.reduce_sum(away * LUMA, 1, keepdims=True)
     chroma = away - light
@@ -229,4 +229,4 @@ def _by_colours(image: tf.Tensor, pixels: tf.Tensor, scene: Scene, scales: Scale
         "colours": scales.colours * tf.reduce_sum(each * distance),
         "foreign": scales.foreign * tf.reduce_sum(each_own * foreign**2),
     }
-    return losses, tf.tensor_scatter_nd_add(gradient, some[:, None], each_own[:, None] * by_own)
+    return losses, added_rows(gradient, some, each_own[:, None] * by_own)

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import scipy.sparse
 from conftest import DATA, golden_photo
 
 from photo_style import Options, stylize
-from vgg19.backend import memory_errors, tf
+from vgg19.backend import added_rows, memory_errors, sparse_product, tf
 
 ROOT = DATA.parents[1]
 
@@ -64,3 +66,22 @@ def test_what_does_not_fit_into_memory_is_a_memory_error(monkeypatch):
     options = Options(style_option=2, vgg19_weights=str(DATA / "thin_vgg19.npy"))
     with pytest.raises(MemoryError):
         stylize(photo, photo, options=options)
+
+
+@pytest.mark.parametrize("gpus", [[], ["GPU"]])
+def test_sparse_products_are_those_of_scipy_on_any_device(monkeypatch, gpus):
+    """On a GPU another way is taken, as TensorFlow's own operation refuses to be deterministic there."""
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    random = np.random.default_rng(0)
+    matrix = scipy.sparse.random(7, 5, 0.4, random_state=0, format="coo")
+    tensor = tf.sparse.reorder(tf.SparseTensor(np.stack([matrix.row, matrix.col], 1).astype(np.int64), matrix.data, matrix.shape))
+    wide, tall = random.random((5, 3)), random.random((7, 3))
+    np.testing.assert_allclose(sparse_product(tensor, wide), matrix @ wide)
+    np.testing.assert_allclose(sparse_product(tensor, tall, transpose=True), matrix.T @ tall)
+
+
+@pytest.mark.parametrize("gpus", [[], ["GPU"]])
+def test_rows_are_added_where_they_belong_on_any_device(monkeypatch, gpus):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
+    added = added_rows(tf.ones((4, 2)), tf.constant([2, 0, 2]), tf.constant([[1.0, 2], [3, 4], [5, 6]]))
+    np.testing.assert_array_equal(added, [[4, 5], [1, 1], [7, 9], [1, 1]])
