@@ -21,6 +21,7 @@ from dpst.files.photos import thumbnail
 from dpst.jobs.job import Outcome, Status
 from dpst.jobs.messages import with_flags
 from dpst.jobs.places import output_images, record_path
+from dpst.jobs.scores import BLOTCHED
 from dpst.options import CLIP_EXTENSIONS, Options
 from dpst.solver.stages import Stage
 
@@ -49,7 +50,9 @@ _COLUMNS = {
     "seconds": _Column("time", "seconds that the job took", 1),
     "detail_kept": _Column("detail kept", "the share of the photo's detail that is still there; 1 is all of it", 3),
     "invented_detail": _Column("detail invented", "detail that the photo does not have, in levels of 255; 0 is none", 1),
-    "blotches": _Column("blotches", "hue that varies within an object, in CIELAB; above 2.45 the result is worth a look", 1),
+    "blotches": _Column(
+        "blotches", f"hue that varies within an object, in CIELAB; above {BLOTCHED} the result is worth a look", 1
+    ),
     "foreign_colours": _Column(
         "foreign colours", "the share of the result in colours that the style's region does not have; 0 is none", 3
     ),

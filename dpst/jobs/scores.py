@@ -27,8 +27,8 @@ _DETAIL_WINDOW, _FLAT = 9, 1e-5
 # CIELAB that counts as none.
 _HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 128, 17, 4.0
 # Blotches above this are worth a look. Without regions and the term against them the portrait, the castle and the crowd on which
-# both were developed had 2.5 to 4.0; results that look right have up to 2.42.
-_BLOTCHED = 2.45
+# both were developed have 2.8 to 4.5; results that look right have up to 2.44.
+BLOTCHED = 2.6
 # The realism that is advised then: little more than a colour grade.
 _CALM = 2
 # CIELAB distance, lightness counting 0.3, from every colour of the style's region at which a colour is foreign to it.
@@ -81,12 +81,12 @@ def advice(figures: dict[str, float], size: tuple[int, ...], realisms: tuple[flo
         has_masks: whether the regions are the user's own.
     """
     has_windows = max(size[:2]) >= _HUE_SIZE and min(fitted((size[0], size[1]), _HUE_SIZE)) >= _HUE_WINDOW
-    if figures["blotches"] <= _BLOTCHED or not has_windows:
+    if figures["blotches"] <= BLOTCHED or not has_windows:
         return ""
     result = "the result" if len(realisms) == 1 else f"the result of realism {realisms[0]:g}"
     remedies = [] if realisms[0] >= _CALM else [f"--realism {_CALM}"]
     remedies.append("other masks" if has_masks else "masks, which may be a few strokes (--content_seg_path, --style_seg_path)")
-    found = f"{result} may have one object in two hues (blotches {figures['blotches']:.1f}, above {_BLOTCHED})"
+    found = f"{result} may have one object in two hues (blotches {figures['blotches']:.1f}, above {BLOTCHED})"
     return f"{found}; if so, use {', or '.join(remedies)}"
 
 

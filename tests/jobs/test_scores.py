@@ -169,8 +169,8 @@ def test_hue_that_changes_at_the_border_of_a_mask_is_no_blotch():
     ],
 )
 def test_the_advice_leaves_out_what_was_done(realisms, has_masks, result, remedies):
-    advised = advice({"blotches": 2.56}, (200, 300), realisms, has_masks)
-    assert advised == f"{result} may have one object in two hues (blotches 2.6, above 2.45); if so, use {remedies}"
+    advised = advice({"blotches": 2.71}, (200, 300), realisms, has_masks)
+    assert advised == f"{result} may have one object in two hues (blotches 2.7, above 2.6); if so, use {remedies}"
 
 
 def test_blotches_are_those_of_a_fit_to_each_window():
