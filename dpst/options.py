@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from dpst.option_checks import check_options, numbers_in
 
-# Long sides in pixels of a solve without `max_size`: it takes about ten seconds on two cores, and about five with `preview`.
+# Long sides in pixels of a solve without `max_size`: it takes about seven seconds on two cores, and about five with `preview`.
 SOLVE_SIZE, PREVIEW_SIZE = 512, 160
 # Maximum iterations of a stage of a preview.
 PREVIEW_ITERATIONS = 25
