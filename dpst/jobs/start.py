@@ -63,8 +63,8 @@ def load_tensorflow(device: str, gpu_share: float = 0.0) -> None:
 def _import_quickly() -> None:
     """Imports TensorFlow, if it is not yet imported.
 
-    The objects that the import makes live until the end; searching them for garbage would take most of a second. Keras, which only
-    Adam needs, is left to its first use by the switch for the older one, which is seldom installed.
+    The objects that the import makes live until the end; searching them for garbage would take most of a second. Keras, which
+    only Adam needs, is left to its first use by the switch for the older one, which is seldom installed.
     """
     if "tensorflow" in sys.modules:
         return

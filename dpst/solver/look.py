@@ -80,7 +80,7 @@ class Weights:
             options.tv_weight / defaults.tv_weight,
             options.affine_weight / defaults.affine_weight * step,
             step,
-            step * max(step, 1.0) ** 2,
+            step * max(step, 1.0),
         )
 
     @property
