@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -462,7 +463,7 @@ class Options:
     @property
     def is_clip(self) -> bool:
         """Whether the content is a clip of film, by its extension."""
-        return PurePath(self.content_image_path).suffix.lower() in CLIP_EXTENSIONS
+        return is_clip_name(self.content_image_path)
 
     @property
     def solver_used(self) -> str:
@@ -487,6 +488,11 @@ class Options:
     def strengths(self) -> tuple[float, ...]:
         """The numbers of `strength`."""
         return numbers_in("`strength`", self.strength, MAX_STRENGTH)
+
+
+def is_clip_name(path: str | os.PathLike) -> bool:
+    """Whether a file is a clip of film, by its extension."""
+    return PurePath(path).suffix.lower() in CLIP_EXTENSIONS
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

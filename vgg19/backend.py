@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
+import scipy.sparse
 import tensorflow as tf
 
 from dpst.errors import UserError
 
-__all__ = ["added_rows", "memory_errors", "on_device", "sparse_product", "tf"]
+__all__ = ["added_rows", "memory_errors", "on_device", "sparse_product", "sparse_tensor", "tf"]
 
 
 @contextlib.contextmanager
@@ -32,6 +34,13 @@ def on_device(device: str) -> Iterator[None]:
         raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or use cpu")
     with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
         yield
+
+
+def sparse_tensor(matrix: scipy.sparse.spmatrix) -> tf.SparseTensor:
+    """A sparse matrix as TensorFlow has it, float32."""
+    entries = matrix.tocsr().tocoo()  # in the order of rows
+    places = np.stack([entries.row, entries.col], 1).astype(np.int64)
+    return tf.SparseTensor(places, entries.data.astype(np.float32), matrix.shape)
 
 
 def sparse_product(matrix: tf.SparseTensor, dense: tf.Tensor, transpose: bool = False) -> tf.Tensor:

@@ -25,7 +25,7 @@ from dpst.files.writing import EXTENSIONS
 from dpst.jobs.job import Job, Outcome, Status
 from dpst.jobs.places import by_products, results
 from dpst.option_checks import KINDS
-from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, OUTPUT_FILES, PICTURE_OPTIONS, Options, nearest
+from dpst.options import BOOLEANS, CLIP_EXTENSIONS, INPUT_FILES, OUTPUT_FILES, PICTURE_OPTIONS, Options, is_clip_name, nearest
 from dpst.regions.segformer import PRESETS
 from vgg19.weights import CHOICES
 
@@ -118,7 +118,7 @@ def _photos(folder: Path, or_clips: bool = False) -> list[Path]:
     """The photos of a folder, in2 before in10; or its clips if there are no photos. What is left out is counted in a warning."""
     files = [path for path in _files(folder) if not path.name.startswith(".")]
     photos = [path for path in files if path.suffix.lower() in EXTENSIONS]
-    clips = [path for path in files if path.suffix.lower() in CLIP_EXTENSIONS]
+    clips = [path for path in files if is_clip_name(path)]
     if photos and clips and or_clips:
         skipped = "folder %s contains photos, and %d clips that are skipped; put the clips into a folder of their own"
         logger.warning(skipped, folder, len(clips))
@@ -220,7 +220,7 @@ def _csv_rows(lines: Iterable[str]) -> Iterator[tuple[int, object]]:
     reader = csv.DictReader(lines)
     for name in reader.fieldnames or []:
         if ";" in name or "\t" in name:  # as spreadsheets write it in countries with decimal commas
-            raise UserError(f"column '{name}' is several; separate columns with commas")
+            raise UserError(f"column '{name}' is several; put commas between them")
         _check_name(name)
     while True:
         try:

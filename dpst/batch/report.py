@@ -22,7 +22,7 @@ from dpst.jobs.job import Outcome, Status
 from dpst.jobs.messages import with_flags
 from dpst.jobs.places import output_images, record_path
 from dpst.jobs.scores import BLOTCHED
-from dpst.options import CLIP_EXTENSIONS, Options
+from dpst.options import Options, is_clip_name
 from dpst.solver.stages import Stage
 
 logger = logging.getLogger(__name__)
@@ -175,8 +175,7 @@ def _pictures(card: _Card) -> dict[str, str]:
     for role, (path, long_side) in wanted.items():
         if path and os.path.isfile(path):
             try:
-                is_clip = Path(path).suffix.lower() in CLIP_EXTENSIONS
-                small = (clip_thumbnail if is_clip else thumbnail)(path, long_side, card.options.max_pixels)
+                small = (clip_thumbnail if is_clip_name(path) else thumbnail)(path, long_side, card.options.max_pixels)
             except UserError:  # it has gone or become another file since
                 continue
             pictures[role] = "data:image/jpeg;base64," + base64.b64encode(small).decode()

@@ -14,7 +14,7 @@ from dpst.files.inputs import in_counting_order
 from dpst.files.kinds import OTHER_EXTENSIONS
 from dpst.files.photos import check_readable, read_mask_samples, same_shape
 from dpst.files.writing import EXTENSIONS
-from dpst.options import CLIP_EXTENSIONS
+from dpst.options import is_clip_name
 
 _ROLE = "content segmentation"
 
@@ -24,7 +24,7 @@ def are_frame_masks(content_seg_path: str, style_seg_path: str) -> bool:
 
     Where both are folders they hold a file for each region.
     """
-    if Path(content_seg_path).suffix.lower() in CLIP_EXTENSIONS:
+    if is_clip_name(content_seg_path):
         return True
     return os.path.isdir(content_seg_path) and not os.path.isdir(style_seg_path)
 

@@ -251,7 +251,7 @@ def _open(path: str, role: str, max_pixels: float) -> pyvips.Image:
     if stat.S_ISDIR(state.st_mode):
         raise UserError(f"{role} {path} is a folder; give a file")
     if not stat.S_ISREG(state.st_mode):  # it could be waited for without end
-        raise UserError(f"{role} {path} is no regular file but a pipe or a device; save it as a file first")
+        raise UserError(f"{role} {path} is a pipe or a device; save it as a file first")
     if state.st_size == 0:
         raise UserError(f"{role} {path} is empty; get a complete copy")
 

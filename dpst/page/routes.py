@@ -25,10 +25,10 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.wsgi import wrap_file
 
 from dpst.errors import UserError
-from dpst.options import MAX_STRENGTH, Options
+from dpst.options import MAX_STRENGTH, Options, is_clip_name
 from dpst.page.line import Line
 from dpst.page.requests import MAX_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
-from dpst.page.session import REALISMS, ROLES, PageClosed, Session, is_clip_name
+from dpst.page.session import REALISMS, ROLES, PageClosed, Session
 from dpst.regions.mask_classes import REFERENCE_COLOURS
 from dpst.regions.segformer import is_installed
 from vgg19.networks import Networks

@@ -33,7 +33,7 @@ from dpst.jobs.messages import warnings_here, with_flags
 from dpst.jobs.picture import Receiver, check_job, run_job
 from dpst.jobs.places import mask_paths
 from dpst.jobs.records import input_hashes
-from dpst.options import AUTO, CLIP_EXTENSIONS, SEMANTIC, Options
+from dpst.options import AUTO, SEMANTIC, Options, is_clip_name
 from dpst.page.results import ClipResult, PageResult, PhotoResult
 from dpst.page.views import Download, RegionSource, ShownRegion, ShownRegions, View
 from dpst.regions.automatic import write_masks
@@ -113,7 +113,6 @@ class Session:
         self._files: dict[str, str] = {}
         self._shown: dict[str, str] = {}  # names of the newest pictures of photos and regions, for the page to show
         self._content: np.ndarray | None = None
-        self._is_clip = False  # whether the content is a clip
         self._draft: _Solved | None = None
         self._full: dict[float, _Solved] = {}  # by realism, all of the same photos and regions
         self._lock, self._active_calls, self._closed = threading.Lock(), 0, False
@@ -148,7 +147,7 @@ class Session:
                     write_photo(str(self._made / shown), pixels)
                     self._draft, self._full = None, {}
                     if option == "content_image_path":
-                        self._content, self._is_clip = pixels, is_clip
+                        self._content = pixels
                 else:
                     check_readable(str(own), role, self._base.max_pixels)
             except BaseException:
@@ -161,6 +160,11 @@ class Session:
                 given = given.with_name(f"{role.replace(' ', '_')}_{name}")
             self._files[option] = str(own.rename(given))
             return shown
+
+    @property
+    def _is_clip(self) -> bool:
+        """Whether the content is a clip."""
+        return is_clip_name(self._files.get("content_image_path", ""))
 
     def _photo(self, path: str, role: str) -> np.ndarray:
         """A photo as the page shows it, float32 (H, W, 3), 0..1."""
@@ -478,8 +482,3 @@ class Session:
         for option, role in ROLES.items():
             line = line.replace(f"the {role}", _PAGE_NAMES[option]).replace(role, _PAGE_NAMES[option])
         return line.replace(_CLIP_ROLE, "your clip")
-
-
-def is_clip_name(name: str) -> bool:
-    """Whether a file is a clip, by its extension."""
-    return Path(name).suffix.lower() in CLIP_EXTENSIONS

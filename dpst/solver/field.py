@@ -9,12 +9,12 @@ import scipy.sparse
 
 from dpst.imaging.colours import LUMA
 from dpst.solver.affine_field import Grid, slicing
-from vgg19.backend import sparse_product, tf
+from vgg19.backend import sparse_product, sparse_tensor, tf
 
 # Colours are taken relative to the region's mean luma, in units of this: constants and slopes are then of one size.
-SPREAD = 0.3
+_SPREAD = 0.3
 # (4, 4): from (red, green, blue, 1) to luma, red minus luma, blue minus luma, in that unit, and 1.
-BASIS = np.vstack([np.pad(np.array([LUMA, [1, 0, 0] - LUMA, [0, 0, 1] - LUMA]) / SPREAD, ((0, 0), (0, 1))), [0, 0, 0, 1]])
+BASIS = np.vstack([np.pad(np.array([LUMA, [1, 0, 0] - LUMA, [0, 0, 1] - LUMA]) / _SPREAD, ((0, 0), (0, 1))), [0, 0, 0, 1]])
 
 
 class Field(NamedTuple):
@@ -24,7 +24,7 @@ class Field(NamedTuple):
 
     Attributes:
         colours: (pixels, 4), of the photo, in `BASIS`.
-        centres: (R, 1, 1, 1), the regions' mean luma.
+        centres: (R, 1, 1, 1), the regions' mean luma, in the unit of `BASIS`.
         slices: sparse (pixels, R * nodes), the trilinear weights of the nodes times the regions' masks.
         roughness: sparse (R * nodes, R * nodes), see `Grid.roughness`.
         mass: (R, nodes, 1, 1), the share of the photo that each node stands for.
@@ -42,7 +42,7 @@ class Field(NamedTuple):
         height, width, regions = masks.shape
         flat, masks = content.reshape(-1, 3), masks.reshape(-1, regions)
         colours = np.concatenate([flat, np.ones((len(flat), 1))], 1) @ BASIS.T
-        centres = [np.average(flat @ LUMA, weights=mask + 1e-9) / SPREAD for mask in masks.T]
+        centres = [np.average(flat @ LUMA, weights=mask + 1e-9) / _SPREAD for mask in masks.T]
         nodes, shares = grid.weights(content, 0, height)
         slices = scipy.sparse.hstack([slicing(nodes, shares, mask, grid) for mask in masks.T], format="csr")
         mass = (np.asarray(slices.sum(0)) / (height * width)).reshape(regions, -1, 1, 1)
@@ -75,10 +75,3 @@ class Field(NamedTuple):
         """The roughness times the coefficients."""
         rows = tf.reshape(coefficients, (-1, 4 * coefficients.shape[-1]))
         return tf.reshape(sparse_product(self.roughness, rows), tf.shape(coefficients))
-
-
-def sparse_tensor(matrix: scipy.sparse.spmatrix) -> tf.SparseTensor:
-    """A sparse matrix as TensorFlow has it, float32."""
-    entries = matrix.tocsr().tocoo()  # in the order of rows
-    places = np.stack([entries.row, entries.col], 1).astype(np.int64)
-    return tf.SparseTensor(places, entries.data.astype(np.float32), matrix.shape)

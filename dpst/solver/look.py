@@ -24,7 +24,7 @@ from closed_form_matting import matting_laplacian
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.options import Options
 from dpst.solver.affine_field import Grid, Look
-from dpst.solver.field import BASIS, Field, sparse_tensor
+from dpst.solver.field import BASIS, Field
 from dpst.solver.grams import RegionGrams
 from dpst.solver.objective import CONTENT_LAYER, STYLE_LAYERS, matched_masks, total_variation
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
@@ -33,7 +33,7 @@ from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
 from dpst.solver.sizes import MIN_SOLVE_SIDE
 from dpst.solver.terms import TERMS, RegionColours, Scales, Scene, compiled_terms
-from vgg19.backend import tf
+from vgg19.backend import sparse_tensor, tf
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
@@ -123,7 +123,6 @@ class LookObjective:
         self.content, self._pair, self._network = pair.content, pair, network
         self.grid, self.evaluations, self.weights = Grid.over(pair.size, cells), 0, weights
         self._pixels = pair.size[0] * pair.size[1]
-        self._field = Field.over(pair.content, pair.content_masks, self.grid)
         masks = pair.content_masks.reshape(self._pixels, -1)
         self._seen = (masks.astype(np.float64) ** 2).sum(0) / self.grid.nodes  # (R,), the mean over the nodes of S'S 1
         self._waves = [tf.constant(waves) for waves in self.grid.waves()]
@@ -177,7 +176,7 @@ class LookObjective:
         self._colour_unit = max(float(tf.reduce_sum(colours.each * distances)), _LEVEL)
         self._scene = Scene(
             photo,
-            self._field,
+            Field.over(self.content, self._pair.content_masks, self.grid),
             self._network.tensors,
             tuple(grams.values()),
             tuple(targets.values()),
@@ -217,7 +216,7 @@ class LookObjective:
     def graded(self) -> np.ndarray:
         """Coefficients of the region-wise colour grade (`palette.colour_grade`)."""
         coefficients = self.unchanged()
-        for r, centre in enumerate(self._field.centres.numpy().ravel()):
+        for r, centre in enumerate(self._scene.field.centres.numpy().ravel()):
             mask, style_mask = self._pair.content_masks[..., r], self._pair.style_masks[..., r]
             if min(mask.sum(), style_mask.sum()) >= 1:
                 change = colour_grade(self.content, self._pair.style, mask, style_mask, _NOISE) - np.eye(3, 4)
@@ -234,17 +233,17 @@ class LookObjective:
 
         def normal(flat: np.ndarray) -> np.ndarray:
             coefficients = tf.constant(flat.reshape(shape), tf.float32)
-            seen = self._field.by_coefficients(self._field.change(coefficients) / self._pixels)
-            return (seen + roughness * self._field.rough(coefficients)).numpy().ravel()
+            seen = self._scene.field.by_coefficients(self._scene.field.change(coefficients) / self._pixels)
+            return (seen + roughness * self._scene.field.rough(coefficients)).numpy().ravel()
 
         operator = scipy.sparse.linalg.LinearOperator((np.prod(shape),) * 2, matvec=normal)
-        aims = (self._field.by_coefficients(change[:, k : k + 1] / self._pixels).numpy().ravel() for k in range(3))
+        aims = (self._scene.field.by_coefficients(change[:, k : k + 1] / self._pixels).numpy().ravel() for k in range(3))
         columns = [scipy.sparse.linalg.cg(operator, aim, rtol=1e-4, maxiter=200)[0] for aim in aims]
         return np.stack([column.reshape(shape[:3]) for column in columns], axis=-1).astype(np.float32)
 
     def begin(self, grade: np.ndarray) -> None:
         """Sets the result that the grade term pulls to, by coefficients, and the known part of the Hessian."""
-        picture = tf.reshape(self.content, (-1, 3)) + self._field.change(tf.constant(grade))
+        picture = tf.reshape(self.content, (-1, 3)) + self._scene.field.change(tf.constant(grade))
         self._scene = self._scene._replace(grade=tf.clip_by_value(picture, 0.0, 1.0))
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
         curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1, 1)
@@ -266,7 +265,7 @@ class LookObjective:
 
     def look(self, coefficients: tf.Tensor, masks: FittedMasks) -> Look:
         """The maps of these coefficients."""
-        maps = np.einsum("rnkj,kc->rnjc", self._field.uncentred(coefficients), BASIS)
+        maps = np.einsum("rnkj,kc->rnjc", self._scene.field.uncentred(coefficients), BASIS)
         return Look(self.grid, maps.astype(np.float32), masks)
 
     def __call__(self, coefficients: tf.Tensor) -> Evaluation:

@@ -27,7 +27,7 @@ from vgg19.network import Network
 _CELLS = 48
 # Maximum steps at the coarsest scale, at the others, of the segmented stage, and for each further value of realism.
 _COARSE_STEPS, _STEPS, _SEGMENTED_STEPS, _REALISM_STEPS = 20, 18, 4, 20
-# Curvature pairs of L-BFGS. With 30 the loss was .6 % lower after all steps with six regions, and each step took a fifth longer.
+# Curvature pairs of L-BFGS. With 30 the loss was 0.6 % lower after all steps with six regions, and each step took a fifth longer.
 _PAIRS = 14
 # A stage stops when the picture has changed by less than this, as root mean square in levels, over this many steps.
 _MIN_CHANGE, _CHANGE_STEPS = 0.35, 4

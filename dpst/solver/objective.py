@@ -11,7 +11,7 @@ import scipy.sparse
 from dpst.options import Options
 from dpst.solver.grams import RegionGrams
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
-from vgg19.backend import sparse_product, tf
+from vgg19.backend import sparse_product, sparse_tensor, tf
 from vgg19.masks import propagate
 from vgg19.network import Network
 
@@ -81,11 +81,7 @@ class Objective:
         style_features = network.features(tf.constant(style), STYLE_LAYERS)
         self._content_target = content_features[CONTENT_LAYER]
         self._style_targets = {k: RegionGrams.of(style_masks[k])(style_features[k]) for k in STYLE_LAYERS}
-        self._sparse = None
-        if laplacian is not None:
-            triplets = laplacian.tocoo()
-            indices = np.stack([triplets.row, triplets.col], axis=1).astype(np.int64)
-            self._sparse = tf.SparseTensor(indices, triplets.data.astype(np.float32), laplacian.shape)
+        self._sparse = None if laplacian is None else sparse_tensor(laplacian)
         self._shape = content.shape
         self._compiled = tf.function(self._evaluate, input_signature=[tf.TensorSpec(content.shape, tf.float32)], autograph=False)
         self.evaluations = 0

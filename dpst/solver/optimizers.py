@@ -186,15 +186,16 @@ class InverseHessian:
 
     The division leaves H as it is, makes the diagonal of R 1, and keeps the squares of large gradients within single precision.
     A few products with whole matrices, where the two-loop recursion passes over every pair four times. As H0 is linear, it is
-    needed for no other vector than each new gradient, and of Y itself nothing is kept. Only the first three methods, which a
-    subclass may replace, touch vectors; everything else are a few numbers for each pair.
+    needed for no other vector than each new gradient, and of Y itself nothing is kept. Only `_table`, `product`, `_along`, `_put`
+    and `_combined`, which a subclass may replace, handle vectors; all else is a few numbers for each pair.
     """
 
     def __init__(self, size: int, most: int):
         """For variables of `size` values and at most `most` pairs."""
         self._moves, self._smoothed = self._table(most, size), self._table(most, size)  # S and H0Y, a row each
         self._products, self._forms = np.zeros((2, most, most))  # S'Y and Y'H0Y
-        self._most, self._rows = most, list[int]()  # of the pairs, from the oldest to the newest
+        self._most = most
+        self._rows: list[int] = []  # of the pairs, from the oldest to the newest
 
     def _table(self, rows: int, columns: int):
         """Zeros, one vector a row, whose rows can be replaced."""

@@ -67,7 +67,7 @@ class _Windows(NamedTuple):
         return mean[0], of_squares - mean[0][:, None] * mean, of_products - self.mean * mean
 
     def derivative(self, image: tf.Tensor, mean: tf.Tensor, by_own: tf.Tensor, by_shared: tf.Tensor) -> tf.Tensor:
-        """By an image (C, H, W) of `mean`, from the derivatives by its covariances: `by_own`, which is symmetric, `by_shared`."""
+        """The derivative by an image (C, H, W), from those by its covariance, symmetric, and by the content's with it."""
         by_mean = -tf.reduce_sum(2 * by_own * mean, 1) - tf.reduce_sum(by_shared * self.mean, 0)
         by_averages = tf.concat([by_mean[None], 2 * by_own, by_shared], 0)
         return tf.reduce_sum(self._factors(image)[:, None] * _spread(by_averages, self.down, self.across), 0)
@@ -127,7 +127,7 @@ class Photograph(NamedTuple):
         return cls(windows, contrast, weight, tf.constant(down), tf.constant(across), hue_windows)
 
     def __call__(
-        self, image: tf.Tensor, scales: Sequence[tf.Tensor | float] = (1.0, 1.0, 1.0)
+        self, image: tf.Tensor, scales: Sequence[tf.Tensor | float]
     ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
         """(invented, wandering, lost) of an image (H, W, 3), 0..1, each times its scale, and the derivative of their sum.
 

@@ -198,7 +198,7 @@ def bad_batches(folder):
     yield (
         "semicolons.csv",
         {},
-        "manifest {}/semicolons.csv line 1: column 'content_image_path;output_image' is several; separate columns with commas",
+        "manifest {}/semicolons.csv line 1: column 'content_image_path;output_image' is several; put commas between them",
     )
     (folder / "utf16.jsonl").write_text('{"content_image_path": "a.png"}\n', encoding="utf-16")
     yield "utf16.jsonl", {}, "manifest {}/utf16.jsonl line 1: the text is in UTF-16; save it in UTF-8"

@@ -777,5 +777,5 @@ def test_a_thumbnail_is_of_no_more_pixels_than_are_read(tmp_path):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
-    with pytest.raises(UserError, match=r"a.png is no regular file but a pipe or a device; save it as a file first$"):
+    with pytest.raises(UserError, match=r"a.png is a pipe or a device; save it as a file first$"):
         check_readable(str(tmp_path / "a.png"), "content image")

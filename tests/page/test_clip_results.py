@@ -8,19 +8,17 @@ import numpy as np
 import pytest
 from conftest import DATA
 from made_clips import colour_frames, contents, make_clip, planes_of
+from page_sessions import new_session
 from PIL import Image
 
 import deep_photostyle
 from dpst.errors import UserError
 from dpst.files.luts import Lut
-from dpst.options import Options
 from dpst.page import results
 from dpst.page import session as session_module
-from dpst.page.session import PageClosed, Session
+from dpst.page.session import PageClosed
 from dpst.page.views import Download, RegionSource
-from vgg19.networks import Networks
 
-NETWORKS = Networks()
 LENGTH = 16
 
 
@@ -31,9 +29,7 @@ def progress():
 
 @pytest.fixture
 def session(tmp_path, progress):
-    (tmp_path / "root").mkdir()
-    base = Options(app=True, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2, video_codec="ffv1", lut_size=17, quiet=True)
-    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: progress.append((share, words)))
+    return new_session(tmp_path, progress, video_codec="ffv1", lut_size=17)
 
 
 def film(path, shots=1):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from conftest import DATA
 from made_clips import colour_frames, make_clip
+from page_sessions import new_session
 from PIL import Image
 
 import deep_photostyle
@@ -23,8 +24,6 @@ from dpst.page.session import REALISMS, PageClosed, Session
 from dpst.page.views import Download, RegionSource
 from vgg19.networks import Networks
 
-NETWORKS = Networks()
-
 
 @pytest.fixture
 def progress():
@@ -33,9 +32,7 @@ def progress():
 
 @pytest.fixture
 def session(tmp_path, progress):
-    (tmp_path / "root").mkdir()
-    base = Options(app=True, vgg19_weights=str(DATA / "thin_vgg19.npy"), max_iter=2, quiet=True)
-    return Session(tmp_path / "root", base, NETWORKS, lambda share, words: progress.append((share, words)))
+    return new_session(tmp_path, progress)
 
 
 def give(session, **names):
@@ -355,6 +352,6 @@ def test_warnings_have_names_and_exclude_those_of_other_threads(with_masks, monk
 
 def test_the_base_options_hold(tmp_path):
     base = dataclasses.replace(Options(app=True), max_pixels=0.001)
-    session = Session(tmp_path, base, NETWORKS, lambda *_: None)
+    session = Session(tmp_path, base, Networks(), lambda *_: None)
     with pytest.raises(UserError, match=r"more than 0\.001 million"):
         give(session, content_image_path="content.png")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from dpst.solver.photograph import Photograph
 
 LIGHT = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+ONES = (1.0, 1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def unexplained(content, image, flat):
 
 def measured(photos):
     content, result = (photo.astype(np.float32) for photo in photos)
-    return [float(figure) for figure in Photograph.of(content)(tf.constant(result))[0]]
+    return [float(figure) for figure in Photograph.of(content)(tf.constant(result), ONES)[0]]
 
 
 def test_invented_is_what_fits_to_small_windows_leave(photos):
@@ -83,5 +84,7 @@ def test_hue_may_change_at_the_border_of_a_mask():
     left = (np.arange(40) < 20).astype(np.float64)[None, :, None] * np.ones((30, 1, 1))
     image = tf.constant((content + (left - 0.5) * [0.2, 0, -0.2]).astype(np.float32))
     content, masks = content.astype(np.float32), np.concatenate([left, 1 - left], -1).astype(np.float32)
-    across, within = (float(photograph(image)[0][1]) for photograph in (Photograph.of(content), Photograph.of(content, masks)))
+    across, within = (
+        float(photograph(image, ONES)[0][1]) for photograph in (Photograph.of(content), Photograph.of(content, masks))
+    )
     assert within < 0.05 * across
