@@ -50,8 +50,8 @@ _STARTS, _ROUNDS = 4, 30
 _FAIR = 0.1
 # Where the number of regions is chosen: the most, the least agreement (see `_agreement`), and `_FAIR` there.
 _MOST, _AGREED, _FAIRER = 4, 0.8, 0.5
-# Least and greatest share of both photos that people fill, where they are apart; the most regions of them and of the rest.
-_PEOPLE, _MOST_APART = (0.25, 0.95), (3, 2)
+# Least and greatest share of both photos that people fill, where they are apart; then they and the rest share `_MOST` evenly.
+_PEOPLE = (0.25, 0.95)
 # Cells on a photo's shorter side, and standard deviation of its colours, 0..1, below which there is nothing to tell apart.
 _MIN_CELLS, _MIN_CONTRAST = 4, 2 / 255
 
@@ -63,8 +63,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
         content: float32 (H, W, 3), 0..1.
         style: float32 (h, w, 3), 0..1.
         count: regions wanted, 2 to 9. There are fewer, with a warning, where the photos have less in common. 0 takes as many
-            as both photos agree on, up to four, or up to five if both show people; where they agree on none, that is one region,
-            the whole image.
+            as both photos agree on, up to four; where they agree on none, that is one region, the whole image.
         seed: of the first guess of k-means.
 
     Returns:
@@ -174,10 +173,10 @@ def _standardised(values: np.ndarray, axis: int | None = None) -> np.ndarray:
 def _clusters_apart(points: np.ndarray, ends: np.ndarray, people: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The cluster of each point, int (cells,): those of people, a mask (cells,), and then those of the rest."""
     labels, found = np.zeros(len(points), np.intp), 0
-    for inside, most in zip((people, ~people), _MOST_APART, strict=True):
+    for inside in (people, ~people):
         parts = [own[its] for own, its in zip(np.split(points, ends[:1]), np.split(inside, ends[:1]), strict=True)]
         of_part = np.concatenate([_standardised(part, 0) * list(_WEIGHTS.values()) for part in parts])
-        labels[inside] = found + _agreed_clusters(of_part, np.cumsum([len(part) for part in parts]), most, random)
+        labels[inside] = found + _agreed_clusters(of_part, np.cumsum([len(part) for part in parts]), _MOST // 2, random)
         found = labels.max() + 1
     return labels
 
