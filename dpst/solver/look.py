@@ -39,7 +39,7 @@ from vgg19.network import Network
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.06, 0.002, 0.76, 0.6, 90.0
 # The same of photorealism: the matting form, of colours 0..1, a pixel; invented variance, wandering hue, lost contrast.
-_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 680.0, 65.0, 0.12
+_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 740.0, 70.0, 0.1
 # The same of the maps: roughness, gain, distance from the grade.
 _ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 # Weight of a difference in hue from the grade, relative to one in brightness.
