@@ -46,10 +46,10 @@ _ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 _HUE = 8.0
 # Factor by which the terms that realism scales grow from one value of realism to the next.
 _REALISM_STEP = 8.0
-# Standard deviation, 0..1, of noise in the content that the colour grade takes into account.
-_NOISE = 0.045
-# Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel),
-# and of the identity on the coefficients.
+# Standard deviation, 0..1, of colours below which the colour grade does not amplify contrast further.
+_NOISE = 0.06
+# Curvature assumed for the terms that the preconditioner leaves out: a multiple of the identity on the picture (loss per pixel;
+# above realism 1 it is mostly the grade's, and grows with its weight), and of the identity on the coefficients.
 _CURVATURE, _LEAST_CURVATURE = 1.2, 1e-5
 _LEAST_UNIT = 1e-3  # of a layer's style loss, against that of a picture without features; real pairs have 0.08 and more
 # The square of one level of 8 bits: colours that differ by less, and noise below it, are no unit of a difference.
@@ -72,7 +72,7 @@ class Weights:
 
     @classmethod
     def of(cls, options: Options, realism: float) -> Weights:
-        """The defaults of the reference's weights count as 1 each; above realism 1 the grade pulls harder than realism does."""
+        """The defaults of the reference's weights count as 1 each; above realism 1, `calm` is the cube of `photograph`."""
         defaults, step = Options(), _REALISM_STEP ** (realism - 1)
         return cls(
             options.content_weight / defaults.content_weight,
@@ -80,7 +80,7 @@ class Weights:
             options.tv_weight / defaults.tv_weight,
             options.affine_weight / defaults.affine_weight * step,
             step,
-            step * max(step, 1.0),
+            step * max(step, 1.0) ** 2,
         )
 
     @property
@@ -246,7 +246,7 @@ class LookObjective:
         picture = tf.reshape(self.content, (-1, 3)) + self._scene.field.change(tf.constant(grade))
         self._scene = self._scene._replace(grade=tf.clip_by_value(picture, 0.0, 1.0))
         rough = 2 * self.weights.calm * _ROUGHNESS * self.grid.roughness_spectrum() + _LEAST_CURVATURE
-        curvature = _CURVATURE / self._pixels * self._seen.reshape(-1, 1, 1, 1)
+        curvature = _CURVATURE * max(self.weights.calm, 1.0) / self._pixels * self._seen.reshape(-1, 1, 1, 1)
         self._inverse = tf.constant((1 / (rough + curvature))[..., None], tf.float32)  # (R, levels, height, width, 1)
 
     def precondition(self, gradient: tf.Tensor) -> tf.Tensor:

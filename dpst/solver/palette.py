@@ -45,30 +45,30 @@ def colour_grade(
         style: (h, w, 3), 0..1.
         inside: mask of the region in the content, (H, W), 0..1, not all 0.
         style_inside: the same in the style, (h, w).
-        noise: standard deviation, 0..1, added to the content's colours in every direction: more limits how far faint contrast,
-            and the noise with it, is amplified.
+        noise: standard deviation, 0..1: directions along which the content's colours vary less than this count as if they varied
+            so much, so that faint contrast, and the noise with it, is not amplified further.
 
     Returns:
         (3, 4): result channel by content channel, then the constant.
     """
-    mean, covariance = _statistics(content, inside, noise)
-    style_mean, style_covariance = _statistics(style, style_inside, 0.0)
-    root, inverse_root = _power(covariance, 0.5), _power(covariance, -0.5)
+    mean, covariance = _statistics(content, inside)
+    style_mean, style_covariance = _statistics(style, style_inside)
+    least = max(noise, _MIN_NOISE) ** 2
+    root, inverse_root = _power(covariance, 0.5, least), _power(covariance, -0.5, least)
     transport = inverse_root @ _power(root @ style_covariance @ root, 0.5) @ inverse_root  # symmetric
     return np.concatenate([transport, (style_mean - transport @ mean)[:, None]], axis=1)
 
 
-def _statistics(image: np.ndarray, mask: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray]:
+def _statistics(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean (3,) and covariance (3, 3) of the colours of an image (H, W, 3) under a mask (H, W)."""
     colours, weights = image.reshape(-1, 3), mask.ravel()
-    covariance = np.cov(colours.T, aweights=weights, ddof=0) + max(noise, _MIN_NOISE) ** 2 * np.eye(3)
-    return np.average(colours, axis=0, weights=weights), covariance
+    return np.average(colours, axis=0, weights=weights), np.cov(colours.T, aweights=weights, ddof=0)
 
 
-def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
-    """A power of a symmetric positive definite matrix."""
+def _power(matrix: np.ndarray, exponent: float, least: float = 0.0) -> np.ndarray:
+    """A power of a symmetric matrix, of which smaller eigenvalues count as the least."""
     values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.maximum(values, _MIN_NOISE**4) ** exponent) @ vectors.T
+    return (vectors * np.maximum(values, least) ** exponent) @ vectors.T
 
 
 class Palettes(NamedTuple):

@@ -240,6 +240,8 @@ def test_each_realism_has_a_look_and_more_of_it_has_calmer_maps(photos, regions,
     form = next(iter(result.looks.values())).grid.roughness()
     free, bound = (sum(np.vdot(m, form @ m) for m in look.maps.reshape(3, -1, 12)) for look in result.looks.values())
     assert bound < 0.5 * free
+    alone = stylize(*photos, regions=regions, options=dataclasses.replace(options, realism="3"), network=thin_network)
+    np.testing.assert_allclose(list(result.looks.values())[1].apply(photos[0], 0, 45), alone.image, atol=0.03)
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
-"""How differently colours are distributed, against distances of sorted projections."""
+"""The colour grade, and how differently colours are distributed, against distances of sorted projections."""
 
 import numpy as np
 import pytest
 
 from dpst.imaging.colours import cielab
-from dpst.solver.palette import Palettes, _directions
+from dpst.solver.palette import Palettes, _directions, colour_grade
 
 
 def sliced_distance(colours, style):
@@ -17,6 +17,18 @@ def transport(colours, style):
     """(distance, derivative) of the colours of one region."""
     (distance,), derivative = Palettes.of([style]).transport(colours, np.zeros(len(colours), np.int32))
     return float(distance), derivative
+
+
+def test_a_grade_scales_strong_contrast_to_the_styles_and_amplifies_faint_contrast_only_so_far():
+    """Standard deviations 0.2, 0.05, 0 become 0.1, 0.1, 0.04, up to noise 0.08: gains 0.1 / 0.2, 0.1 / 0.08, 0.04 / 0.08."""
+    signs = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij"), -1).reshape(2, 4, 3)  # channels vary independently
+    content, style = 0.5 + signs * [0.2, 0.05, 0.0], [0.4, 0.5, 0.6] + signs * [0.1, 0.1, 0.04]
+    whole = np.ones((2, 4))
+    grade = colour_grade(content, style, whole, whole, 0.08)
+    np.testing.assert_allclose(grade[:, :3], np.diag([0.5, 1.25, 0.5]), atol=1e-6)
+    np.testing.assert_allclose(grade[:, 3], [0.15, -0.125, 0.35], atol=1e-6)
+    one_colour = colour_grade(content, np.full((2, 4, 3), 0.3), whole, whole, 0.08)
+    np.testing.assert_allclose(one_colour, np.outer([0.3] * 3, [0, 0, 0, 1]), atol=1e-6)
 
 
 @pytest.mark.parametrize("levels", [255, 7])  # with 7 many colours are equal
