@@ -207,5 +207,16 @@ def _run(options: Options, command: str) -> int:
     return run_one(options, command)
 
 
+def program() -> NoReturn:
+    """Runs the tool and ends the process with its exit code.
+
+    After a stop everything is saved, and threads that still compute what nobody needs any more are not waited for.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()
