@@ -33,7 +33,7 @@ from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
 from dpst.solver.sizes import MIN_SOLVE_SIDE
 from dpst.solver.terms import TERMS, RegionColours, Scales, Scene, compiled_terms
-from vgg19.backend import sparse_tensor, tf
+from vgg19.backend import sparse_tensor, stoppable, tf
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
@@ -275,7 +275,7 @@ class LookObjective:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        terms, gradient, picture = self._terms(tf.cast(coefficients, tf.float32), self._scene, self._scales)
+        terms, gradient, picture = stoppable(self._terms, tf.cast(coefficients, tf.float32), self._scene, self._scales)
         *terms, is_finite = map(float, terms.numpy())  # all that leaves the device
         losses = dict(zip(TERMS, terms, strict=True))
         losses["total"] = sum(losses.values())
