@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         usage=_USAGE,
         description="Transfers the look of one photo to another, region by region, so that the result still looks like a photo.",
         epilog="Exit code: 0 success; 1 an error, or a job of a batch failed; 2 an option, or a combination of options,\n"
-        "is invalid; 130 stopped by Ctrl-C, SIGTERM or SIGHUP.",
+        "is invalid; 130 stopped by Ctrl-C or a signal such as SIGTERM.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -138,6 +138,9 @@ def main(argv: list[str] | None = None) -> int:
     # The sparse solvers and the learned features compute many small matrix products, which several threads make slower, above all
     # if other programs are running. TensorFlow has threads of its own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # tqdm, and a part of NumPy that TensorFlow imports, fail at their import if these have values of another kind.
+    for name in [each for each in os.environ if each.startswith("TQDM_") or each == "SOURCE_DATE_EPOCH"]:
+        del os.environ[name]
     arguments = sys.argv[1:] if argv is None else argv
     with lasting_console():
         chosen = vars(build_parser().parse_args(arguments))
@@ -207,5 +210,16 @@ def _run(options: Options, command: str) -> int:
     return run_one(options, command)
 
 
+def program() -> NoReturn:
+    """Runs the tool and ends the process with its exit code.
+
+    After a stop everything is saved, and threads that still compute what nobody needs any more are not waited for.
+    """
+    code = main()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -188,10 +188,11 @@ def _solved(
     from dpst.solver.result import Result
     from dpst.solver.run import Pair
 
-    with ThreadPoolExecutor(1) as background:  # features are learned while masks are refined
-        extractor = background.submit(_network, network, content, style, options)
-        masks, on_step = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
-        network = extractor.result()
+    background = ThreadPoolExecutor(1)  # features are learned while masks are refined
+    extractor = background.submit(_network, network, content, style, options)
+    background.shutdown(wait=False)  # nor does a stop wait for them
+    masks, on_step = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
+    network = extractor.result()
     grey = colourless(style, regions.style) & (
         options.solver_used != "reference"
     )  # the script does not treat grey styles specially

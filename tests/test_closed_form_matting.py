@@ -8,7 +8,7 @@ import scipy.sparse
 from conftest import golden_photo
 
 import closed_form_matting
-from closed_form_matting import MattingPreconditioner, matte, matting_form, matting_laplacian
+from closed_form_matting import MattingPreconditioner, factorized, matte, matting_form, matting_laplacian
 from dpst.errors import UserError
 
 HEIGHT, WIDTH = 6, 9
@@ -175,3 +175,24 @@ def test_a_matte_is_the_least_of_its_form(photo, trust):
 def test_a_matte_of_known_pixels_alone_is_what_was_drawn(photo):
     drawn = np.random.default_rng(0).random((HEIGHT * WIDTH, 2))
     np.testing.assert_array_equal(matte(matting_laplacian(photo), np.ones(HEIGHT * WIDTH, bool), drawn), drawn)
+
+
+def test_a_large_matte_is_solved_in_pieces_that_do_not_hold_a_stop_up(monkeypatch):
+    random, sizes = np.random.default_rng(3), []
+    photo, known = random.random((20, WIDTH, 3), np.float32), random.random(20 * WIDTH) < 0.2
+    drawn = np.pad(random.dirichlet(np.ones(3), 20 * WIDTH), ((0, 0), (0, 1)))  # one of the masks is empty
+
+    def recorded(matrix):
+        sizes.append(matrix.shape[0])
+        return factorized(matrix)
+
+    monkeypatch.setattr(closed_form_matting, "factorized", recorded)
+    monkeypatch.setattr(closed_form_matting, "_PIECE", 4 * WIDTH)
+    monkeypatch.setattr(closed_form_matting, "_SHARED_ROWS", 2)
+    found = matte(matting_laplacian(photo), known, drawn, 0.01)
+    rows = laplacian_by_loops(photo, 1e-5, 1)[~known]
+    right = 0.01 * drawn[~known] - rows[:, known] @ drawn[known]
+    exact = np.linalg.solve(rows[:, ~known] + 0.01 * np.eye(len(rows)), right)
+    assert len(sizes) == 4 and max(sizes) < 10 * WIDTH
+    np.testing.assert_allclose(found[~known], exact, atol=2e-3)
+    np.testing.assert_array_equal(found[known], drawn[known])

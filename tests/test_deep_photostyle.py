@@ -805,3 +805,9 @@ def test_as_a_program_a_user_error_is_one_line_without_traceback(golden_paths, t
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
     assert done.returncode == 1
     assert one_line(done.stderr) == f"content image {tmp_path / 'none.png'} does not exist; check the path"
+
+
+def test_wrong_variables_of_the_environment_do_not_matter():
+    code = "import deep_photostyle\ntry: deep_photostyle.main(['--version'])\nexcept SystemExit: import tqdm, numpy.f2py"
+    wrong = {"TQDM_MININTERVAL": "often", "TQDM_FILE": "bar", "SOURCE_DATE_EPOCH": "today"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | wrong, check=True, timeout=60)

@@ -402,6 +402,7 @@ def test_pictures_are_floats_levels_or_images(photos, thin_network):
         "float": [level / 255 for level in levels],
         "uint8": levels,
         "uint16": [level.astype(np.uint16) * 257 for level in levels],
+        "big-endian": [(level.astype(np.uint16) * 257).astype(">u2") for level in levels],
         "image": [Image.fromarray(level) for level in levels],
     }
     results = {kind: stylize(*pair, style_option=2, max_iter=1, network=thin_network, auto_seg=0) for kind, pair in given.items()}

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import scipy.sparse
@@ -11,7 +15,12 @@ import tensorflow as tf
 
 from dpst.errors import UserError
 
-__all__ = ["added_rows", "memory_errors", "on_device", "sparse_product", "sparse_tensor", "tf"]
+__all__ = ["added_rows", "memory_errors", "on_device", "sparse_product", "sparse_tensor", "stoppable", "tf"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_device = contextvars.ContextVar("_device", default="auto")  # of `on_device`
+_computing = ThreadPoolExecutor(1)
 
 
 @contextlib.contextmanager
@@ -32,8 +41,29 @@ def on_device(device: str) -> Iterator[None]:
     """
     if device == "gpu" and not tf.config.list_logical_devices("GPU"):
         raise UserError("device gpu: there is no GPU that TensorFlow can use; install tensorflow[and-cuda] or use cpu")
-    with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
-        yield
+    before = _device.set(device)
+    try:
+        with tf.device(f"/{device.upper()}:0") if device != "auto" else contextlib.nullcontext():
+            yield
+    finally:
+        _device.reset(before)
+
+
+def stoppable(compute: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """The result of a computation that may take seconds, and does not hold up what a signal raises in the main thread.
+
+    Python handles signals between two steps of the main thread only, so that another thread computes. After a signal it ends what
+    it has begun, and nobody waits for that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return compute(*arguments, **named)
+    device = _device.get()  # TensorFlow's device is set for each thread
+
+    def there() -> _T:
+        with on_device(device):
+            return compute(*arguments, **named)
+
+    return _computing.submit(there).result()
 
 
 def sparse_tensor(matrix: scipy.sparse.spmatrix) -> tf.SparseTensor:

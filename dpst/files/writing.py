@@ -175,10 +175,12 @@ def check_place(path: str, role: str) -> None:
     """See whether a file can be written here; `role` is what it is to the user. A missing folder is one that could be made.
 
     Raises:
-        UserError: this is a folder, or nothing can be written there.
+        UserError: this is a folder, a pipe or a device, or nothing can be written there.
     """
     if os.path.isdir(path):
         raise UserError(f"{role} {path} is a folder; give a file name")
+    if os.path.exists(path) and not os.path.isfile(path):  # another program may be waiting for it
+        raise UserError(f"{role} {path} is a pipe or a device; give a file name")
     try:
         folder = next(folder for folder in Path(path).absolute().parents if folder.exists())
         check_partial_file(folder / Path(path).name)

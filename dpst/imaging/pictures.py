@@ -56,7 +56,7 @@ def as_picture(picture: object, name: str) -> np.ndarray:
     if hasattr(picture, "convert") and getattr(picture, "mode", "") != "RGB":
         picture = picture.convert("RGB")
     array = as_array(picture, name)
-    if array.dtype in (np.uint8, np.uint16):
+    if array.dtype.newbyteorder("=") in (np.uint8, np.uint16):
         array = array.astype(np.float32) / np.iinfo(array.dtype).max
     array = check_picture(array, name)
     least, most = float(array.min()), float(array.max())

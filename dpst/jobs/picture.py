@@ -38,8 +38,8 @@ from dpst.options import LIGHT, SEMANTIC, Options
 from dpst.regions.automatic import write_masks
 from dpst.regions.finding import found_regions, needs_tensorflow
 from dpst.regions.preview import preview
-from dpst.regions.reading import check_mask_pair, read_regions
-from dpst.regions.regions import Regions, table
+from dpst.regions.reading import check_mask_pair, read_masks, regions_of_samples
+from dpst.regions.regions import Regions, table, whole_image
 from dpst.regions.segformer import check_model
 from dpst.solver.memory import within_memory
 from dpst.solver.result import Result
@@ -194,10 +194,16 @@ def _solve(
             if not receiver:  # otherwise these files are temporary
                 logger.info("the masks of the regions are in %s and %s; to change them, use edited copies", *mask_paths(options))
         regions = regions.resized(content.shape[:2], style.shape[:2])
-    else:
-        orientations = content_photo.orientation, style_photo.orientation
+    elif options.content_seg_path:
+        paths, orientations = (
+            (options.content_seg_path, options.style_seg_path),
+            (content_photo.orientation, style_photo.orientation),
+        )
         with interrupts_deferred():
-            regions = read_regions(options.content_seg_path, options.style_seg_path, content, style, options, orientations)
+            masks = read_masks(paths, (content, style), options.max_pixels, orientations)
+        regions = regions_of_samples(paths, masks, (content, style), options)
+    else:
+        regions = whole_image(content, style)
     del style_photo  # it may be large
     if options.refine_masks:
         regions = regions.refined(content, style)

@@ -1,5 +1,6 @@
-"""Ctrl-C, SIGTERM, by which systems that shut down and schedulers whose time is up end a program, and SIGHUP, a terminal's end.
+"""Ctrl-C, SIGTERM, by which systems that shut down end a program, SIGHUP, a terminal's end, and what schedulers send before.
 
+Schedulers announce that they will kill a job by SIGXCPU, SIGUSR1 or SIGUSR2, which would otherwise end it without a picture.
 Each raises KeyboardInterrupt. Inside a library that calls Python back, such as TensorFlow while it is imported or traces a
 function, that exception can be lost or turn into another error. So a flag also remembers the request, and every step checks it.
 """
@@ -14,7 +15,8 @@ from types import FrameType
 
 # The exit code after a stop, which shells report of a program that Ctrl-C ended: 128 + SIGINT.
 INTERRUPTED = 130
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_NAMES = "SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU", "SIGUSR1", "SIGUSR2"
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 
 
 class _State:

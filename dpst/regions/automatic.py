@@ -3,8 +3,8 @@
 What is told of a place is how near it is to the photo's top, bottom and sides along the photo itself (the sky touches the top,
 whatever its colour), its height, its colour and that of its surroundings, and how rough it is, each against the rest of its own
 photo, as light and colour differ between the photos. Both photos are clustered together, so that each cluster is a pair of
-masks. A guided filter then moves the edges to the photo's. People who look at the masks know better what belongs together:
-they are written as flat colours, to be corrected by hand.
+masks; where both show people, these and what is around them are clustered apart. A guided filter then moves the edges to the
+photo's. Whoever looks at the masks knows better what belongs together: they are written as flat colours, to be corrected by hand.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dpst.imaging.colours import cielab
 from dpst.imaging.fitted_masks import FittedMasks
 from dpst.imaging.resizing import fitted, resize
 from dpst.regions.mask_classes import REFERENCE_COLOURS, SAME, SPECK, colour_distance
+from dpst.regions.people import find_people
 from dpst.regions.regions import PALETTE, Regions, whole_image
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ _STARTS, _ROUNDS = 4, 30
 _FAIR = 0.1
 # Where the number of regions is chosen: the most, the least agreement (see `_agreement`), and `_FAIR` there.
 _MOST, _AGREED, _FAIRER = 4, 0.8, 0.5
+# Least and greatest share of both photos that people fill, where they are apart; then they and the rest share `_MOST` evenly.
+_PEOPLE = (0.25, 0.95)
 # Cells on a photo's shorter side, and standard deviation of its colours, 0..1, below which there is nothing to tell apart.
 _MIN_CELLS, _MIN_CONTRAST = 4, 2 / 255
 
@@ -75,7 +78,14 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     points = np.concatenate(both_descriptors)
     ends = np.cumsum([len(each) for each in both_descriptors])
     random = np.random.default_rng(seed)
-    labels = _clusters(points, ends, count, random) if count else _agreed_clusters(points, ends, random)
+    if count:
+        labels = _clusters(points, ends, count, random)
+    else:
+        people = [resize(find_people(photo), *grid).ravel() > 0.5 for photo, grid in zip(small, grids, strict=True)]
+        if all(_PEOPLE[0] <= each.mean() <= _PEOPLE[1] for each in people):
+            labels = _clusters_apart(points, ends, np.concatenate(people), random)
+        else:
+            labels = _agreed_clusters(points, ends, _MOST, random)
     found = labels.max() + 1
     if not count and found == 1:
         return whole_image(content, style)
@@ -154,15 +164,26 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ((np.cumsum(counts) - counts / 2) / values.size)[place].reshape(values.shape)
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    """Values with mean 0 and mean square 1, or 0 where they are constant."""
-    centred = values - values.mean(dtype=np.float64)
-    return centred / np.maximum(centred.std(), 1e-6)
+def _standardised(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Values with mean 0 and mean square 1, along one axis or all, or 0 where they are constant."""
+    centred = values - values.mean(axis, dtype=np.float64)
+    return centred / np.maximum(centred.std(axis), 1e-6)
 
 
-def _agreed_clusters(points: np.ndarray, ends: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The cluster of each point, int (cells,): as many as both photos agree on; all 0 if there are no two."""
-    for count in range(_MOST, 1, -1):
+def _clusters_apart(points: np.ndarray, ends: np.ndarray, people: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The cluster of each point, int (cells,): those of people, a mask (cells,), and then those of the rest."""
+    labels, found = np.zeros(len(points), np.intp), 0
+    for inside in (people, ~people):
+        parts = [own[its] for own, its in zip(np.split(points, ends[:1]), np.split(inside, ends[:1]), strict=True)]
+        of_part = np.concatenate([_standardised(part, 0) * list(_WEIGHTS.values()) for part in parts])
+        labels[inside] = found + _agreed_clusters(of_part, np.cumsum([len(part) for part in parts]), _MOST // 2, random)
+        found = labels.max() + 1
+    return labels
+
+
+def _agreed_clusters(points: np.ndarray, ends: np.ndarray, most: int, random: np.random.Generator) -> np.ndarray:
+    """The cluster of each point, int (cells,): as many as both photos agree on, up to `most`; all 0 if there are no two."""
+    for count in range(most, 1, -1):
         labels = _k_means(points, count, random)
         fairness = _fairness(labels, ends, count)
         if fairness.min() >= _FAIRER and _agreement(points, labels, ends, count) >= _AGREED:
@@ -186,7 +207,7 @@ def _agreement(points: np.ndarray, labels: np.ndarray, ends: np.ndarray, count: 
 def _fairness(labels: np.ndarray, ends: np.ndarray, count: int) -> np.ndarray:
     """Of each cluster, its share of the photo that has less of it over its share of the other, (count,)."""
     shares = np.stack([np.bincount(of_photo, minlength=count) / of_photo.size for of_photo in np.split(labels, ends[:1])])
-    return shares.min(axis=0) / shares.max(axis=0)
+    return shares.min(axis=0) / np.maximum(shares.max(axis=0), 1e-12)
 
 
 def _clusters(points: np.ndarray, ends: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:

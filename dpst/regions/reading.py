@@ -22,8 +22,9 @@ from dpst.regions.regions import Regions, whole_image
 
 logger = logging.getLogger(__name__)
 
-# Role of a mask in messages, its path, its photo, and the photo's EXIF orientation.
-_Mask = tuple[str, str, np.ndarray, int]
+_ROLES = ("content segmentation", "style segmentation")
+# Samples of a mask, or of each file of a folder by region.
+Samples = np.ndarray | dict[str, np.ndarray]
 
 
 def read_samples(
@@ -101,12 +102,34 @@ def read_regions(
     if not content_seg_path and not style_seg_path:
         return whole_image(content, style)
     check_mask_pair(content_seg_path, style_seg_path)
-    masks = (
-        ("content segmentation", content_seg_path, content, orientations[0]),
-        ("style segmentation", style_seg_path, style, orientations[1]),
-    )
+    paths, photos = (content_seg_path, style_seg_path), (content, style)
+    return regions_of_samples(paths, read_masks(paths, photos, options.max_pixels, orientations), photos, options)
+
+
+def read_masks(
+    paths: Sequence[str], photos: Sequence[np.ndarray], max_pixels: float, orientations: Sequence[int]
+) -> list[Samples]:
+    """The samples of the masks of the content and, if given, of the style; the arguments are those of `read_regions`.
+
+    Raises:
+        UserError: a mask cannot be read, or only one of them is a folder.
+    """
+    folders = [os.path.isdir(path) for path in paths]
+    if any(folders) and not all(folders):
+        single = folders.index(False)
+        wrong = f"{_ROLES[single]} {paths[single]} is a file and the other mask a folder"
+        raise UserError(f"{wrong}; give two folders with files of the same names")
+    read = read_folder if all(folders) else read_samples
+    masks = zip(_ROLES, paths, photos, orientations, strict=False)
+    return [read(role, path, photo.shape[:2], max_pixels, orientation) for role, path, photo, orientation in masks]
+
+
+def regions_of_samples(
+    paths: Sequence[str], samples: Sequence[Samples], photos: Sequence[np.ndarray], options: Options
+) -> Regions:
+    """Matches masks that `read_masks` has read; see `read_regions`."""
     listed = listed_classes(options)
-    (content_classes, style_classes), palette = _read_classes(masks, listed, options)
+    (content_classes, style_classes), palette = _classes(paths, samples, photos, listed, options)
     return match(content_classes, style_classes, palette, listed, options.missing_class)
 
 
@@ -136,24 +159,26 @@ def read_classes(path: str, photo: np.ndarray, options: Options, orientation: in
         UserError: the mask cannot be read or has no flat colours.
     """
     listed = listed_classes(options)
-    (classes,), palette = _read_classes([("content segmentation", path, photo, orientation)], listed, options)
+    samples = read_masks([path], [photo], options.max_pixels, [orientation])
+    (classes,), palette = _classes([path], samples, [photo], listed, options)
     names = [name for name in dict.fromkeys(classes.names) if classes.share(name) > 0 and (not listed or name in listed)]
     if not names:
         raise UserError(f"{classes.file} has none of the classes {', '.join(listed or palette)} ({classes}); see `seg_classes`")
     return names, np.stack([classes.mask(name) for name in names], -1)
 
 
-def _read_classes(masks: Sequence[_Mask], listed: dict[str, Colour], options: Options) -> tuple[list[Classes], dict[str, Colour]]:
-    """The classes of each mask, which are either all files or all folders, and their common palette."""
-    files, photos = [f"{role} {path}" for role, path, *_ in masks], [photo for _, _, photo, _ in masks]
-    folders = [os.path.isdir(path) for _, path, *_ in masks]
-    if any(folders) and not all(folders):
-        single = files[folders.index(False)]
-        raise UserError(f"{single} is a file and the other mask a folder; give two folders with files of the same names")
-    arguments = [(role, path, photo.shape[:2], options.max_pixels, orientation) for role, path, photo, orientation in masks]
-    if all(folders):
-        return classes_of_folders(files, [read_folder(*each) for each in arguments], photos, options)
-    return classes_of_samples(files, [read_samples(*each) for each in arguments], photos, listed, options)
+def _classes(
+    paths: Sequence[str],
+    samples: Sequence[Samples],
+    photos: Sequence[np.ndarray],
+    listed: dict[str, Colour],
+    options: Options,
+) -> tuple[list[Classes], dict[str, Colour]]:
+    """The classes of each mask, and their common palette."""
+    files = [f"{role} {path}" for role, path in zip(_ROLES, paths, strict=False)]
+    if folders := [each for each in samples if isinstance(each, dict)]:
+        return classes_of_folders(files, folders, photos, options)
+    return classes_of_samples(files, [each for each in samples if not isinstance(each, dict)], photos, listed, options)
 
 
 def check_mask_pair(content_seg_path: str, style_seg_path: str) -> None:

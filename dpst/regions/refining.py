@@ -26,7 +26,7 @@ def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust
     guided filter (He et al. 2013) is one step towards this solve: faster, but it leaves haloes as wide as its windows.
     """
     height, width, regions = masks.shape
-    drawn = np.concatenate([masks, 1 - masks.sum(axis=-1, keepdims=True)], axis=-1)  # (H, W, R + 1), sum 1
+    drawn = np.concatenate([1 - masks.sum(axis=-1, keepdims=True), masks], axis=-1)  # (H, W, 1 + R), sum 1
     inside = drawn.argmax(axis=-1)
     edge = scipy.ndimage.maximum_filter(inside, 3) != scipy.ndimage.minimum_filter(inside, 3)
     if not edge.any():
@@ -36,9 +36,10 @@ def refined(masks: np.ndarray, image: np.ndarray, reach: float = _REFINED, trust
     rows = np.flatnonzero(band.any(axis=1))
     span = slice(max(0, rows[0] - 2), min(height, rows[-1] + 3))
     flat = drawn[span].reshape(-1, regions + 1)
-    flat = matte(matting_laplacian(image[span]), ~band[span].ravel(), flat, trust).clip(0, 1)
+    flat = matte(matting_laplacian(image[span]), ~band[span].ravel(), flat[:, :-1], trust)
+    flat = np.concatenate([flat, 1 - flat.sum(axis=-1, keepdims=True)], axis=-1).clip(0, 1)
     flat[flat < _FAINT] = 0
     flat /= flat.sum(axis=-1, keepdims=True)
     refined = masks.copy()
-    refined[span] = flat[:, :regions].reshape(-1, width, regions)
+    refined[span] = flat[:, 1:].reshape(-1, width, regions)
     return refined

@@ -42,10 +42,10 @@ class RegionGrams(NamedTuple):
         flat = masks.reshape(pixels, regions)
         region, inside = (found.astype(np.int32) for found in np.nonzero(flat.T))
         values = flat[inside, region][:, None].astype(np.float32)
-        once, first_rows = np.unique(inside, return_index=True)
+        rows = np.arange(len(inside), dtype=np.int32)
         first = np.full(pixels, len(inside), np.int32)
-        first[once] = first_rows
-        rest = np.setdiff1d(np.arange(len(inside), dtype=np.int32), first)
+        first[inside[::-1]] = rows[::-1]  # of several rows of a pixel, the last that is assigned stays
+        rest = rows[first[inside] != rows]
         is_whole = np.array_equal(inside, np.arange(pixels))
         return cls(
             np.bincount(region, minlength=regions).astype(np.int32),

@@ -33,13 +33,13 @@ from dpst.solver.photograph import Photograph
 from dpst.solver.run import Pair
 from dpst.solver.sizes import MIN_SOLVE_SIDE
 from dpst.solver.terms import TERMS, RegionColours, Scales, Scene, compiled_terms
-from vgg19.backend import sparse_tensor, tf
+from vgg19.backend import sparse_tensor, stoppable, tf
 from vgg19.network import Network
 
 # Weights of the terms, chosen on photo pairs by scores and by eye; a style loss of 1 is the unit.
 _CONTENT, _VARIATION, _COLOURS, _FOREIGN, _RANGE = 0.06, 0.002, 0.76, 0.6, 90.0
 # The same of photorealism: the matting form, of colours 0..1, a pixel; invented variance, wandering hue, lost contrast.
-_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 680.0, 65.0, 0.12
+_AFFINE, _INVENTED, _WANDERING, _LOST = 300.0, 740.0, 70.0, 0.1
 # The same of the maps: roughness, gain, distance from the grade.
 _ROUGHNESS, _GAIN, _GRADE = 0.0011, 0.004, 0.18
 # Weight of a difference in hue from the grade, relative to one in brightness.
@@ -281,7 +281,7 @@ class LookObjective:
             NonFiniteLoss: the loss or its gradient is not finite.
         """
         self.evaluations += 1
-        terms, gradient, picture = self._terms(tf.cast(coefficients, tf.float32), self._scene, self._scales)
+        terms, gradient, picture = stoppable(self._terms, tf.cast(coefficients, tf.float32), self._scene, self._scales)
         *terms, is_finite = map(float, terms.numpy())  # all that leaves the device
         losses = dict(zip(TERMS, terms, strict=True))
         losses["total"] = sum(losses.values())

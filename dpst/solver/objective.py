@@ -11,7 +11,7 @@ import scipy.sparse
 from dpst.options import Options
 from dpst.solver.grams import RegionGrams
 from dpst.solver.optimum import Evaluation, NonFiniteLoss, non_finite_message
-from vgg19.backend import sparse_product, sparse_tensor, tf
+from vgg19.backend import sparse_product, sparse_tensor, stoppable, tf
 from vgg19.masks import propagate
 from vgg19.network import Network
 
@@ -124,7 +124,7 @@ class Objective:
         """
         self.evaluations += 1
         levels = levels.reshape(self._shape)
-        losses, gradient = self._compiled(tf.constant(levels, tf.float32))
+        losses, gradient = stoppable(self._compiled, tf.constant(levels, tf.float32))
         evaluation = Evaluation({k: float(v) for k, v in losses.items()}, gradient.numpy().astype(np.float64), levels / 255)
         if not (np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()):
             raise NonFiniteLoss(non_finite_message(evaluation.losses))

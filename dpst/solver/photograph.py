@@ -1,8 +1,8 @@
 """What makes a result a photograph, beyond the 3x3 windows of the matting Laplacian: nothing invented, and nothing lost.
 
 Luan et al. 2017 ask that in every small window the result be an affine function of the content's colours. Over larger windows the
-same condition keeps haloes and blotches out: what no affine function of the content explains is *invented*. Over windows of a
-third of the photo it keeps one object in one hue; light may vary there. The converse keeps the photo's structure in: what of
+same condition keeps haloes and blotches out: what no affine function of the content explains is *invented*. Over windows of two
+fifths of the photo it keeps one object in one hue; light may vary there. The converse keeps the photo's structure in: what of
 the content's light no affine function of the result explains is *lost*.
 """
 
@@ -21,7 +21,7 @@ _WINDOW = 9 / 512
 # Variances, 0..1: below the first the content counts as flat, below the second a contrast of the result is not seen.
 _FLAT, _UNSEEN = 1e-5, 4e-4
 # Long side in pixels to which a picture is averaged for its hues, the side of their windows there, and the variance that is flat.
-_HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 64, 21, 4e-4
+_HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 64, 27, 4e-4
 # How much light counts there, against hue: glows and shadows vary by place.
 _LIGHT = 0.2
 # Variance of hue, 0..1, that can hardly be seen, about 2 in CIELAB: less of it counts by its square, more by its excess.

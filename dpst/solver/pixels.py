@@ -81,26 +81,27 @@ def solve_pixels(
         return run.minimize(phase, scale.pair, start, minimize_preconditioned, laplacian, **settings)
 
     image = below = np.empty((0, 0, 3), np.float32)
-    with concurrent.futures.ThreadPoolExecutor(1) as ahead:
-        try:
-            prepared = ahead.submit(prepare, sizes[0])
-            for number in range(len(sizes)):
-                scale = prepared.result()
-                content = scale.pair.content
-                if number + 1 < len(sizes):
-                    prepared = ahead.submit(prepare, sizes[number + 1])
-                if number > 0:
-                    image = carry(below, image, content)
-                elif init is not None:
-                    image = resize(init, *scale.pair.size)
-                else:
-                    image = content if options.style_option == 1 else _recoloured(scale.pair)
-                if number == 0 and options.style_option == 2:
-                    image = minimize(SEGMENTED, scale, image, None)
-                image = minimize(REFINEMENT if matting else SEGMENTED, scale, image, scale.laplacian)
-                below = content
-        finally:
-            ahead.submit(release).result()  # in the thread that made them
+    ahead = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        prepared = ahead.submit(prepare, sizes[0])
+        for number in range(len(sizes)):
+            scale = prepared.result()
+            content = scale.pair.content
+            if number + 1 < len(sizes):
+                prepared = ahead.submit(prepare, sizes[number + 1])
+            if number > 0:
+                image = carry(below, image, content)
+            elif init is not None:
+                image = resize(init, *scale.pair.size)
+            else:
+                image = content if options.style_option == 1 else _recoloured(scale.pair)
+            if number == 0 and options.style_option == 2:
+                image = minimize(SEGMENTED, scale, image, None)
+            image = minimize(REFINEMENT if matting else SEGMENTED, scale, image, scale.laplacian)
+            below = content
+    finally:
+        ahead.submit(release)  # in the thread that made them; a stop does not wait for what is being prepared
+        ahead.shutdown(wait=False)
     return image, run.records
 
 

@@ -594,12 +594,14 @@ def test_odd_names(tmp_path):
         ("folder", "is a folder; give a file name"),
         ("a" * 260 + ".png", "cannot be written (File name too long)"),
         ("file/a.png", "cannot be written (Not a directory)"),
+        ("pipe.png", "is a pipe or a device; give a file name"),
     ],
 )
 def test_unwritable_output_is_reported_early(tmp_path, name, message):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe.png")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError) as error:
         check_writable(str(tmp_path / name))

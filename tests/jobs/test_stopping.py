@@ -23,6 +23,7 @@ from dpst.regions.regions import whole_image
 from dpst.solver import maps
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+ALL_SIGNALS = pytest.mark.parametrize("number", [*SIGNALS.args[1], signal.SIGXCPU, signal.SIGUSR1, signal.SIGUSR2])
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def lost(number):
         return
 
 
-@SIGNALS
+@ALL_SIGNALS
 def test_a_signal_raises_and_is_kept(number):
     before = signal.getsignal(number)
     with signals_stop():

@@ -1,7 +1,10 @@
 """TensorFlow is imported wherever it can be, and used where it can work."""
 
+import os
+import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ import scipy.sparse
 from conftest import DATA, golden_photo
 
 from photo_style import Options, stylize
-from vgg19.backend import added_rows, memory_errors, sparse_product, tf
+from vgg19.backend import added_rows, memory_errors, sparse_product, stoppable, tf
 
 ROOT = DATA.parents[1]
 
@@ -85,3 +88,25 @@ def test_rows_are_added_where_they_belong_on_any_device(monkeypatch, gpus):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus)
     added = added_rows(tf.ones((4, 2)), tf.constant([2, 0, 2]), tf.constant([[1.0, 2], [3, 4], [5, 6]]))
     np.testing.assert_array_equal(added, [[4, 5], [1, 1], [7, 9], [1, 1]])
+
+
+def test_a_computation_does_not_hold_a_stop_up():
+    begun, released, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def compute():
+        begun.set()
+        released.wait(30)
+        ended.set()
+
+    def stop():
+        begun.wait(30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    with pytest.raises(KeyboardInterrupt):
+        stoppable(compute)
+    assert not ended.is_set()
+    released.set()
+    stopping.join()
+    assert stoppable(lambda number: number + 1, 2) == 3
