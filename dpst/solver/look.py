@@ -6,7 +6,7 @@ What is minimised, in units that depend neither on the features nor on the size 
   counts alike and a style loss of 1 means that nothing was taken over; total variation, divided by the content's
 - the distance of each region's colours from the style region's, and how foreign they are to it (`palette`)
 - photorealism, times `8^(realism - 1)`: the quadratic form of the matting Laplacian (eq. 4), nothing invented, one object in one
-  hue, and nothing lost (`photograph`)
+  hue, and nothing lost (`photograph`); below realism 1 this last one counts as at 1
 - what keeps the maps calm, times the same: maps that vary slowly, little gain, and nearness to the region-wise colour grade that
   it starts from
 """
@@ -68,11 +68,16 @@ class Weights:
     variation: float
     affine: float
     photograph: float
+    lost: float
     calm: float
 
     @classmethod
     def of(cls, options: Options, realism: float) -> Weights:
-        """The defaults of the reference's weights count as 1 each; above realism 1, `calm` is the cube of `photograph`."""
+        """The defaults of the reference's weights count as 1 each.
+
+        Above realism 1, `calm` is the cube of `photograph`. Below it, `lost` stays as it is at 1: style needs neither black
+        shadows nor bleached lights.
+        """
         defaults, step = Options(), _REALISM_STEP ** (realism - 1)
         return cls(
             options.content_weight / defaults.content_weight,
@@ -80,13 +85,14 @@ class Weights:
             options.tv_weight / defaults.tv_weight,
             options.affine_weight / defaults.affine_weight * step,
             step,
+            max(step, 1.0),
             step * max(step, 1.0) ** 2,
         )
 
     @property
     def segmented(self) -> Weights:
         """The same without photorealism, as the paper's first stage has it."""
-        return dataclasses.replace(self, affine=0.0, photograph=0.0)
+        return dataclasses.replace(self, affine=0.0, photograph=0.0, lost=0.0)
 
 
 class LookObjective:
@@ -202,7 +208,7 @@ class LookObjective:
             affine=weights.affine * _AFFINE,
             invented=weights.photograph * _INVENTED,
             wandering=weights.photograph * _WANDERING,
-            lost=weights.photograph * _LOST,
+            lost=weights.lost * _LOST,
             roughness=weights.calm * _ROUGHNESS,
             gain=weights.calm * _GAIN,
             light=weights.calm * _GRADE,
