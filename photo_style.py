@@ -188,14 +188,13 @@ def _solved(
     from dpst.solver.result import Result
     from dpst.solver.run import Pair
 
-    background = ThreadPoolExecutor(1)  # features are learned while masks are refined
+    background = ThreadPoolExecutor(1)  # features are learned while masks are refined; a stop does not wait for them
     extractor = background.submit(_network, network, content, style, options)
-    background.shutdown(wait=False)  # nor does a stop wait for them
+    background.shutdown(wait=False)
     masks, on_step = (regions.with_edges(content) if options.solver_used == "maps" else regions).content, callback
     network = extractor.result()
-    grey = colourless(style, regions.style) & (
-        options.solver_used != "reference"
-    )  # the script does not treat grey styles specially
+    # The reference script does not treat grey styles specially.
+    grey = colourless(style, regions.style) & (options.solver_used != "reference")
     if grey.any():
 
         def on_step(progress: Progress) -> None:

@@ -195,10 +195,8 @@ def _solve(
                 logger.info("the masks of the regions are in %s and %s; to change them, use edited copies", *mask_paths(options))
         regions = regions.resized(content.shape[:2], style.shape[:2])
     elif options.content_seg_path:
-        paths, orientations = (
-            (options.content_seg_path, options.style_seg_path),
-            (content_photo.orientation, style_photo.orientation),
-        )
+        paths = options.content_seg_path, options.style_seg_path
+        orientations = content_photo.orientation, style_photo.orientation
         with interrupts_deferred():
             masks = read_masks(paths, (content, style), options.max_pixels, orientations)
         regions = regions_of_samples(paths, masks, (content, style), options)

@@ -27,7 +27,7 @@ _DETAIL_WINDOW, _FLAT = 9, 1e-5
 # CIELAB that counts as none.
 _HUE_SIZE, _HUE_WINDOW, _HUE_FLAT = 128, 17, 4.0
 # Blotches above this are worth a look. Without regions and the term against them the portrait, the castle and the crowd on which
-# both were developed have 2.8 to 4.5; results that look right have up to 2.44.
+# both were developed have 2.8 to 4.5; results that look right have up to 2.50.
 BLOTCHED = 2.6
 # The realism that is advised then: little more than a colour grade.
 _CALM = 2

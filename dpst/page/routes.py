@@ -28,7 +28,8 @@ from dpst.errors import UserError
 from dpst.options import MAX_STRENGTH, Options, is_clip_name
 from dpst.page.line import Line
 from dpst.page.requests import MAX_REGIONS, TASKS, BadRequest, realism_and_strength, run_task, task
-from dpst.page.session import REALISMS, ROLES, PageClosed, Session
+from dpst.page.session import REALISMS, PageClosed, Session
+from dpst.page.wording import ROLES
 from dpst.regions.mask_classes import REFERENCE_COLOURS
 from dpst.regions.segformer import is_installed
 from vgg19.networks import Networks

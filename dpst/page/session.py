@@ -9,8 +9,6 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-import re
-import shlex
 import shutil
 import tempfile
 import threading
@@ -29,13 +27,14 @@ from dpst.files.writing import EXTENSIONS, write_photo
 from dpst.imaging.resizing import fitted
 from dpst.jobs.clip import solve_one_look
 from dpst.jobs.job import Job, Status
-from dpst.jobs.messages import warnings_here, with_flags
+from dpst.jobs.messages import warnings_here
 from dpst.jobs.picture import Receiver, check_job, run_job
 from dpst.jobs.places import mask_paths
 from dpst.jobs.records import input_hashes
 from dpst.options import AUTO, SEMANTIC, Options, is_clip_name
 from dpst.page.results import ClipResult, PageResult, PhotoResult
 from dpst.page.views import Download, RegionSource, ShownRegion, ShownRegions, View
+from dpst.page.wording import CLIP_ROLE, ROLES, command_line, for_page
 from dpst.regions.automatic import write_masks
 from dpst.regions.regions import Regions
 from dpst.solver.result import Result
@@ -50,26 +49,7 @@ DISPLAY_SIZE = 1000
 # The values of realism that a draft is solved for; the slider of the page has this range.
 REALISMS = (0.0, 0.5, 1.0, 1.5, 2.0)
 
-# The options whose files the page uploads, and how messages name these files.
-ROLES = {
-    "content_image_path": "content image",
-    "style_image_path": "style image",
-    "content_seg_path": "content segmentation",
-    "style_seg_path": "style segmentation",
-}
-_CLIP_ROLE = "content clip"
 _PHOTOS, _MASKS = tuple(ROLES)[:2], tuple(ROLES)[2:]
-# The program in the command line that the page shows: the script in a checkout, otherwise the installed command.
-_PROGRAM = "python deep_photostyle.py" if (Path(__file__).parents[2] / "pyproject.toml").is_file() else "deep-photostyle"
-# Options in messages, and what the page calls them; of others only the dashes are removed.
-_OPTION = re.compile(r"--(\w+)")
-_PAGE_NAMES = {
-    "content_image_path": "your photo",
-    "style_image_path": "the other photo",
-    "content_seg_path": "the mask of your photo",
-    "style_seg_path": "the mask of the other photo",
-    "auto_seg": "number of regions",
-}
 # How the page describes the phases of a solve.
 _PHASES = {SEGMENTED: "matching colours and textures", REFINEMENT: "keeping it a photo"}
 # Largest total size in bytes of the files of a session.
@@ -174,7 +154,7 @@ class Session:
 
     def _first_frame(self, path: str) -> np.ndarray:
         """The first frame of a clip as the page shows it, float32 (H, W, 3), 0..1."""
-        with contextlib.closing(small_frames(read_clip(path, _CLIP_ROLE, self._base.max_pixels), DISPLAY_SIZE)) as frames:
+        with contextlib.closing(small_frames(read_clip(path, CLIP_ROLE, self._base.max_pixels), DISPLAY_SIZE)) as frames:
             return next(frames).astype(np.float32) / np.float32(255)
 
     def _within_limit(self, option: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -214,7 +194,7 @@ class Session:
                 for name, colour, (in_content, in_style) in zip(regions.names, regions.colours, shares, strict=True)
             ]
             shown += [ShownRegion(each.name, "", each.content_share, each.style_share) for each in regions.unmatched]
-            return ShownRegions(shown, masks, self._for_page(warnings))
+            return ShownRegions(shown, masks, for_page(warnings, self._folders))
 
     def draft(self, kind: RegionSource, count: int, realism: float, on_view: Callable[[], None] = lambda: None) -> list[str]:
         """Solves a draft at all `REALISMS`, for `view`; returns warnings.
@@ -239,7 +219,7 @@ class Session:
 
             # Looks of clips depend on colours alone, so that the draft of a first frame is like the result.
             self._run(options, Receiver(lambda regions: None, keep, by_place=not self._is_clip))
-            return self._for_page(warnings)
+            return for_page(warnings, self._folders)
 
     def make(
         self, kind: RegionSource, count: int, realism: float, strength: float, on_view: Callable[[], None] = lambda: None
@@ -267,10 +247,10 @@ class Session:
             source = self._source(kind, count)
             known = self._of_source(source)
             if realism in known and known[realism].is_whole:
-                return self._for_page(warnings)
+                return for_page(warnings, self._folders)
             if self._is_clip:
                 self._full = known | {realism: self._solve_clip(options, source)}
-                return self._for_page(warnings)
+                return for_page(warnings, self._folders)
             solved: list[_Solved] = []
 
             def keep(result: Result) -> None:
@@ -280,7 +260,7 @@ class Session:
 
             if self._run(options, Receiver(lambda regions: None, keep)) is Status.DONE:
                 self._full = known | {realism: dataclasses.replace(solved[-1], is_whole=True)}
-            return self._for_page(warnings) if solved else None
+            return for_page(warnings, self._folders) if solved else None
 
     def _solve_clip(self, options: Options, source: tuple) -> _Solved:
         """Solves for the one look of the clip; warns if it has several shots."""
@@ -329,7 +309,7 @@ class Session:
             options = dataclasses.replace(shown.options, strength=f"{strength:g}")
             paths = mask_paths(options) if options.auto_seg_used else (options.content_seg_path, options.style_seg_path)
             masks = [Path(path).name for path in paths if Path(path).is_file()]
-            return View(picture, nearest, False, shown.is_whole, self._command(options), masks)
+            return View(picture, nearest, False, shown.is_whole, command_line(options, self._folders), masks)
 
     def write(self, what: Download, realism: float, strength: float) -> str:
         """Writes the result that `view` shows for the same numbers; returns the name of the file, for `file`.
@@ -353,7 +333,7 @@ class Session:
                 self._report(0, f"writing {path.name}")
                 solved.result.write_lut(path, realism, options.lut_size)
             else:
-                solved.result.write(Job(options, self._command(options)), realism, self._follow)
+                solved.result.write(Job(options, command_line(options, self._folders)), realism, self._follow)
             return path.name
 
     def file(self, name: str) -> BinaryIO | None:
@@ -407,7 +387,7 @@ class Session:
         try:
             yield
         except UserError as error:
-            raise UserError(*self._for_page([str(error)])) from error
+            raise UserError(*for_page([str(error)], self._folders)) from error
         finally:
             with self._lock:
                 self._active_calls -= 1
@@ -454,31 +434,4 @@ class Session:
 
     def _run(self, options: Options, receiver: Receiver) -> Status:
         self._report(0, "preparing")
-        return run_job(Job(options, self._command(options)), self._follow, self._networks, receiver).status
-
-    def _command(self, options: Options) -> str:
-        """The command line with the same result, for files of the same names in the working folder."""
-        words = []
-        for field in dataclasses.fields(Options):
-            value = getattr(options, field.name)
-            if value != field.default and field.metadata["scope"] != "console" and field.name != "serial":
-                words += [f"--{field.name}", self._readable(str(value))]
-        return f"{_PROGRAM} {shlex.join(words)}"
-
-    def _readable(self, message: str) -> str:
-        """A message with names instead of paths of the session's files."""
-        for folder in self._folders:
-            message = message.replace(f"{folder}/", "")
-        return message
-
-    def _for_page(self, messages: Iterable[str]) -> list[str]:
-        """Messages for the page: without paths and names of options, with the page's names of the files."""
-        return [self._line_for_page(message) for message in messages]
-
-    def _line_for_page(self, message: str) -> str:
-        line = _OPTION.sub(
-            lambda found: _PAGE_NAMES.get(found[1], found[1].replace("_", " ")), self._readable(with_flags(message))
-        )
-        for option, role in ROLES.items():
-            line = line.replace(f"the {role}", _PAGE_NAMES[option]).replace(role, _PAGE_NAMES[option])
-        return line.replace(_CLIP_ROLE, "your clip")
+        return run_job(Job(options, command_line(options, self._folders)), self._follow, self._networks, receiver).status

@@ -3,7 +3,7 @@
 What is told of a place is how near it is to the photo's top, bottom and sides along the photo itself (the sky touches the top,
 whatever its colour), its height, its colour and that of its surroundings, and how rough it is, each against the rest of its own
 photo, as light and colour differ between the photos. Both photos are clustered together, so that each cluster is a pair of
-masks; where both show people, these and what is around them are clustered apart. A guided filter then moves the edges to the
+masks; where both show people, they and what is around them are clustered separately. A guided filter then moves the edges to the
 photo's. Whoever looks at the masks knows better what belongs together: they are written as flat colours, to be corrected by hand.
 """
 
@@ -50,7 +50,8 @@ _STARTS, _ROUNDS = 4, 30
 _FAIR = 0.1
 # Where the number of regions is chosen: the most, the least agreement (see `_agreement`), and `_FAIR` there.
 _MOST, _AGREED, _FAIRER = 4, 0.8, 0.5
-# Least and greatest share of both photos that people fill, where they are apart; then they and the rest share `_MOST` evenly.
+# Least and greatest share of both photos that people fill, where they are clustered separately; then they and the rest may have
+# half of `_MOST` each.
 _PEOPLE = (0.25, 0.95)
 # Cells on a photo's shorter side, and standard deviation of its colours, 0..1, below which there is nothing to tell apart.
 _MIN_CELLS, _MIN_CONTRAST = 4, 2 / 255
@@ -83,7 +84,7 @@ def find_regions(content: np.ndarray, style: np.ndarray, count: int = 0, seed: i
     else:
         people = [resize(find_people(photo), *grid).ravel() > 0.5 for photo, grid in zip(small, grids, strict=True)]
         if all(_PEOPLE[0] <= each.mean() <= _PEOPLE[1] for each in people):
-            labels = _clusters_apart(points, ends, np.concatenate(people), random)
+            labels = _separate_clusters(points, ends, np.concatenate(people), random)
         else:
             labels = _agreed_clusters(points, ends, _MOST, random)
     found = labels.max() + 1
@@ -170,7 +171,7 @@ def _standardised(values: np.ndarray, axis: int | None = None) -> np.ndarray:
     return centred / np.maximum(centred.std(axis), 1e-6)
 
 
-def _clusters_apart(points: np.ndarray, ends: np.ndarray, people: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def _separate_clusters(points: np.ndarray, ends: np.ndarray, people: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The cluster of each point, int (cells,): those of people, a mask (cells,), and then those of the rest."""
     labels, found = np.zeros(len(points), np.intp), 0
     for inside in (people, ~people):

@@ -76,7 +76,7 @@ class Weights:
         """The defaults of the reference's weights count as 1 each.
 
         Above realism 1, `calm` is the cube of `photograph`. Below it, `lost` stays as it is at 1: style needs neither black
-        shadows nor bleached lights.
+        shadows nor bleached highlights.
         """
         defaults, step = Options(), _REALISM_STEP ** (realism - 1)
         return cls(

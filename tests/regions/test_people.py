@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dpst.files.photos import read_photo
-from dpst.imaging.resizing import resize
+from dpst.regions import automatic
 from dpst.regions.automatic import find_regions
 from dpst.regions.people import find_people
 
@@ -35,7 +35,7 @@ def drawn(name, size, *colours):
         ("monument/style.jpg", 0.0),
     ],
 )
-def test_the_network_sees_what_its_authors_sees(name, share):
+def test_the_network_sees_what_the_original_sees(name, share):
     people = find_people(example(name))
     assert people.shape == (256, 256) and people.dtype == np.float32
     assert people.mean() == pytest.approx(share, abs=0.005)
@@ -58,10 +58,18 @@ def test_heads_and_walls_are_different_regions_of_both_photos():
     assert min(head.max() for head in heads) > 0.8 and min(wall.max() for wall in walls) > 0.8
 
 
-def test_people_who_fill_the_whole_photo_are_not_apart():
-    """Then nothing is around them: the photo and a piece of it are matched without a warning."""
-    photo = example("portrait/style.jpg", 256)
-    height, width, _ = photo.shape
-    face = resize(photo[height // 4 : height // 2, 2 * width // 5 : 3 * width // 5], 96, 72)
-    assert find_people(face).mean() > 0.9
-    assert 1 <= len(find_regions(face, photo).names) <= 4
+def test_people_and_surroundings_share_no_region_unless_there_are_too_few_of_either(monkeypatch):
+    photos = [example(f"portrait/{name}.jpg", 256) for name in ("content", "style")]
+    sides = np.repeat([[1.0, 0.0]], 128, axis=1) * np.ones((256, 1))  # people on the left
+
+    def found(people):
+        monkeypatch.setattr(automatic, "find_people", lambda photo: people.astype(np.float32))
+        return find_regions(*photos).content
+
+    regions = found(sides)
+    middle = regions.shape[1] // 2
+    left, right = (side.reshape(-1, side.shape[-1]).mean(0) for side in (regions[:, : middle - 20], regions[:, middle + 20 :]))
+    assert np.minimum(left, right).max() < 0.02 < np.maximum(left, right).min()
+    nobody = found(np.zeros((256, 256)))
+    np.testing.assert_array_equal(found(np.ones((256, 256))), nobody)
+    np.testing.assert_array_equal(found(sides * (np.arange(256) < 50)), nobody)

@@ -204,7 +204,7 @@ def test_the_ways_that_a_gpu_takes_lead_to_the_same_picture(photos, regions, thi
     np.testing.assert_allclose(usual, other, atol=1 / 255)
 
 
-def test_realism_scales_by_eights_but_what_is_lost_below_1_and_calm_above():
+def test_realism_multiplies_by_eight_except_lost_below_1_and_calm_above_1():
     found = [(each.affine, each.photograph, each.lost, each.calm) for each in (Weights.of(OPTIONS, value) for value in (0, 1, 2))]
     assert found == [(1 / 8, 1 / 8, 1, 1 / 8), (1, 1, 1, 1), (8, 8, 8, 8**3)]
     assert not any(getattr(Weights.of(OPTIONS, 1).segmented, name) for name in ("affine", "photograph", "lost"))
